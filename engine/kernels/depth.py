@@ -13,8 +13,9 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.linear import Stream, Tile, Weight, Workspace, project, project_gated, project_normed, project_onto
-from engine.kernels.sampler import Draw, sample
+from engine.kernels.linear import Stream, Tile, Workspace, project, project_gated, project_normed, project_onto
+from engine.kernels.quantise import Weight
+from engine.kernels.sampler import DepthStart, Draw, sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,7 @@ def run_depth(
     projected: torch.Tensor,
     stream: Stream,
     draw: Draw,
-    forced: torch.Tensor,
-    failed: torch.Tensor,
+    broken: torch.Tensor,
     *,
     heads: int,
     eps: float,
@@ -135,8 +135,7 @@ def run_depth(
         projected: [B, K, D], every step's view of the temporal hidden state.
         stream: step 0's input: projected[:, 0] plus the text token's embedding.
         draw: how the audio streams draw.
-        forced: int64 [B, K]; where it is not negative it is taken instead of a draw.
-        failed: bool [B]; set for rows with NaN logits.
+        broken: bool [B]; set for rows with NaN logits.
         heads: attention heads.
         eps: of the norms.
         tiles: how each projection is cut.
@@ -147,7 +146,7 @@ def run_depth(
     """
     rows, count, dim = projected.shape
     inner = steps[0].layers[0].down.matrix.shape[1]
-    tokens = forced.new_empty(rows, count)
+    tokens = torch.empty(rows, count, dtype=torch.int64, device=projected.device)
     packed = projected.new_empty(len(steps[0].layers), count, rows, 3 * dim)
     hidden = projected.new_empty(rows, inner)
     logits = projected.new_empty(rows, steps[0].head.matrix.shape[0])
@@ -162,12 +161,9 @@ def run_depth(
             following = step.layers[number + 1].norm_in if number + 1 < len(step.layers) else None
             stream = project_onto(hidden, layer.down, stream, following, tiles.down, workspace)
         project(stream.value, step.head, logits, tiles.head, workspace)
-        follow = None
+        start = None
         if index + 1 < count:
             after = steps[index + 1]
-            follow = (projected[:, index + 1], after.table, after.layers[0].norm_in)
-        started = sample(
-            logits, draw, 1 + index, forced[:, index], tokens[:, index], failed, follow
-        )
-        stream = started or stream
+            start = DepthStart(projected[:, index + 1], after.table, after.layers[0].norm_in)
+        stream = sample(logits, draw, 1 + index, tokens[:, index], broken, start) or stream
     return tokens

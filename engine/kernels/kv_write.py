@@ -13,7 +13,6 @@ import triton
 import triton.language as tl
 
 _HEADS_A_PROGRAM = 8  # 8 heads x 128 values: four 16-byte loads for each of 64 threads
-FP8_MAX = 448.0  # largest finite float8_e4m3fn
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ import torch
 import triton
 import triton.language as tl
 
+from engine.kernels.quantise import Weight
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -31,19 +33,6 @@ class Stream:
     value: torch.Tensor
     weighted: torch.Tensor
     squares: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A projection's weight [N, K], plain or in fp8 with one scale for each output.
-
-    Attributes:
-        matrix: [N, K], bf16, float32 or float8_e4m3fn.
-        scale: float32 [N] for fp8, else None.
-    """
-
-    matrix: torch.Tensor
-    scale: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

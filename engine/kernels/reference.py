@@ -77,40 +77,25 @@ def embed(
     return total
 
 
-def _mix(word: torch.Tensor) -> torch.Tensor:
-    mask = 0xFFFFFFFF
-    word = word ^ (word >> 16)
-    word = (word * 0x7FEB352D) & mask
-    word = word ^ (word >> 15)
-    word = (word * 0x846CA68B) & mask
-    return word ^ (word >> 16)
-
-
-def exponential(
-    seed: torch.Tensor, frame: torch.Tensor, stream: int, tokens: torch.Tensor
-) -> torch.Tensor:
-    """Exp(1) noise [B, V] of `tokens` [V] for calls of `seed` [B] at `frame` [B]."""
-    mask = 0xFFFFFFFF
-    key = _mix(seed & mask)
-    key = _mix(key ^ ((seed >> 32) & mask))
-    key = _mix(key ^ (frame & mask))
-    key = _mix((key + stream * 0x9E3779B9) & mask)
-    word = _mix(_mix((tokens[None] * 0x9E3779B9 + key[:, None]) & mask))
-    return -(((word >> 8).float() + 0.5) * 2.0**-24).log()
-
-
 def sample(
     logits: torch.Tensor,
     temperature: torch.Tensor,
     top_k: torch.Tensor,
-    noise: torch.Tensor,
+    clocks: torch.Tensor,
 ) -> torch.Tensor:
-    """argmax of softmax(logits / T) / noise over the top_k largest; ties to the lower token."""
+    """argmax of softmax(logits / T) / clock over the top_k largest; of equals the lower token.
+
+    Args:
+        logits: [B, V].
+        temperature: [B]; 0 = the most probable.
+        top_k: [B].
+        clocks: [B, K], one for each rank.
+    """
     order = logits.float().sort(dim=-1, descending=True, stable=True).indices
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(logits.shape[1], device=logits.device).expand_as(order)
-    )
-    warm = temperature.clamp(min=1e-6)[:, None]
-    race = (logits.float() / warm).softmax(dim=-1) / noise
-    race = torch.where(rank < top_k[:, None], race, -1.0)
-    return torch.where(temperature > 0, race.argmax(-1), logits.argmax(-1))
+    order = order[:, : clocks.shape[1]]
+    warm = torch.where(temperature > 0, temperature, 1.0)[:, None]
+    best = (logits.float() / warm).softmax(dim=-1).gather(1, order)
+    allowed = torch.arange(clocks.shape[1], device=logits.device) < top_k[:, None]
+    race = torch.where(allowed, best / clocks, -1.0)
+    drawn = order.gather(1, race.argmax(-1, keepdim=True))[:, 0]
+    return torch.where(temperature > 0, drawn, order[:, 0])

@@ -11,7 +11,8 @@ import torch
 
 from engine.kernels.attention import decode_attention
 from engine.kernels.kv_write import Rotation, write_kv
-from engine.kernels.linear import Stream, Tile, Weight, Workspace, project_gated, project_normed, project_onto
+from engine.kernels.linear import Stream, Tile, Workspace, project_gated, project_normed, project_onto
+from engine.kernels.quantise import Weight
 
 
 @dataclass(frozen=True, slots=True)
