@@ -11,7 +11,8 @@ Two more slots behind the ring take the writes of idle rows, so their ring stays
 reading it. Keys are stored rotated by their absolute position, so they are never touched again.
 
 This module does not know on which side of the codec it stands.
-Source: Vaswani et al. 2017; RoPE, Su et al. 2021, interleaved pairs; LayerScale, Touvron et al. 2021.
+Source: Vaswani et al. 2017; RoPE with interleaved pairs, Su et al. 2021; LayerScale, Touvron et
+al. 2021.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.config import STEPS_PER_FRAME as T
 from engine.config import MimiConfig
@@ -58,6 +59,15 @@ class CodecTransformer(nn.Module):
         self.ring_name = f"{name}.ring"
         self.position_name = f"{name}.position"
         self.config = config
+        self.register_buffer("frequencies", None, persistent=False)
+
+    def prepare(self, fused: bool) -> None:
+        """Derives what sizes and loaded weights imply; `fused` as in `Mimi.prepare`."""
+        device = self.transformer["layers"][0].self_attn.in_proj_weight.device
+        self.frequencies = rotary_frequencies(self.config, device)
+        for layer in self.transformer["layers"]:
+            layer.attention_residual.prepare(fused)
+            layer.feedforward_residual.prepare(fused)
 
     def state_specs(self) -> Iterator[Spec]:
         """The ring, float32 [layers, 2, heads, context + 2, head_dim], and the next position."""
@@ -79,7 +89,7 @@ class CodecTransformer(nn.Module):
         """
         position, ring = state[self.position_name], state[self.ring_name]
         clock = self._clock(position, live)
-        x = x.transpose(1, 2)  # [B, T, C]
+        x = x.transpose(1, 2).contiguous()  # [B, T, C]
         for index, layer in enumerate(self.transformer["layers"]):
             x = layer(x, ring[:, index], clock)
         position.add_(live, alpha=T)
@@ -97,14 +107,8 @@ class CodecTransformer(nn.Module):
         )
 
     def _rotation(self, times: Tensor) -> Tensor:
-        angles = times.float()[:, :, None, None, None] * self._frequencies(times.device)
+        angles = times.float()[:, :, None, None, None] * self.frequencies
         return torch.complex(angles.cos(), angles.sin())  # [B, T, 3, 1, D/2]
-
-    def _frequencies(self, device: torch.device) -> Tensor:
-        pairs = self.config.head_dim // 2
-        step = -math.log(self.config.max_period) / pairs
-        turning = torch.exp(torch.arange(pairs, device=device, dtype=torch.float32) * step)
-        return torch.stack([turning, turning, torch.zeros_like(turning)])[:, None]  # [3, 1, D/2]
 
 
 class Layer(nn.Module):
@@ -120,12 +124,13 @@ class Layer(nn.Module):
         self.linear2 = nn.Linear(config.feedforward, width, bias=False)
         self.layer_scale_1 = LayerScale(width)
         self.layer_scale_2 = LayerScale(width)
+        self.attention_residual = Residual(self.self_attn.out_proj, self.layer_scale_1)
+        self.feedforward_residual = Residual(self.linear2, self.layer_scale_2)
 
     def forward(self, x: Tensor, ring: Tensor, clock: Clock) -> Tensor:
-        """Runs one layer, [B, T, C] -> [B, T, C]; the ring is written in place."""
-        x = torch.addcmul(x, self.layer_scale_1.scale, self.self_attn(self.norm1(x), ring, clock))
-        inner = F.gelu(self.linear1(self.norm2(x)))
-        return torch.addcmul(x, self.layer_scale_2.scale, self.linear2(inner))
+        """Runs one layer, [B, T, C] -> [B, T, C]; `x` and the ring may be written in place."""
+        x = self.attention_residual.add(x, self.self_attn(self.norm1(x), ring, clock))
+        return self.feedforward_residual.add(x, functional.gelu(self.linear1(self.norm2(x))))
 
 
 class LayerScale(nn.Module):
@@ -136,14 +141,39 @@ class LayerScale(nn.Module):
         self.scale = nn.Parameter(torch.ones(width))
 
 
+class Residual:
+    """The end of a residual branch: x + scale * (W y).
+
+    Owns no weight, it only borrows: so it is no module and has no key in the checkpoint.
+    """
+
+    def __init__(self, linear: nn.Linear, scale: LayerScale) -> None:
+        self.linear = linear
+        self.scale = scale
+        self.folded: Tensor | None = None
+
+    def prepare(self, fused: bool) -> None:
+        """With `fused`, folds the scale into a copy of the weight: one product does it all."""
+        folded = self.scale.scale[:, None] * self.linear.weight
+        self.folded = folded.T.contiguous() if fused else None  # [K, C]
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """Adds the branch y, [B, T, K], to x, contiguous [B, T, C]; may write over x."""
+        if self.folded is None:
+            # Not addcmul: it rounds once where the reference rounds twice.
+            return x + self.scale.scale * self.linear(y)
+        x.flatten(0, 1).addmm_(y.flatten(0, 1), self.folded)
+        return x
+
+
 class Attention(nn.Module):
-    """Multi-head attention over a row's ring."""
+    """Multi-head attention over a row's ring, up to the output projection."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         width = config.dimension
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.out_proj = nn.Linear(width, width, bias=False)
+        self.out_proj = nn.Linear(width, width, bias=False)  # applied by the layer's Residual
         self.heads = config.heads
         self.context = config.context
         nn.init.kaiming_uniform_(self.in_proj_weight, a=math.sqrt(5))
@@ -157,16 +187,30 @@ class Attention(nn.Module):
             clock: the frame's positions, rotation and mask.
 
         Returns:
-            float32 [B, T, C].
+            float32 [B, T, C], not yet projected.
         """
-        qkv = F.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1, 2))
+        qkv = functional.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1, 2))
+        # Values are turned by 0, so that one product serves all three. Real and imaginary part
+        # round as the reference's do where head_dim is a multiple of 16.
         turned = torch.view_as_complex(qkv) * clock.rotation  # [B, T, 3, H, D/2]
         qkv = torch.view_as_real(turned).flatten(-2)  # [B, T, 3, H, D]
         ring[clock.rows, :, :, clock.slots] = qkv[:, :, 1:]
         keys, values = ring[:, :, :, : self.context].unbind(1)  # [B, H, context, D]
         query = qkv[:, :, 0].transpose(1, 2)  # [B, H, T, D]
-        heard = F.scaled_dot_product_attention(query, keys, values, clock.mask)
-        return self.out_proj(heard.transpose(1, 2).flatten(-2))
+        heard = functional.scaled_dot_product_attention(query, keys, values, clock.mask)
+        return heard.transpose(1, 2).flatten(-2)
+
+
+def rotary_frequencies(config: MimiConfig, device: torch.device) -> Tensor:
+    """How far queries, keys and values turn in one step.
+
+    Returns:
+        float32 [3, 1, head_dim / 2], radians a step; 0 for the values.
+    """
+    pairs = config.head_dim // 2
+    exponents = torch.arange(pairs, device=device, dtype=torch.float32)
+    turning = torch.exp(exponents * (-math.log(config.max_period) / pairs))
+    return torch.stack([turning, turning, torch.zeros_like(turning)])[:, None]
 
 
 def visibility(end: Tensor, times: Tensor, context: int, reference_compat: bool) -> Tensor:
@@ -187,5 +231,5 @@ def visibility(end: Tensor, times: Tensor, context: int, reference_compat: bool)
     held = newest - (newest - slots) % context  # [B, padded], absolute positions
     oldest = (end[:, None] - context + int(reference_compat)).clamp(min=0)
     visible = (held >= oldest)[:, None] & (held[:, None] <= times[:, :, None])  # [B, T, padded]
-    mask = torch.where(visible, 0.0, -math.inf)
+    mask = visible.float().log()  # 1 -> 0, 0 -> -inf
     return mask[:, None, :, :context]

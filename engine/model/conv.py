@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.model.state import RowState, Spec, keep
 
@@ -66,7 +66,7 @@ class CausalConv1d(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         raw = self.conv["conv"]
-        return F.conv1d(x, raw.weight, raw.bias, self.stride)
+        return functional.conv1d(x, raw.weight, raw.bias, self.stride)
 
 
 class Downsample(nn.Module):
@@ -117,7 +117,9 @@ class CausalConvTranspose1d(nn.Module):
             float32 [B, out_channels, T * stride].
         """
         raw, carry = self.convtr["convtr"], state[self.name]
-        y = F.conv_transpose1d(x, raw.weight, raw.bias, self.stride)  # [B, C, T * s + k - s]
+        y = functional.conv_transpose1d(
+            x, raw.weight, raw.bias, self.stride
+        )  # [B, C, T * s + k - s]
         y[..., : self.carry_samples] += carry
         # The next frame's head has the bias too: it must not count twice.
         keep(carry, y[..., -self.carry_samples :] - raw.bias[:, None], live)

@@ -29,7 +29,7 @@ from engine.model.state import RowState, Spec
 class Mimi(nn.Module):
     """The codec. Parameter names are the keys of the published checkpoint.
 
-    Load the weights, then call `prepare` once.
+    Load the weights, move them to the device, then call `prepare`.
     """
 
     def __init__(self, config: MimiConfig) -> None:
@@ -51,6 +51,8 @@ class Mimi(nn.Module):
             fused: fewer kernels, at the price of codes that may differ from the reference's in
                 near ties. Meant for CUDA.
         """
+        self.encoder_transformer.prepare(fused)
+        self.decoder_transformer.prepare(fused)
         self.quantizer.prepare(fused)
 
     def state_specs(self) -> Iterator[Spec]:
@@ -91,7 +93,7 @@ class Mimi(nn.Module):
         Returns:
             float32 [B, frame_samples], not clipped.
         """
-        codes = torch.where(live[:, None], codes, 0)
+        codes = codes * live[:, None]  # an idle row's codes may lie outside the codebooks
         x = self.upsample(self.quantizer.decode(codes), state, live)  # [B, C, 2]
         x = self.decoder_transformer(x, state, live)
         return self.decoder(x, state, live)[:, 0]

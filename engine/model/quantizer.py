@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config import MimiConfig
@@ -64,7 +63,9 @@ class Branch(nn.Module):
         left = self.input_proj(x)[..., 0]  # [B, D]
         codes = []
         for centroids, half_squares in zip(self.centroids, self.half_squares, strict=True):
-            code = nearest_fused(left, centroids, half_squares) if fused else nearest(left, centroids)
+            code = (
+                nearest_fused(left, centroids, half_squares) if fused else nearest(left, centroids)
+            )
             left = left - centroids[code]
             codes.append(code)
         return torch.stack(codes, dim=1)

@@ -110,3 +110,85 @@ def fresh_state(mimi: Mimi, rows: int) -> RowState:
 def all_live(rows: int) -> Tensor:
     """The mask under which every row advances."""
     return torch.ones(rows, dtype=torch.bool)
+
+
+def second_witness(mimi: Mimi) -> nn.Module:
+    """The codec of the transformers library with the same sizes and weights; not for streaming."""
+    import transformers
+
+    config = mimi.config
+    model = transformers.MimiModel(
+        transformers.MimiConfig(
+            sampling_rate=config.sample_rate_hz,
+            num_filters=config.filters,
+            hidden_size=config.dimension,
+            upsampling_ratios=list(config.ratios),
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            head_dim=config.head_dim,
+            intermediate_size=config.feedforward,
+            sliding_window=config.context,
+            codebook_dim=config.codebook_dim,
+            vector_quantization_hidden_dimension=config.codebook_dim,
+            codebook_size=config.codebook_size,
+            num_quantizers=config.codebooks_stored,
+            upsample_groups=config.dimension,
+        )
+    )
+    ours = mimi.state_dict()
+    theirs = {_witness_key(key): value for key, value in ours.items() if "in_proj" not in key}
+    for key, value in ours.items():
+        if key.endswith("in_proj_weight"):
+            theirs |= _split_projection(_witness_key(key), value, config.heads)
+    model.load_state_dict(theirs, strict=True)
+    return model.eval().requires_grad_(False)
+
+
+WITNESS_NAMES = (
+    ("encoder_transformer.transformer.", "encoder.encoder_transformer."),
+    ("decoder_transformer.transformer.", "decoder.decoder_transformer."),
+    ("encoder.model.", "encoder.encoder_seanet.layers."),
+    ("decoder.model.", "decoder.decoder_seanet.layers."),
+    ("downsample.conv.conv.conv", "encoder.downsample.conv"),
+    ("upsample.convtr.convtr.convtr", "decoder.upsample.conv"),
+    (".conv.conv.", ".conv."),
+    (".convtr.convtr.", ".conv."),
+    ("rvq_first", "semantic_residual_vector_quantizer"),
+    ("rvq_rest", "acoustic_residual_vector_quantizer"),
+    (".vq.layers.", ".layers."),
+    ("._codebook._initialized", ".codebook.initialized"),
+    ("._codebook.embedding_sum", ".codebook.embed_sum"),
+    ("._codebook.", ".codebook."),
+    (".out_proj.", ".o_proj."),
+    (".linear1.", ".mlp.fc1."),
+    (".linear2.", ".mlp.fc2."),
+    (".norm1.", ".input_layernorm."),
+    (".norm2.", ".post_attention_layernorm."),
+    (".layer_scale_1.", ".self_attn_layer_scale."),
+    (".layer_scale_2.", ".mlp_layer_scale."),
+)
+
+
+def _witness_key(key: str) -> str:
+    for ours, theirs in WITNESS_NAMES:
+        if key.startswith(ours) or ours.startswith((".", "rvq", "_")):
+            key = key.replace(ours, theirs)
+    return key
+
+
+def _split_projection(key: str, packed: Tensor, heads: int) -> dict[str, Tensor]:
+    """Query, key and value; the first two with interleaved pairs sorted into two halves."""
+    prefix = key.removesuffix("in_proj_weight")
+    query, keys, value = packed.chunk(3)
+    return {
+        f"{prefix}q_proj.weight": _halves(query, heads),
+        f"{prefix}k_proj.weight": _halves(keys, heads),
+        f"{prefix}v_proj.weight": value,
+    }
+
+
+def _halves(weight: Tensor, heads: int) -> Tensor:
+    rows, columns = weight.shape
+    pairs = weight.view(heads, rows // heads // 2, 2, columns)
+    return pairs.transpose(1, 2).reshape(rows, columns)
