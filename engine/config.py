@@ -249,7 +249,9 @@ class CheckpointConfig:
 
 def _known(section: Mapping[str, Any], kind: type, name: str) -> dict[str, Any]:
     types = {entry.name: type(entry.default) for entry in fields(kind)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in section.items()
+    }
     for key, value in values.items():
         if key not in types:
             raise ValueError(f"unknown size {name}.{key}; known are {', '.join(sorted(types))}")

@@ -149,6 +149,11 @@ class PromptCache:
     def __getitem__(self, key: Hashable) -> PromptPages:
         return self._prompts[key]
 
+    @property
+    def known(self) -> int:
+        """How many prompts there are, computed or not."""
+        return len(self._prompts)
+
     def held(self, also: Hashable = None) -> int:
         """Pages of the prompts that calls are using, and of the prompt `also`, if it is known."""
         return sum(

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import AGENT_STREAMS, DELAYS, PAD_TEXT, STREAMS, TEXT_STREAM, USER_STREAMS, LMConfig
+from engine.config import (
+    AGENT_STREAMS,
+    DELAYS,
+    PAD_TEXT,
+    STREAMS,
+    TEXT_STREAM,
+    USER_STREAMS,
+    LMConfig,
+)
 from engine.interface import PromptRejected
 
 AGENT_SILENCE = (948, 243, 1178, 546, 1736, 1030, 1978, 2008)
@@ -98,8 +106,8 @@ def continued(later_frames: Columns, before: NDArray[np.int64]) -> Prompt:
     )
 
 
-def check_budget(role_tokens: int, voice_positions: int, budget: int) -> None:
-    """Refuses a prompt that takes too many positions.
+def count_positions(role_tokens: int, voice_positions: int, budget: int) -> int:
+    """How many positions a prompt takes.
 
     Raises:
         PromptRejected: names the numbers.
@@ -111,3 +119,4 @@ def check_budget(role_tokens: int, voice_positions: int, budget: int) -> None:
             f"tokens, {2 * SILENT_FRAMES} silence) and the budget is {budget}: shorten the role "
             f"text by {total - budget} tokens or use a shorter voice clip"
         )
+    return total

@@ -138,6 +138,20 @@ class Scheduler:
         gone, self._forgotten = self._forgotten, []
         return gone
 
+    # ------------------------------------------------------------ what is where
+
+    def key(self, slot: int) -> Hashable:
+        """Names the prompt of a slot."""
+        return self.seats[slot].key
+
+    def live(self, slot: int) -> LivePages:
+        """The slot's ring of private pages."""
+        return self.seats[slot].live
+
+    def sink_pages(self, slot: int) -> tuple[int, ...]:
+        """The shared prompt pages that a slot sees for ever."""
+        return () if self._limits.reference_compat else self.seats[slot].prompt.pages
+
     # ------------------------------------------------------------ prompt work
 
     def next_chunk(self) -> Chunk | None:

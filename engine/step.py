@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from engine.config import LMConfig
+from engine.config import AGENT_STREAMS, USER_STREAMS, LMConfig
 from engine.interface import FRAME_SAMPLES
 from engine.model.delays import GridRows
 from engine.model.kv import CacheRows, DecodeAttend
-from engine.model.lm import LanguageModel
+from engine.model.lm import Hidden, LanguageModel
 from engine.model.mimi import Mimi
 from engine.model.sampling import Noise, SamplingRows
 from engine.model.state import RowState
@@ -123,6 +123,27 @@ class Step:
         frame.broken.copy_((text.broken | agent.broken) & live)
         grid.advance(text.token, agent.token, heard, live)
         cache.advance(live)
+
+    @torch.inference_mode()
+    def start(self, rows: Rows, slot: int, last: Hidden, pending: Tensor) -> None:
+        """Draws a session's first text token and agent code, and sets its grid.
+
+        Its position and its way of drawing are set already. Between ticks; may wait for the host.
+
+        Args:
+            rows: all rows.
+            slot: the session's.
+            last: the prompt's last position, one row.
+            pending: int64 [17], what is known of the next column.
+        """
+        grid, sampling = rows.grid.rows(slot, slot + 1), rows.sampling.rows(slot, slot + 1)
+        position = rows.cache.position[slot : slot + 1]
+        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
+        text = self.lm.draw_text(last, sampling, draws).token
+        first = self.lm.draw_agent(last.state, text, sampling, draws, steps=1).token  # [1, 1]
+        grid.text.copy_(text)
+        grid.agent.copy_(torch.cat([first, pending[None, AGENT_STREAMS][:, 1:]], dim=1))
+        grid.user_acoustic.copy_(pending[None, USER_STREAMS][:, 1:])
 
 
 def pcm16(sound: Tensor) -> Tensor:

@@ -72,9 +72,7 @@ class DepthTransformer(nn.Module):
     def __init__(self, config: LMConfig, steps: int) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(
-            DepthLayer(config, steps) for _ in range(config.depth_layers)
-        )
+        self.layers = nn.ModuleList(DepthLayer(config, steps) for _ in range(config.depth_layers))
 
     def new_cache(self, rows: int) -> Tensor:
         """Zeroed keys and values of one position, [layers, 2, rows, H, capacity, D].

@@ -47,9 +47,7 @@ class LanguageModel(nn.Module):
         steps = config.depth_steps if depth_steps is None else depth_steps
         audio_rows, text_rows = config.audio_card + 1, config.text_card + 1
         self.config = config
-        self.emb = nn.ModuleList(
-            TokenEmbedding(audio_rows, config.dim) for _ in range(STREAMS - 1)
-        )
+        self.emb = nn.ModuleList(TokenEmbedding(audio_rows, config.dim) for _ in range(STREAMS - 1))
         self.text_emb = TokenEmbedding(text_rows, config.dim)
         self.transformer = TemporalTransformer(config)
         self.out_norm = RMSNorm(config.dim)
@@ -73,7 +71,9 @@ class LanguageModel(nn.Module):
         The parameters become views of the joint matrix: names and values stay as they were.
         """
         joint = torch.cat([linear.weight.detach() for linear in self.depformer_in])
-        for linear, rows in zip(self.depformer_in, joint.chunk(len(self.depformer_in)), strict=True):
+        for linear, rows in zip(
+            self.depformer_in, joint.chunk(len(self.depformer_in)), strict=True
+        ):
             linear.weight = nn.Parameter(rows, requires_grad=False)
         self._fused_depth_in = joint
 
@@ -91,10 +91,17 @@ class LanguageModel(nn.Module):
             total = total + self.emb[stream - 1](column[:, stream])
         return total + self.text_emb(column[:, 0])
 
-    def forward(self, x: Tensor, attend: Attend) -> Hidden:
-        """Runs the temporal transformer on embedded rows, [N, dim]."""
-        state = self.out_norm(self.transformer(x, attend))
+    def hidden(self, x: Tensor, attend: Attend) -> Tensor:
+        """Runs the temporal transformer and the final norm on embedded rows: [N, dim]."""
+        return self.out_norm(self.transformer(x, attend))
+
+    def with_text(self, state: Tensor) -> Hidden:
+        """Adds the text logits to hidden rows, [N, dim]."""
         return Hidden(state=state, text_logits=self.text_linear(state))
+
+    def forward(self, x: Tensor, attend: Attend) -> Hidden:
+        """Both: embedded rows [N, dim] to hidden rows and text logits."""
+        return self.with_text(self.hidden(x, attend))
 
     def depth_inputs(self, state: Tensor) -> tuple[Tensor, ...]:
         """What the temporal state adds to each depth step: [B, depth_dim] a step."""
@@ -103,7 +110,9 @@ class LanguageModel(nn.Module):
         joint = functional.linear(state, self._fused_depth_in)
         return joint.chunk(len(self.depformer_in), dim=-1)
 
-    def depth_logits(self, step: int, depth_input: Tensor, previous: Tensor, cache: Tensor) -> Tensor:
+    def depth_logits(
+        self, step: int, depth_input: Tensor, previous: Tensor, cache: Tensor
+    ) -> Tensor:
         """One depth step: the logits of codebook `step`.
 
         Args:
@@ -148,11 +157,7 @@ class LanguageModel(nn.Module):
         codes, broken, previous = [], torch.zeros_like(text, dtype=torch.bool), text
         for step in range(steps):
             logits = self.depth_logits(step, inputs[step], previous, cache)
-            drawn = sample(
-                logits, rows.audio_temperature, rows.audio_top_k, draws.audio[:, step]
-            )
+            drawn = sample(logits, rows.audio_temperature, rows.audio_top_k, draws.audio[:, step])
             previous, broken = drawn.token, broken | drawn.broken
             codes.append(previous)
         return Drawn(token=torch.stack(codes, dim=1), broken=broken)
-
-
