@@ -132,7 +132,7 @@ def test_visibility_is_the_rule(context: int, compat: bool) -> None:
     """Slot by slot, for rows before, at and after the ring's filling."""
     starts = torch.arange(0, 3 * context, 2)
     times = starts[:, None] + torch.arange(2)
-    mask = visibility(starts + 2, times, context, compat)[:, 0]
+    mask = visibility(times, context, compat)[:, 0]
     for row, start in enumerate(starts.tolist()):
         holds = {p % context: p for p in range(start + 2)}  # later positions overwrite earlier
         for query in (0, 1):
@@ -144,7 +144,7 @@ def test_visibility_is_the_rule(context: int, compat: bool) -> None:
 
 def test_mask_rows_are_aligned_in_memory() -> None:
     """Attention kernels take the mask as it is."""
-    mask = visibility(torch.tensor([2]), torch.tensor([[0, 1]]), 10, reference_compat=False)
+    mask = visibility(torch.tensor([[0, 1]]), 10, reference_compat=False)
     assert mask.shape == (1, 1, 2, 10)
     assert mask.stride(-2) % MASK_ALIGNMENT == 0
 
