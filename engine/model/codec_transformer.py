@@ -3,9 +3,10 @@
 Keys and values live in a ring of `context` slots a row; the step at absolute position p is in slot
 p mod context. Rows are at different positions, so everything that depends on time is [B, ...]:
 
-    after writing up to position E - 1:   slot s holds  E - 1 - ((E - 1 - s) mod context)
-    visible to the query at q:            max(0, E - context) .. q
-    with reference_compat, once full:         E - context + 1 .. q
+    a frame writes positions           p, p + 1
+    and leaves in the ring             p + 2 - context .. p + 1      (as far as they exist)
+    the queries see                    p + 2 - context .. p,  p + 2 - context .. p + 1
+    with reference_compat, once full   p + 3 - context .. p,  p + 3 - context .. p + 1
 
 Two more slots behind the ring take the writes of idle rows, so their ring stays frozen without
 reading it. Keys are stored rotated by their absolute position, so they are never touched again.
@@ -103,7 +104,7 @@ class CodecTransformer(nn.Module):
             rows=torch.arange(len(position), device=position.device)[:, None],
             slots=torch.where(live[:, None], times % context, context + steps),
             rotation=self._rotation(times),
-            mask=visibility(position + T, times, context, self.config.reference_compat),
+            mask=visibility(times, context, self.config.reference_compat),
         )
 
     def _rotation(self, times: Tensor) -> Tensor:
@@ -213,12 +214,15 @@ def rotary_frequencies(config: MimiConfig, device: torch.device) -> Tensor:
     return torch.stack([turning, turning, torch.zeros_like(turning)])[:, None]
 
 
-def visibility(end: Tensor, times: Tensor, context: int, reference_compat: bool) -> Tensor:
+def visibility(times: Tensor, context: int, reference_compat: bool) -> Tensor:
     """Says which ring slots each step of the frame may attend to.
 
+    Seen from the query at q, slot s holds a key of age (q - s) mod context: 0 is the query's own
+    step. Older than q itself means never written; the ages of the last slots, which the frame's
+    later steps have overwritten, mean the future.
+
     Args:
-        end: int64 [B], positions written so far, this frame included (E above).
-        times: int64 [B, T], positions of the frame's steps.
+        times: int64 [B, T], positions of the frame's steps; all of them are in the ring.
         context: slots in the ring.
         reference_compat: hide the oldest key of a full ring.
 
@@ -226,10 +230,9 @@ def visibility(end: Tensor, times: Tensor, context: int, reference_compat: bool)
         float32 [B, 1, T, context], 0 or -inf, with rows padded to `MASK_ALIGNMENT` in memory.
     """
     padded = -(-context // MASK_ALIGNMENT) * MASK_ALIGNMENT
-    newest = end[:, None] - 1
-    slots = torch.arange(padded, device=end.device)
-    held = newest - (newest - slots) % context  # [B, padded], absolute positions
-    oldest = (end[:, None] - context + int(reference_compat)).clamp(min=0)
-    visible = (held >= oldest)[:, None] & (held[:, None] <= times[:, :, None])  # [B, T, padded]
-    mask = visible.float().log()  # 1 -> 0, 0 -> -inf
+    slots = torch.arange(padded, device=times.device)
+    ages = (times[:, :, None] - slots) % context  # [B, T, padded]
+    steps = torch.arange(T, device=times.device)
+    oldest = torch.minimum(times, steps + (context - T - int(reference_compat)))
+    mask = (ages <= oldest[:, :, None]).float().log()  # 1 -> 0, 0 -> -inf
     return mask[:, None, :, :context]

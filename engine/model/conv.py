@@ -10,7 +10,11 @@ A layer's memory between frames is its carry, found in the state under the layer
 
 A fresh row's carry is zeros, which is the reference's zero padding on the left.
 
-This module knows neither the codec's layout nor which row belongs to whom.
+Tensors are [B, C, T]. Prepared with `fused`, layers keep them in memory as [B, T, C], which is what
+tensor cores want; the strides carry that through the element-wise layers between. On CPU the
+reference's results come out to the bit only in the plain layout.
+
+This module knows neither the codec's structure nor which row belongs to whom.
 """
 
 from __future__ import annotations
@@ -38,6 +42,13 @@ class CausalConv1d(nn.Module):
         self.channels = channels
         self.stride = stride
         self.carry_samples = kernel - stride
+        self.channels_last = False
+
+    def prepare(self, fused: bool) -> None:
+        """Chooses the layout in memory, and turns the weight to it."""
+        self.channels_last = fused
+        if fused:
+            store_channels_last(self.conv["conv"].weight)
 
     def state_specs(self) -> Iterator[Spec]:
         """The carry, float32 [channels, kernel - stride]; none if kernel and stride agree."""
@@ -60,7 +71,10 @@ class CausalConv1d(nn.Module):
         return self._convolve(x)
 
     def _prepend_carry(self, x: Tensor, carry: Tensor, live: Tensor) -> Tensor:
-        x = torch.cat([carry, x], dim=-1)
+        if self.channels_last:
+            x = torch.cat([carry.mT, x.mT], dim=1).mT
+        else:
+            x = torch.cat([carry, x], dim=-1)
         keep(carry, x[..., -self.carry_samples :], live)
         return x
 
@@ -100,6 +114,11 @@ class CausalConvTranspose1d(nn.Module):
         self.out_channels = out_channels
         self.stride = stride
         self.carry_samples = kernel - stride
+
+    def prepare(self, fused: bool) -> None:
+        """Turns the weight to the layout in memory that `fused` asks for."""
+        if fused:
+            store_channels_last(self.convtr["convtr"].weight)
 
     def state_specs(self) -> Iterator[Spec]:
         """The unfinished outputs, without bias: float32 [out_channels, kernel - stride]."""
@@ -155,3 +174,8 @@ class Upsample(nn.Module):
         head = y[..., : self.stride] + carry
         keep(carry, y[..., self.stride :], live)
         return head
+
+
+def store_channels_last(weight: nn.Parameter) -> None:
+    """Reorders a weight [.., C, K] in memory to [.., K, C]; values and shape stay."""
+    weight.data = weight.data.mT.contiguous().mT

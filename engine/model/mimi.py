@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from engine.config import STEPS_PER_FRAME, MimiConfig
 from engine.model.codec_transformer import CodecTransformer
-from engine.model.conv import Downsample, Upsample
+from engine.model.conv import CausalConv1d, CausalConvTranspose1d, Downsample, Upsample
 from engine.model.quantizer import SplitQuantizer
 from engine.model.seanet import Decoder, Encoder
 from engine.model.state import RowState, Spec
@@ -48,11 +48,12 @@ class Mimi(nn.Module):
         """Derives what the loaded weights imply; call it after loading and moving to the device.
 
         Args:
-            fused: fewer kernels, at the price of codes that may differ from the reference's in
-                near ties. Meant for CUDA.
+            fused: fewer kernels and the memory layout that tensor cores want; results differ from
+                the reference's in rounding, and so codes in near ties. Meant for CUDA.
         """
-        self.encoder_transformer.prepare(fused)
-        self.decoder_transformer.prepare(fused)
+        for module in self.modules():
+            if isinstance(module, CausalConv1d | CausalConvTranspose1d | CodecTransformer):
+                module.prepare(fused)
         self.quantizer.prepare(fused)
 
     def state_specs(self) -> Iterator[Spec]:

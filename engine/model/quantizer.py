@@ -61,14 +61,18 @@ class Branch(nn.Module):
     def encode(self, x: Tensor, fused: bool) -> Tensor:
         """Latent [B, dimension, 1] -> codes, int64 [B, K]."""
         left = self.input_proj(x)[..., 0]  # [B, D]
-        codes = []
-        for centroids, half_squares in zip(self.centroids, self.half_squares, strict=True):
-            code = (
-                nearest_fused(left, centroids, half_squares) if fused else nearest(left, centroids)
-            )
-            left = left - centroids[code]
-            codes.append(code)
+        codes: list[Tensor] = []
+        for level in range(self.used):
+            if codes:
+                left = left - self.centroids[level - 1][codes[-1]]
+            codes.append(self._search(left, level, fused))
         return torch.stack(codes, dim=1)
+
+    def _search(self, left: Tensor, level: int, fused: bool) -> Tensor:
+        centroids = self.centroids[level]
+        if fused:
+            return nearest_fused(left, centroids, self.half_squares[level])
+        return nearest(left, centroids)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K] -> latent [B, dimension, 1]."""
