@@ -249,12 +249,11 @@ class CheckpointConfig:
 
 def _known(section: Mapping[str, Any], kind: type, name: str) -> dict[str, Any]:
     types = {entry.name: type(entry.default) for entry in fields(kind)}
-    values = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in section.items()
-    }
-    for key, value in values.items():
+    values: dict[str, Any] = {}
+    for key, value in section.items():
         if key not in types:
             raise ValueError(f"unknown size {name}.{key}; known are {', '.join(sorted(types))}")
-        if type(value) is not types[key]:
+        values[key] = tuple(value) if isinstance(value, list) else value
+        if type(values[key]) is not types[key]:
             raise ValueError(f"{name}.{key} is {value!r}; it must be {types[key].__name__}")
     return values

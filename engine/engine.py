@@ -7,16 +7,15 @@ knows no call, no network and no clock. Not thread-safe: one thread owns it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import sentencepiece
 import torch
 from torch import Tensor
 
-from engine.config import EPAD_TEXT, PAD_TEXT, EngineLimits
+from engine.config import EngineLimits
 from engine.interface import (
     FRAME_SAMPLES,
     Frame,
@@ -28,44 +27,17 @@ from engine.interface import (
 )
 from engine.model.delays import GridRows
 from engine.model.kv import CacheRows, new_pool
-from engine.model.lm import LanguageModel
-from engine.model.mimi import Mimi, MimiState
+from engine.model.mimi import MimiState
 from engine.model.sampling import CounterNoise, Noise, SamplingRows
 from engine.prefill import Prefiller, Prefix
-from engine.prompts import AGENT_SILENCE, count_positions, wrap_role
+from engine.prompts import AGENT_SILENCE, count_positions
 from engine.scheduler import Scheduler, ring_pages, settle_pages
 from engine.step import FrameRows, Rows, Step
+from engine.text import TextStream
 from engine.voices import Voice, load_voice
-from engine.weights import Checkpoint, load_language_model, load_mimi, load_tokenizer
+from engine.weights import Checkpoint, Models, load_models
 
-SILENT_TEXT = (EPAD_TEXT, PAD_TEXT)
-WORD_START = "\u2581"  # sentencepiece's mark for a space
 BROKEN = "the model computed no numbers for this session"
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """What a checkpoint gives: the language model, the codec and the tokenizer."""
-
-    lm: LanguageModel
-    mimi: Mimi
-    tokenizer: sentencepiece.SentencePieceProcessor
-    weights_id: str
-
-    @staticmethod
-    def load(checkpoint: Checkpoint, device: torch.device, reference_compat: bool) -> Models:
-        """Loads a checkpoint: float32 on a CPU, bfloat16 elsewhere (Mimi float32 everywhere).
-
-        Raises:
-            CheckpointError: names what is wrong.
-        """
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-        return Models(
-            lm=load_language_model(checkpoint, device, dtype),
-            mimi=load_mimi(checkpoint, device, reference_compat),
-            tokenizer=load_tokenizer(checkpoint),
-            weights_id=checkpoint.weights_id,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +86,7 @@ class PersonaPlexEngine:
         self.prompt_budget = min(limits.prompt_positions, window // 2)
         self.scheduler = Scheduler(self.limits, window)
         self._models = models
+        self._text = TextStream(models.tokenizer)
         self._voices, self.rejected_voices = _load_voices(voices, models)
         self._specs: dict[int, SessionSpec] = {}
         self._views: dict[int, Rows] = {}
@@ -145,7 +118,7 @@ class PersonaPlexEngine:
         Raises:
             CheckpointError: names what is wrong with the checkpoint.
         """
-        models = Models.load(checkpoint, torch.device(device), limits.reference_compat)
+        models = load_models(checkpoint, torch.device(device), limits.reference_compat)
         return PersonaPlexEngine(models, limits, {**checkpoint.voices(), **voices})
 
     def _allocate_rows(self) -> Rows:
@@ -177,7 +150,7 @@ class PersonaPlexEngine:
         """Takes a slot and queues its prompt; see `Engine.admit`."""
         self._check_sampling(spec.sampling)
         voice = self._voice(spec.voice)
-        role_ids = tuple(self.role_ids(spec.role_text))
+        role_ids = tuple(self._text.role_ids(spec.role_text))
         positions = count_positions(len(role_ids), voice.positions, self.prompt_budget)
         key = (self._models.weights_id, spec.voice, role_ids)
         slot = self.scheduler.admit(key, positions)
@@ -186,11 +159,6 @@ class PersonaPlexEngine:
         self._prefiller.add(self.scheduler.key(slot), Prefix(voice.embeddings, prompt))
         self._specs[slot] = spec
         return slot
-
-    def role_ids(self, role_text: str) -> Sequence[int]:
-        """The text tokens of a role text, tags included; none for ""."""
-        text = wrap_role(role_text)
-        return self._models.tokenizer.EncodeAsIds(text) if text else []
 
     def _voice(self, name: str) -> Voice:
         if name in self.rejected_voices:
@@ -215,7 +183,7 @@ class PersonaPlexEngine:
     # ------------------------------------------------------------ prompts
 
     def prime(self) -> list[int]:
-        """Starts the slots whose prompt is known; if there is none, computes one piece of prompt."""
+        """Starts the slots whose prompt is known; else computes one piece of prompt."""
         started = self._start_ready()
         chunk = None if started else self.scheduler.next_chunk()
         if chunk is None:
@@ -281,7 +249,8 @@ class PersonaPlexEngine:
         for slot, frame in inputs.items():
             if frame.shape != (FRAME_SAMPLES,) or frame.dtype != np.int16:
                 raise ValueError(
-                    f"slot {slot} got {frame.dtype} {list(frame.shape)}, not int16 [{FRAME_SAMPLES}]"
+                    f"slot {slot} got {frame.dtype} {list(frame.shape)}, "
+                    f"not int16 [{FRAME_SAMPLES}]"
                 )
         if not inputs:
             return TickResult(outputs={})
@@ -317,20 +286,11 @@ class PersonaPlexEngine:
         pcm, text, broken = (part.cpu().numpy() for part in (rows.pcm_out, rows.text, rows.broken))
         failed = {slot: BROKEN for slot in inputs if broken[slot]}
         outputs = {
-            slot: FrameOutput(pcm=pcm[slot].copy(), text=self.piece(int(text[slot])))
+            slot: FrameOutput(pcm=pcm[slot].copy(), text=self._text.piece(int(text[slot])))
             for slot in inputs
             if slot not in failed
         }
         return TickResult(outputs=outputs, failed=failed)
-
-    def piece(self, text_token: int) -> str:
-        """The text of one text token; "" for padding and control tokens."""
-        tokenizer = self._models.tokenizer
-        if text_token in SILENT_TEXT or text_token >= tokenizer.GetPieceSize():
-            return ""
-        if tokenizer.IsControl(text_token) or tokenizer.IsByte(text_token):
-            return ""
-        return str(tokenizer.IdToPiece(text_token)).replace(WORD_START, " ")
 
     # ------------------------------------------------------------ the end of a session
 

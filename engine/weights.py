@@ -141,6 +141,31 @@ def unpack_voices(folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a checkpoint gives: the language model, the codec and the tokenizer."""
+
+    lm: LanguageModel
+    mimi: Mimi
+    tokenizer: sentencepiece.SentencePieceProcessor
+    weights_id: str
+
+
+def load_models(checkpoint: Checkpoint, device: torch.device, reference_compat: bool) -> Models:
+    """Loads a checkpoint: float32 on a CPU, bfloat16 elsewhere (Mimi float32 everywhere).
+
+    Raises:
+        CheckpointError: names what is wrong.
+    """
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    return Models(
+        lm=load_language_model(checkpoint, device, dtype),
+        mimi=load_mimi(checkpoint, device, reference_compat),
+        tokenizer=load_tokenizer(checkpoint),
+        weights_id=checkpoint.weights_id,
+    )
+
+
 def load_language_model(
     checkpoint: Checkpoint,
     device: torch.device,
