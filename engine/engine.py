@@ -86,7 +86,7 @@ class PersonaPlexEngine:
         self.prompt_budget = min(limits.prompt_positions, window // 2)
         self.scheduler = Scheduler(self.limits, window)
         self._models = models
-        self._text = TextStream(models.tokenizer)
+        self.text = TextStream(models.tokenizer)
         self._voices, self.rejected_voices = _load_voices(voices, models)
         self._specs: dict[int, SessionSpec] = {}
         self._views: dict[int, Rows] = {}
@@ -102,7 +102,7 @@ class PersonaPlexEngine:
             text_k=min(limits.max_text_top_k, config.text_card),
             audio_k=min(limits.max_audio_top_k, config.audio_card),
         )
-        self._rows = self._allocate_rows()
+        self.rows = self._allocate_rows()
         self._fresh_codec = self._listen_to_silence()
         self._prefiller = Prefiller(models.lm, self._step.pool)
 
@@ -150,7 +150,7 @@ class PersonaPlexEngine:
         """Takes a slot and queues its prompt; see `Engine.admit`."""
         self._check_sampling(spec.sampling)
         voice = self._voice(spec.voice)
-        role_ids = tuple(self._text.role_ids(spec.role_text))
+        role_ids = tuple(self.text.role_ids(spec.role_text))
         positions = count_positions(len(role_ids), voice.positions, self.prompt_budget)
         key = (self._models.weights_id, spec.voice, role_ids)
         slot = self.scheduler.admit(key, positions)
@@ -203,14 +203,14 @@ class PersonaPlexEngine:
         assert prefix.last is not None  # noqa: S101 - the scheduler says that it is computed
         self._set_cache(slot, prefix.positions)
         self._set_sampling(slot, self._specs[slot])
-        self._rows.codec.import_row(slot, self._fresh_codec)
+        self.rows.codec.import_row(slot, self._fresh_codec)
         pending = torch.from_numpy(prefix.prompt.pending).to(self._device)
-        self._step.start(self._rows, slot, prefix.last, pending)
+        self._step.start(self.rows, slot, prefix.last, pending)
         if self.limits.reference_compat:
             self._prefiller.forget(self.scheduler.key(slot))
 
     def _set_cache(self, slot: int, positions: int) -> None:
-        cache, live = self._rows.cache, self.scheduler.live(slot)
+        cache, live = self.rows.cache, self.scheduler.live(slot)
         sink = self.scheduler.sink_pages(slot)
         cache.sink_table[slot] = 0
         cache.sink_table[slot, : len(sink)] = torch.tensor(sink, dtype=torch.int32)
@@ -222,11 +222,11 @@ class PersonaPlexEngine:
     def _publish(self, slot: int) -> None:
         """Copies a call's ring to the device."""
         live = self.scheduler.live(slot)
-        self._rows.cache.live_table[slot] = torch.tensor(live.table, dtype=torch.int32)
-        self._rows.cache.live_floor[slot] = live.floor
+        self.rows.cache.live_table[slot] = torch.tensor(live.table, dtype=torch.int32)
+        self.rows.cache.live_floor[slot] = live.floor
 
     def _set_sampling(self, slot: int, spec: SessionSpec) -> None:
-        rows, sampling = self._rows.sampling, spec.sampling
+        rows, sampling = self.rows.sampling, spec.sampling
         rows.seed[slot] = signed_64(spec.seed)
         rows.text_temperature[slot] = sampling.text_temperature
         rows.text_top_k[slot] = sampling.text_top_k
@@ -267,7 +267,7 @@ class PersonaPlexEngine:
     def _narrowed(self, batch: int) -> Rows:
         """Views of the first rows; the same objects for the same batch."""
         if batch not in self._views:
-            self._views[batch] = self._rows.narrow(batch)
+            self._views[batch] = self.rows.narrow(batch)
         return self._views[batch]
 
     def _gather(self, inputs: Mapping[int, Frame], rows: FrameRows) -> None:
@@ -286,7 +286,7 @@ class PersonaPlexEngine:
         pcm, text, broken = (part.cpu().numpy() for part in (rows.pcm_out, rows.text, rows.broken))
         failed = {slot: BROKEN for slot in inputs if broken[slot]}
         outputs = {
-            slot: FrameOutput(pcm=pcm[slot].copy(), text=self._text.piece(int(text[slot])))
+            slot: FrameOutput(pcm=pcm[slot].copy(), text=self.text.piece(int(text[slot])))
             for slot in inputs
             if slot not in failed
         }

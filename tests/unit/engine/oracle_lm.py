@@ -39,8 +39,8 @@ def random_weights(model: torch.nn.Module, seed: int) -> None:
             parameter.data.copy_(noise * 1.5 / parameter.shape[-1] ** 0.5)
 
 
-def oracle_model(config: LMConfig, seed: int) -> Any:
-    """The reference's LMModel with random weights, in float32."""
+def reference_model(config: LMConfig, state: dict[str, torch.Tensor] | None = None) -> Any:
+    """The reference's LMModel in float32, with the given weights, loaded strictly."""
     moshi = load_moshi()
     lm_module = __import__(f"{moshi.__name__}.models.lm", fromlist=["LMModel"])
     model = lm_module.LMModel(
@@ -74,14 +74,16 @@ def oracle_model(config: LMConfig, seed: int) -> Any:
         depformer_pos_emb="none",
         depformer_weights_per_step=True,
     ).eval()
-    random_weights(model, seed)
-    return model
+    if state is not None:
+        model.load_state_dict(state, strict=True)
+    return model.requires_grad_(False)
 
 
 def models(seed: int = 0, **sizes: Any) -> tuple[Any, LanguageModel]:
     """The reference and ours, with the same weights, loaded strictly."""
     config = replace(TINY, **sizes)
-    oracle = oracle_model(config, seed)
+    oracle = reference_model(config)
+    random_weights(oracle, seed)
     ours = LanguageModel(config).eval().requires_grad_(False)
     ours.load_state_dict(oracle.state_dict(), strict=True)
     return oracle, ours
