@@ -13,9 +13,18 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.linear import Stream, Tile, Workspace, project, project_gated, project_normed, project_onto
+from engine.kernels.linear import (
+    Stream,
+    Workspace,
+    project,
+    project_gated,
+    project_normed,
+    project_onto,
+)
+from engine.kernels.overlap import await_previous, launch_options, let_next_start
 from engine.kernels.quantise import Weight
 from engine.kernels.sampler import DepthStart, Draw, sample
+from engine.kernels.tiles import DepthTiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +63,6 @@ class DepthStep:
     head: Weight
 
 
-@dataclass(frozen=True, slots=True)
-class DepthTiles:
-    """How each projection is cut."""
-
-    packed: Tile
-    attended: Tile
-    gate: Tile
-    down: Tile
-    head: Tile
-
-
 @triton.jit
 def _attend_steps(
     packed,  # [steps, B, 3, H, D]: this step's and the earlier steps' projections
@@ -75,9 +73,12 @@ def _attend_steps(
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
     STEPS: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """One (row, head): this step's query over the keys of steps 0 .. step."""
     row = tl.program_id(0)
+    let_next_start(OVERLAP)
+    await_previous(OVERLAP)
     head = tl.program_id(1)
     dim = tl.arange(0, DIM)
     index = tl.arange(0, STEPS)
@@ -112,6 +113,7 @@ def attend_steps(packed: torch.Tensor, step: int, heads: int) -> torch.Tensor:
     _attend_steps[(rows, heads)](
         packed, attended, rows, step, dim**-0.5,
         HEADS=heads, DIM=dim, STEPS=triton.next_power_of_2(steps), num_warps=1,
+        **launch_options(),
     )  # fmt: skip
     return attended
 
@@ -152,7 +154,9 @@ def run_depth(
     logits = projected.new_empty(rows, steps[0].head.matrix.shape[0])
     for index, step in enumerate(steps):
         for number, layer in enumerate(step.layers):
-            project_normed(stream, layer.packed, packed[number, index], eps, tiles.packed, workspace)
+            project_normed(
+                stream, layer.packed, packed[number, index], eps, tiles.packed, workspace
+            )
             attended = attend_steps(packed[number], index, heads)
             stream = project_onto(
                 attended, layer.attended, stream, layer.norm_gate, tiles.attended, workspace

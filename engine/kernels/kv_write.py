@@ -12,6 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
+from engine.kernels.overlap import await_previous, launch_options, let_next_start
+
 _HEADS_A_PROGRAM = 8  # 8 heads x 128 values: four 16-byte loads for each of 64 threads
 
 
@@ -51,9 +53,12 @@ def _write_kv(
     DIM: tl.constexpr,
     GROUP: tl.constexpr,
     QUANTISED: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One (row, group of heads)."""
     row = tl.program_id(0)
+    let_next_start(OVERLAP)
+    await_previous(OVERLAP)
     head = tl.program_id(1) * GROUP + tl.arange(0, GROUP)
     half = tl.arange(0, DIM // 2)
     pair = tl.arange(0, 2)
@@ -68,9 +73,7 @@ def _write_kv(
     cos = tl.load(cos_live + angle)
     sin = tl.load(sin_live + angle)
     live = _rotate(query_even, query_odd, cos, sin)
-    sink = _rotate(
-        query_even, query_odd, tl.load(cos_sink + angle), tl.load(sin_sink + angle)
-    )
+    sink = _rotate(query_even, query_odd, tl.load(cos_sink + angle), tl.load(sin_sink + angle))
     out_at = row * (HEADS * DIM) + vector
     tl.store(query_live + out_at, live.to(query_live.dtype.element_ty))
     tl.store(query_sink + out_at, sink.to(query_sink.dtype.element_ty))
@@ -122,6 +125,6 @@ def write_kv(
         packed, rotation.cos_live, rotation.sin_live, rotation.cos_sink, rotation.sin_sink,
         pages, scales, page_of, slot_of, query_live, query_sink,
         HEADS=heads, SLOTS=pages.shape[3], DIM=dim, GROUP=group,
-        QUANTISED=scales is not None, num_warps=2,
+        QUANTISED=scales is not None, num_warps=2, **launch_options(),
     )  # fmt: skip
     return query_live, query_sink

@@ -17,7 +17,15 @@ import torch
 import triton
 import triton.language as tl
 
+from engine.kernels.overlap import await_previous, launch_options, let_next_start, prefetch
 from engine.kernels.quantise import Weight
+from engine.kernels.tiles import Tile
+
+
+# Lines of each weight row that are asked for before the previous kernel is done: enough to keep
+# the memory busy over the hand-over, little enough not to push others out of the cache.
+_PREFETCHED_LINES = 8
+_LINE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +41,6 @@ class Stream:
     value: torch.Tensor
     weighted: torch.Tensor
     squares: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """How the work is cut: outputs and depth of one step, shares of the depth, pipeline."""
-
-    outputs: int
-    depth: int
-    splits: int = 1
-    stages: int = 4
-    warps: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +97,8 @@ def _project(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
+    PREFETCHED: tl.constexpr,  # 128-byte lines of each weight row
+    OVERLAP: tl.constexpr,
 ):
     """One (block of outputs, split of the depth, block of rows)."""
     block = tl.program_id(0)
@@ -116,7 +115,17 @@ def _project(
     gate_acc = tl.zeros([BLOCK_N, BLOCK_B], tl.float32)
     steps: tl.constexpr = K // BLOCK_K
     share: tl.constexpr = (steps + SPLITS - 1) // SPLITS
-    for step in tl.range(split * share, tl.minimum(split * share + share, steps), num_stages=STAGES):
+    first = split * share
+    let_next_start(OVERLAP)
+    if OVERLAP:
+        # The first tiles of the weight, which nobody writes, are asked for before the wait.
+        line = tl.arange(0, PREFETCHED) * (128 // weight.dtype.element_ty.primitive_bitwidth * 8)
+        ahead = n.to(tl.int64)[:, None] * K + first * BLOCK_K + line[None, :]
+        prefetch(weight + ahead, OVERLAP)
+        if GATED:
+            prefetch(weight + outputs.to(tl.int64) * K + ahead, OVERLAP)
+    await_previous(OVERLAP)
+    for step in tl.range(first, tl.minimum(first + share, steps), num_stages=STAGES):
         offset = step * BLOCK_K
         columns = tl.load(x_at + offset, mask=row_mask, other=0.0)  # [BLOCK_K, BLOCK_B]
         tile = tl.load(weight_at + offset)
@@ -174,13 +183,26 @@ def _project(
             result = result.to(tl.float32)
             norm = tl.load(norm_weight + n).to(tl.float32)[:, None]
             weighted = (result * norm).to(weighted_out.dtype.element_ty)
-            tl.store(weighted_out + b.to(tl.int64)[None, :] * outputs + n[:, None], weighted, mask=row_mask)
+            tl.store(
+                weighted_out + b.to(tl.int64)[None, :] * outputs + n[:, None],
+                weighted,
+                mask=row_mask,
+            )
             tl.store(squares_out + block * batch + b, tl.sum(result * result, axis=0), mask=has_row)
 
 
 def _block_of_rows(rows: int) -> int:
     """Rows of one program: the matrix instruction wants at least 16, registers at most 128."""
     return min(128, max(16, triton.next_power_of_2(rows)))
+
+
+def _prefetched(weight: Weight, tile: Tile) -> int:
+    """Lines to prefetch of each row: a power of two, no more than the last split reads."""
+    matrix = weight.matrix
+    steps = matrix.shape[1] // tile.depth
+    last = steps - (tile.splits - 1) * -(-steps // tile.splits)
+    lines = max(1, last * tile.depth * matrix.element_size() // _LINE_BYTES)
+    return min(_PREFETCHED_LINES, 1 << lines.bit_length() - 1)
 
 
 def _launch(
@@ -212,24 +234,40 @@ def _launch(
         K=depth, PARTS=0 if squares is None else squares.shape[0], GATED=gated,
         RESIDUAL=residual, FEEDS_NORM=norm_weight is not None, QUANTISED=weight.scale is not None,
         SPLITS=tile.splits, BLOCK_B=block_rows, BLOCK_N=tile.outputs, BLOCK_K=tile.depth,
-        STAGES=tile.stages, num_warps=tile.warps,
+        STAGES=tile.stages, PREFETCHED=_prefetched(weight, tile), num_warps=tile.warps, **launch_options(),
     )  # fmt: skip
 
 
-def project(x: torch.Tensor, weight: Weight, out: torch.Tensor, tile: Tile, workspace: Workspace | None = None) -> None:
+def project(
+    x: torch.Tensor,
+    weight: Weight,
+    out: torch.Tensor,
+    tile: Tile,
+    workspace: Workspace | None = None,
+) -> None:
     """Writes x W^T into `out` [B, N]; x [B, K] and `out` may have strided rows."""
     _launch(x, weight, out, tile, workspace)
 
 
 def project_normed(
-    stream: Stream, weight: Weight, out: torch.Tensor, eps: float, tile: Tile, workspace: Workspace | None = None
+    stream: Stream,
+    weight: Weight,
+    out: torch.Tensor,
+    eps: float,
+    tile: Tile,
+    workspace: Workspace | None = None,
 ) -> None:
     """Writes rmsnorm(stream) W^T into `out` [B, N]."""
     _launch(stream.weighted, weight, out, tile, workspace, squares=stream.squares, eps=eps)
 
 
 def project_gated(
-    stream: Stream, weight: Weight, out: torch.Tensor, eps: float, tile: Tile, workspace: Workspace | None = None
+    stream: Stream,
+    weight: Weight,
+    out: torch.Tensor,
+    eps: float,
+    tile: Tile,
+    workspace: Workspace | None = None,
 ) -> None:
     """Writes silu(a) * b into `out` [B, N], where [a | b] = rmsnorm(stream) W^T, W [2 N, K]."""
     _launch(
@@ -238,7 +276,11 @@ def project_gated(
 
 
 def project_onto(
-    x: torch.Tensor, weight: Weight, stream: Stream, norm_weight: torch.Tensor | None, tile: Tile,
+    x: torch.Tensor,
+    weight: Weight,
+    stream: Stream,
+    norm_weight: torch.Tensor | None,
+    tile: Tile,
     workspace: Workspace | None = None,
 ) -> Stream:
     """Adds x W^T to the stream in place and prepares it for the norm `norm_weight`, if any.
@@ -247,7 +289,9 @@ def project_onto(
         The stream as the next projection is to see it.
     """
     parts = stream.value.shape[1] // tile.outputs
-    squares = stream.squares.new_empty(parts, x.shape[0]) if norm_weight is not None else stream.squares
+    squares = (
+        stream.squares.new_empty(parts, x.shape[0]) if norm_weight is not None else stream.squares
+    )
     _launch(
         x, weight, stream.value, tile, workspace, residual=True,
         norm_weight=norm_weight, weighted=stream.weighted, squares_out=squares,

@@ -11,8 +11,9 @@ import torch
 
 from engine.kernels.attention import decode_attention
 from engine.kernels.kv_write import Rotation, write_kv
-from engine.kernels.linear import Stream, Tile, Workspace, project_gated, project_normed, project_onto
+from engine.kernels.linear import Stream, Workspace, project_gated, project_normed, project_onto
 from engine.kernels.quantise import Weight
+from engine.kernels.tiles import TemporalTiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,6 @@ class TemporalLayer:
     gate: Weight
     down: Weight
     norm_next: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class TemporalTiles:
-    """How each projection is cut."""
-
-    packed: Tile
-    attended: Tile
-    gate: Tile
-    down: Tile
 
 
 @dataclass(frozen=True, slots=True)

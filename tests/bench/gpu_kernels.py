@@ -22,14 +22,20 @@ import triton
 from torch.nn import functional
 
 from engine.kernels import attention as attention_kernel
-from engine.kernels.depth import DepthLayer, DepthStep, DepthTiles, run_depth
+from engine.kernels.depth import DepthLayer, DepthStep, run_depth
 from engine.kernels.kv_write import Rotation
 from engine.kernels.linear import (
-    Stream, Tile, Workspace, project, project_gated, project_normed, project_onto,
+    Stream,
+    Workspace,
+    project,
+    project_gated,
+    project_normed,
+    project_onto,
 )
 from engine.kernels.quantise import Weight, quantise_weight
 from engine.kernels.sampler import Draw, sample
-from engine.kernels.temporal import TemporalLayer, TemporalTiles, Visible, run_temporal
+from engine.kernels.temporal import TemporalLayer, Visible, run_temporal
+from engine.kernels.tiles import Tile, depth_tiles, temporal_tiles
 
 EPS = 1e-8
 BF16 = torch.bfloat16
@@ -76,9 +82,13 @@ def visible(rows: int, pages: int, positions: int = 3000, sink: int = 90) -> Vis
     stop = start + positions - sink
     return Visible(
         sink_table=torch.tensor([[1, 2]] * rows, dtype=torch.int32, device="cuda"),
-        sink_length=numbers(sink), live_table=live, live_start=start, live_stop=stop,
+        sink_length=numbers(sink),
+        live_table=live,
+        live_start=start,
+        live_stop=stop,
         page_of=live[torch.arange(rows), ((stop - 1) // 64 % ring).long()],
-        slot_of=(stop - 1) % 64, rotation=Rotation(angle.cos(), angle.sin(), angle.cos(), angle.sin()),
+        slot_of=(stop - 1) % 64,
+        rotation=Rotation(angle.cos(), angle.sin(), angle.cos(), angle.sin()),
     )
 
 
@@ -100,9 +110,28 @@ def attend(q, pool, seen, scales, splits, stages, warps):
     part = q.new_empty(rows, heads, splits, dim, dtype=torch.float32)
     weight = q.new_empty(rows, heads, splits, dtype=torch.float32)
     attention_kernel._attend_pages[(heads, splits, rows)](
-        q, q, pool, scales, seen.sink_table, seen.sink_length, seen.live_table, seen.live_start,
-        seen.live_stop, part, weight, 2, 48, 0.1, HEADS=heads, SLOTS=64, DIM=dim, SPLITS=splits,
-        QUANTISED=scales is not None, STAGES=stages, num_warps=warps,
+        q,
+        q,
+        pool,
+        scales,
+        seen.sink_table,
+        seen.sink_length,
+        seen.live_table,
+        seen.live_start,
+        seen.live_stop,
+        part,
+        weight,
+        2,
+        48,
+        0.1,
+        HEADS=heads,
+        SLOTS=64,
+        DIM=dim,
+        SPLITS=splits,
+        QUANTISED=scales is not None,
+        STAGES=stages,
+        num_warps=warps,
+        OVERLAP=False,
     )
 
 
@@ -122,26 +151,49 @@ def bench_attention() -> None:
         def whole() -> None:
             for layer in range(layers):
                 attention_kernel.decode_attention(
-                    q, q, pool[layer], seen.sink_table, seen.sink_length, seen.live_table,
-                    seen.live_start, seen.live_stop, scales[layer],
+                    q,
+                    q,
+                    pool[layer],
+                    seen.sink_table,
+                    seen.sink_length,
+                    seen.live_table,
+                    seen.live_start,
+                    seen.live_stop,
+                    scales[layer],
                 )
 
         ms = graph_ms(whole, layers)
-        report(bench="attention", rows=rows, kv="fp8" if quantised else "bf16", us=round(ms * 1e3, 1),
-               tb_s=round(size / ms / 1e9, 3), splits=attention_kernel.splits_for(rows, 32))
-        wanted = VARIANTS if rows in (32, 64) else [(16, 3, 4), (8, 3, 4), (16, 2, 4), (8, 2, 4), (16, 2, 8)]
+        report(
+            bench="attention",
+            rows=rows,
+            kv="fp8" if quantised else "bf16",
+            us=round(ms * 1e3, 1),
+            tb_s=round(size / ms / 1e9, 3),
+            splits=attention_kernel.splits_for(rows, 32),
+        )
+        wanted = (
+            VARIANTS
+            if rows in (32, 64)
+            else [(16, 3, 4), (8, 3, 4), (16, 2, 4), (8, 2, 4), (16, 2, 8)]
+        )
         found = []
         for splits, stages, warps in wanted:
+
             def one() -> None:
                 for layer in range(layers):
                     attend(q, pool[layer], seen, scales[layer], splits, stages, warps)
+
             try:
                 ms = graph_ms(one, layers, 10)
             except triton.runtime.errors.OutOfResources:
                 continue
             found.append((round(size / ms / 1e9, 3), splits, stages, warps))
-        report(bench="attention variants", rows=rows, kv="fp8" if quantised else "bf16",
-               tb_s_splits_stages_warps=sorted(found, reverse=True)[:8])
+        report(
+            bench="attention variants",
+            rows=rows,
+            kv="fp8" if quantised else "bf16",
+            tb_s_splits_stages_warps=sorted(found, reverse=True)[:8],
+        )
         del pool
 
 
@@ -149,11 +201,17 @@ def bench_attention() -> None:
 
 # name: outputs, depth, form
 SHAPES = {
-    "packed": (12288, 4096, "normed"), "attended": (4096, 4096, "onto"),
-    "gate": (11264, 4096, "gated"), "down": (4096, 11264, "onto"),
-    "text head": (32000, 4096, "normed"), "depth in": (8192, 4096, "normed"),
-    "d packed": (3072, 1024, "normed"), "d attended": (1024, 1024, "onto"),
-    "d gate": (2816, 1024, "gated"), "d down": (1024, 2816, "onto"), "d head": (2048, 1024, "plain"),
+    "packed": (12288, 4096, "normed"),
+    "attended": (4096, 4096, "onto"),
+    "gate": (11264, 4096, "gated"),
+    "down": (4096, 11264, "onto"),
+    "text head": (32000, 4096, "normed"),
+    "depth in": (8192, 4096, "normed"),
+    "d packed": (3072, 1024, "normed"),
+    "d attended": (1024, 1024, "onto"),
+    "d gate": (2816, 1024, "gated"),
+    "d down": (1024, 2816, "onto"),
+    "d head": (2048, 1024, "plain"),
 }
 PARTS = {4096: 128, 1024: 64, 11264: 1, 2816: 1}
 
@@ -162,14 +220,44 @@ def tiles(name: str, rows: int) -> Iterator[Tile]:
     outputs, depth, form = SHAPES[name]
     small = rows <= 16
     if name.startswith("d "):
-        yield from (Tile(16, 256, 1, 4), Tile(16, 128, 1, 6), Tile(32, 128, 1, 4), Tile(32, 256, 1, 3))
-        yield from (Tile(16, 256, 1, 4, 2), Tile(32, 128, 2, 4), Tile(64, 128, 4, 3), Tile(64, 64, 2, 5))
+        yield from (
+            Tile(16, 256, 1, 4),
+            Tile(16, 128, 1, 6),
+            Tile(32, 128, 1, 4),
+            Tile(32, 256, 1, 3),
+        )
+        yield from (
+            Tile(16, 256, 1, 4, 2),
+            Tile(32, 128, 2, 4),
+            Tile(64, 128, 4, 3),
+            Tile(64, 64, 2, 5),
+        )
     elif outputs == 4096:
-        yield from (Tile(32, 128, 1, 5), Tile(64, 128, 2, 4), Tile(64, 128, 4, 3), Tile(32, 256, 1, 3))
-        yield from (Tile(64, 64, 4, 5), Tile(128, 64, 4, 4), Tile(32, 128, 2, 5), Tile(32, 128, 4, 4))
+        yield from (
+            Tile(32, 128, 1, 5),
+            Tile(64, 128, 2, 4),
+            Tile(64, 128, 4, 3),
+            Tile(32, 256, 1, 3),
+        )
+        yield from (
+            Tile(64, 64, 4, 5),
+            Tile(128, 64, 4, 4),
+            Tile(32, 128, 2, 5),
+            Tile(32, 128, 4, 4),
+        )
     else:
-        yield from (Tile(64, 128, 1, 4), Tile(64, 64, 1, 6), Tile(32, 128, 1, 4), Tile(128, 64, 1, 4))
-        yield from (Tile(64, 128, 1, 3), Tile(128, 64, 1, 4, 8), Tile(32, 256, 1, 3), Tile(64, 256, 1, 3))
+        yield from (
+            Tile(64, 128, 1, 4),
+            Tile(64, 64, 1, 6),
+            Tile(32, 128, 1, 4),
+            Tile(128, 64, 1, 4),
+        )
+        yield from (
+            Tile(64, 128, 1, 3),
+            Tile(128, 64, 1, 4, 8),
+            Tile(32, 256, 1, 3),
+            Tile(64, 256, 1, 3),
+        )
     del small
 
 
@@ -195,7 +283,9 @@ def case(name, rows, tile, quantised, copies):
     x = randn(rows, depth)
     work = Workspace.allocate(8 * outputs * 2 * 128, 2048, "cuda")
     if form == "onto":
-        stream = Stream(randn(rows, outputs), randn(rows, outputs), torch.ones(1, rows, device="cuda"))
+        stream = Stream(
+            randn(rows, outputs), randn(rows, outputs), torch.ones(1, rows, device="cuda")
+        )
         norm = randn(outputs)
     else:
         stream, norm = Stream(x, x, torch.ones(PARTS[depth], rows, device="cuda")), None
@@ -213,7 +303,15 @@ def compile_one(job) -> None:
     if job[0] == "attention":
         _, quantised, splits, stages, warps = job
         scales = torch.ones(2, 32, device="cuda") if quantised else None
-        attend(randn(1, 32, 128), pool_of(1, 60, quantised)[0], visible(1, 60, 200), scales, splits, stages, warps)
+        attend(
+            randn(1, 32, 128),
+            pool_of(1, 60, quantised)[0],
+            visible(1, 60, 200),
+            scales,
+            splits,
+            stages,
+            warps,
+        )
         return
     name, rows, tile, quantised = job
     outputs, depth, form = SHAPES[name]
@@ -227,7 +325,6 @@ def compile_one(job) -> None:
 
 
 def bench_projections() -> None:
-    best: dict[str, dict] = {}
     for name, (outputs, depth, form) in SHAPES.items():
         size = outputs * depth * 2 * (2 if form == "gated" else 1)
         for quantised, rows in ((False, 1), (False, 32), (False, 64), (True, 1), (True, 64)):
@@ -238,9 +335,11 @@ def bench_projections() -> None:
             run, weights, x = case(name, rows, next(tiles(name, rows)), quantised, copies)
             library = None
             if not quantised:
+
                 def vendor() -> None:
                     for weight in weights:
                         functional.linear(x, weight.matrix)
+
                 library = round(graph_ms(vendor, copies) * 1e3, 2)
             del run, weights
             for tile in tiles(name, rows):
@@ -249,25 +348,23 @@ def bench_projections() -> None:
                     us = graph_ms(run, copies, 10) * 1e3
                 except triton.runtime.errors.OutOfResources:
                     continue
-                found.append((round(us, 2), tile.outputs, tile.depth, tile.splits, tile.stages, tile.warps))
+                found.append(
+                    (round(us, 2), tile.outputs, tile.depth, tile.splits, tile.stages, tile.warps)
+                )
             found.sort()
             bytes_read = size // (2 if quantised else 1)
-            report(bench="projection", name=name, rows=rows, weights="fp8" if quantised else "bf16",
-                   vendor_us=library, us=found[0][0], tb_s=round(bytes_read / found[0][0] / 1e6, 2),
-                   best=found[0][1:], others=found[1:4], worst=found[-1])
-            best[f"{name}/{rows}/{quantised}"] = found[0]
-    PICKED.update(best)
-
-
-PICKED: dict[str, tuple] = {}
-
-
-def picked(name: str, rows: int, quantised: bool = False) -> Tile:
-    near = 1 if rows <= 8 else 32 if rows <= 32 else 64
-    if quantised and near == 32:
-        near = 64
-    found = PICKED.get(f"{name}/{near}/{quantised}")
-    return Tile(*found[1:]) if found else next(tiles(name, rows))
+            report(
+                bench="projection",
+                name=name,
+                rows=rows,
+                weights="fp8" if quantised else "bf16",
+                vendor_us=library,
+                us=found[0][0],
+                tb_s=round(bytes_read / found[0][0] / 1e6, 2),
+                best=found[0][1:],
+                others=found[1:4],
+                worst=found[-1],
+            )
 
 
 # ------------------------------------------------------------------------------- whole parts
@@ -275,8 +372,11 @@ def picked(name: str, rows: int, quantised: bool = False) -> Tile:
 
 def sampling(rows: int, most: int) -> Draw:
     return Draw(
-        torch.full((rows,), 0.8, device="cuda"), torch.full((rows,), most, device="cuda"),
-        torch.arange(rows, device="cuda"), torch.full((rows,), 77, device="cuda", dtype=torch.int32), most,
+        torch.full((rows,), 0.8, device="cuda"),
+        torch.full((rows,), most, device="cuda"),
+        torch.arange(rows, device="cuda"),
+        torch.full((rows,), 77, device="cuda", dtype=torch.int32),
+        most,
     )
 
 
@@ -287,49 +387,99 @@ def bench_depth() -> None:
         return DepthLayer(one, w(3072, 1024), w(1024, 1024), one, w(5632, 1024), w(1024, 2816))
 
     steps = tuple(
-        DepthStep(randn(2049, 1024), tuple(layer() for _ in range(6)), Weight(randn(2048, 1024, scale=0.1)))
+        DepthStep(
+            randn(2049, 1024),
+            tuple(layer() for _ in range(6)),
+            Weight(randn(2048, 1024, scale=0.1)),
+        )
         for _ in range(8)
     )
     work = Workspace.allocate(4_000_000, 2048, "cuda")
     for rows in (1, 8, 32, 64):
         projected = randn(rows, 8, 1024)
         broken = torch.zeros(rows, dtype=torch.bool, device="cuda")
-        stream = Stream(randn(rows, 1024), randn(rows, 1024), torch.full((1, rows), 1024.0, device="cuda"))
-        cut = DepthTiles(*(picked("d " + n, rows) for n in ("packed", "attended", "gate", "down", "head")))
+        stream = Stream(
+            randn(rows, 1024), randn(rows, 1024), torch.full((1, rows), 1024.0, device="cuda")
+        )
+        cut = depth_tiles(rows)
         draw = sampling(rows, 250)
-        ms = graph_ms(lambda: run_depth(steps, projected, stream, draw, broken, heads=16, eps=EPS, tiles=cut, workspace=work))
+        ms = graph_ms(
+            lambda: run_depth(
+                steps, projected, stream, draw, broken, heads=16, eps=EPS, tiles=cut, workspace=work
+            )
+        )
         text, chosen = randn(rows, 32000), torch.zeros(rows, 1, dtype=torch.int64, device="cuda")
         audio, few = randn(rows, 2048), sampling(rows, 25)
-        text_us = graph_ms(lambda: [sample(text, few, 0, chosen[:, 0], broken) for _ in range(10)], 10) * 1e3
-        audio_us = graph_ms(lambda: [sample(audio, draw, 1, chosen[:, 0], broken) for _ in range(10)], 10) * 1e3
-        report(bench="depth", rows=rows, ms=round(ms, 3), text_sampler_us=round(text_us, 1), audio_sampler_us=round(audio_us, 1))
+        text_us = (
+            graph_ms(lambda: [sample(text, few, 0, chosen[:, 0], broken) for _ in range(10)], 10)
+            * 1e3
+        )
+        audio_us = (
+            graph_ms(lambda: [sample(audio, draw, 1, chosen[:, 0], broken) for _ in range(10)], 10)
+            * 1e3
+        )
+        report(
+            bench="depth",
+            rows=rows,
+            ms=round(ms, 3),
+            text_sampler_us=round(text_us, 1),
+            audio_sampler_us=round(audio_us, 1),
+        )
 
 
 def bench_temporal() -> None:
     for quantised_weights in (False, True):
         one = torch.ones(4096, device="cuda", dtype=BF16)
+
         def w(n: int, k: int) -> Weight:
             matrix = randn(n, k, scale=k**-0.5)
             return quantise_weight(matrix) if quantised_weights else Weight(matrix)
-        layers = tuple(TemporalLayer(w(12288, 4096), w(4096, 4096), one, w(22528, 4096), w(4096, 11264), one) for _ in range(32))
+
+        layers = tuple(
+            TemporalLayer(w(12288, 4096), w(4096, 4096), one, w(22528, 4096), w(4096, 11264), one)
+            for _ in range(32)
+        )
         work = Workspace.allocate(8_000_000, 2048, "cuda")
-        plans = ((1, False), (8, False), (32, False), (32, True), (64, True)) if not quantised_weights else ((1, False), (64, True))
+        plans = (
+            ((1, False), (8, False), (32, False), (64, True), (72, True))
+            if not quantised_weights
+            else ((1, False), (64, True))
+        )
         for rows, quantised in plans:
             pages = rows * 48 + 3
             pool = pool_of(32, pages, quantised)
             scales = torch.full((32, 2, 32), 0.01, device="cuda") if quantised else None
             seen = visible(rows, pages)
-            stream = Stream(randn(rows, 4096), randn(rows, 4096), torch.full((4, rows), 1024.0, device="cuda"))
-            cut = TemporalTiles(*(picked(n, rows, quantised_weights) for n in ("packed", "attended", "gate", "down")))
-            ms = graph_ms(lambda: run_temporal(layers, stream, pool, seen, scales, heads=32, eps=EPS, tiles=cut, workspace=work), replays=10)
-            report(bench="temporal", rows=rows, kv="fp8" if quantised else "bf16", weights="fp8" if quantised_weights else "bf16",
-                   ms=round(ms, 3), gib=round(torch.cuda.memory_allocated() / 2**30, 1))
+            stream = Stream(
+                randn(rows, 4096), randn(rows, 4096), torch.full((4, rows), 1024.0, device="cuda")
+            )
+            cut = temporal_tiles(rows, quantised_weights)
+            ms = graph_ms(
+                lambda: run_temporal(
+                    layers, stream, pool, seen, scales, heads=32, eps=EPS, tiles=cut, workspace=work
+                ),
+                replays=10,
+            )
+            report(
+                bench="temporal",
+                rows=rows,
+                kv="fp8" if quantised else "bf16",
+                weights="fp8" if quantised_weights else "bf16",
+                ms=round(ms, 3),
+                gib=round(torch.cuda.memory_allocated() / 2**30, 1),
+            )
             del pool
         del layers
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or ["attention", "projections", "depth", "temporal"]
+    wanted = [name for name in sys.argv[1:] if name != "plain"]
+    wanted = wanted or ["attention", "projections", "depth", "temporal"]
+    if "plain" in sys.argv:  # without early starts, to see what they bring
+        for module in sys.modules.values():
+            if hasattr(module, "launch_options"):
+                module.launch_options = lambda: {"OVERLAP": False}
+        report(early_starts=False)
     if "projections" in wanted:
         jobs = {
             (name, rows, tile, quantised): None

@@ -14,7 +14,7 @@ pytestmark = [
 ]
 
 if torch.cuda.is_available():
-    from engine.kernels.linear import Tile
+    from engine.kernels.tiles import Tile
     from tests import kernel_cases as cases
 
     BF16 = cases.On("cuda", torch.bfloat16)
