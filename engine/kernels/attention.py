@@ -12,12 +12,11 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.overlap import await_previous, launch_options, let_next_start
 
 # Programs wanted in flight: an H100 holds about 400 of these at once, and ten turns of that keep
 # the last, partly filled turn small.
 _WANTED_PROGRAMS = 4096
-_MAX_SPLITS = 16
+_MAX_SPLITS = 8
 _LOG2_E = 1.4426950408889634
 
 
@@ -43,14 +42,11 @@ def _attend_pages(
     SPLITS: tl.constexpr,
     QUANTISED: tl.constexpr,
     STAGES: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):
     """One (head, split, row): its share of the row's pages, into a partial sum."""
     head = tl.program_id(0)
     split = tl.program_id(1)
     row = tl.program_id(2)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
 
     sink = tl.load(sink_length + row)
     start = tl.load(live_start + row)
@@ -127,13 +123,10 @@ def _merge_splits(
     DIM: tl.constexpr,
     SPLITS: tl.constexpr,
     QUANTISED: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):
     """One (head, row): the weighted mean of its splits; zeros for a row that sees nothing."""
     head = tl.program_id(0)
     row = tl.program_id(1)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
     pages = tl.cdiv(tl.load(sink_length + row), SLOTS) + tl.maximum(
         tl.cdiv(tl.load(live_stop + row), SLOTS) - tl.load(live_start + row) // SLOTS, 0
     )
@@ -207,11 +200,10 @@ def decode_attention(
         partial, log_weight,
         sink_table.shape[1], live_table.shape[1], _LOG2_E / dim**0.5,
         HEADS=heads, SLOTS=slots, DIM=dim, SPLITS=splits, QUANTISED=quantised, STAGES=3,
-        num_warps=4, **launch_options(),
+        num_warps=4,
     )  # fmt: skip
     _merge_splits[(heads, rows)](
         partial, log_weight, scales, sink_length, live_start, live_stop, attended,
         HEADS=heads, SLOTS=slots, DIM=dim, SPLITS=splits, QUANTISED=quantised, num_warps=1,
-        **launch_options(),
     )  # fmt: skip
     return attended

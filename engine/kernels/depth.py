@@ -21,7 +21,6 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.kernels.overlap import await_previous, launch_options, let_next_start
 from engine.kernels.quantise import Weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import DepthTiles
@@ -73,12 +72,9 @@ def _attend_steps(
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
     STEPS: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):
     """One (row, head): this step's query over the keys of steps 0 .. step."""
     row = tl.program_id(0)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
     head = tl.program_id(1)
     dim = tl.arange(0, DIM)
     index = tl.arange(0, STEPS)
@@ -113,7 +109,6 @@ def attend_steps(packed: torch.Tensor, step: int, heads: int) -> torch.Tensor:
     _attend_steps[(rows, heads)](
         packed, attended, rows, step, dim**-0.5,
         HEADS=heads, DIM=dim, STEPS=triton.next_power_of_2(steps), num_warps=1,
-        **launch_options(),
     )  # fmt: skip
     return attended
 

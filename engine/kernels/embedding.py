@@ -10,7 +10,6 @@ import triton
 import triton.language as tl
 
 from engine.kernels.linear import Stream
-from engine.kernels.overlap import await_previous, launch_options, let_next_start
 
 _BLOCK = 1024  # 128 threads x 8 values: one 16-byte load each
 
@@ -28,12 +27,9 @@ def _embed(
     DIM: tl.constexpr,
     STREAMS: tl.constexpr,
     BLOCK: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One (row, block of the width); each sum is rounded, in the order that the model was trained."""
     row = tl.program_id(0)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
     block = tl.program_id(1)
     at = block * BLOCK + tl.arange(0, BLOCK)
     kept = value.dtype.element_ty
@@ -76,6 +72,6 @@ def embed(
     squares = audio_table.new_empty(dim // block, rows, dtype=torch.float32)
     _embed[(rows, dim // block)](
         tokens, text_table, audio_table, norm_weight, value, weighted, squares, rows, audio_rows,
-        DIM=dim, STREAMS=streams, BLOCK=block, num_warps=4, **launch_options(),
+        DIM=dim, STREAMS=streams, BLOCK=block, num_warps=4,
     )  # fmt: skip
     return Stream(value, weighted, squares)

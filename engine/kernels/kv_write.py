@@ -12,7 +12,6 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.overlap import await_previous, launch_options, let_next_start
 
 _HEADS_A_PROGRAM = 8  # 8 heads x 128 values: four 16-byte loads for each of 64 threads
 
@@ -53,12 +52,9 @@ def _write_kv(
     DIM: tl.constexpr,
     GROUP: tl.constexpr,
     QUANTISED: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One (row, group of heads)."""
     row = tl.program_id(0)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
     head = tl.program_id(1) * GROUP + tl.arange(0, GROUP)
     half = tl.arange(0, DIM // 2)
     pair = tl.arange(0, 2)
@@ -125,6 +121,6 @@ def write_kv(
         packed, rotation.cos_live, rotation.sin_live, rotation.cos_sink, rotation.sin_sink,
         pages, scales, page_of, slot_of, query_live, query_sink,
         HEADS=heads, SLOTS=pages.shape[3], DIM=dim, GROUP=group,
-        QUANTISED=scales is not None, num_warps=2, **launch_options(),
+        QUANTISED=scales is not None, num_warps=2,
     )  # fmt: skip
     return query_live, query_sink

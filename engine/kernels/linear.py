@@ -17,15 +17,8 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.overlap import await_previous, launch_options, let_next_start, prefetch
 from engine.kernels.quantise import Weight
 from engine.kernels.tiles import Tile
-
-
-# Lines of each weight row that are asked for before the previous kernel is done: enough to keep
-# the memory busy over the hand-over, little enough not to push others out of the cache.
-_PREFETCHED_LINES = 8
-_LINE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +90,6 @@ def _project(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
-    PREFETCHED: tl.constexpr,  # 128-byte lines of each weight row
-    OVERLAP: tl.constexpr,
 ):
     """One (block of outputs, split of the depth, block of rows)."""
     block = tl.program_id(0)
@@ -116,15 +107,6 @@ def _project(
     steps: tl.constexpr = K // BLOCK_K
     share: tl.constexpr = (steps + SPLITS - 1) // SPLITS
     first = split * share
-    let_next_start(OVERLAP)
-    if OVERLAP:
-        # The first tiles of the weight, which nobody writes, are asked for before the wait.
-        line = tl.arange(0, PREFETCHED) * (128 // weight.dtype.element_ty.primitive_bitwidth * 8)
-        ahead = n.to(tl.int64)[:, None] * K + first * BLOCK_K + line[None, :]
-        prefetch(weight + ahead, OVERLAP)
-        if GATED:
-            prefetch(weight + outputs.to(tl.int64) * K + ahead, OVERLAP)
-    await_previous(OVERLAP)
     for step in tl.range(first, tl.minimum(first + share, steps), num_stages=STAGES):
         offset = step * BLOCK_K
         columns = tl.load(x_at + offset, mask=row_mask, other=0.0)  # [BLOCK_K, BLOCK_B]
@@ -196,15 +178,6 @@ def _block_of_rows(rows: int) -> int:
     return min(128, max(16, triton.next_power_of_2(rows)))
 
 
-def _prefetched(weight: Weight, tile: Tile) -> int:
-    """Lines to prefetch of each row: a power of two, no more than the last split reads."""
-    matrix = weight.matrix
-    steps = matrix.shape[1] // tile.depth
-    last = steps - (tile.splits - 1) * -(-steps // tile.splits)
-    lines = max(1, last * tile.depth * matrix.element_size() // _LINE_BYTES)
-    return min(_PREFETCHED_LINES, 1 << lines.bit_length() - 1)
-
-
 def _launch(
     x: torch.Tensor,
     weight: Weight,
@@ -234,7 +207,7 @@ def _launch(
         K=depth, PARTS=0 if squares is None else squares.shape[0], GATED=gated,
         RESIDUAL=residual, FEEDS_NORM=norm_weight is not None, QUANTISED=weight.scale is not None,
         SPLITS=tile.splits, BLOCK_B=block_rows, BLOCK_N=tile.outputs, BLOCK_K=tile.depth,
-        STAGES=tile.stages, PREFETCHED=_prefetched(weight, tile), num_warps=tile.warps, **launch_options(),
+        STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
 
 

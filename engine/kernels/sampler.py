@@ -15,7 +15,6 @@ import triton
 import triton.language as tl
 
 from engine.kernels.linear import Stream
-from engine.kernels.overlap import await_previous, launch_options, let_next_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +108,9 @@ def _sample(
     BITS: tl.constexpr,
     DIM: tl.constexpr,
     STARTS_DEPTH: tl.constexpr,
-    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One row."""
     row = tl.program_id(0)
-    let_next_start(OVERLAP)
-    await_previous(OVERLAP)
     token = tl.arange(0, BLOCK)
     inside = token < VOCABULARY
     score = tl.load(logits + row * VOCABULARY + token, mask=inside, other=float("-inf"))
@@ -210,6 +206,6 @@ def sample(
         STREAM=stream, VOCABULARY=vocabulary, BLOCK=block, MOST=most,
         BITS=16 if logits.dtype == torch.bfloat16 else 32,
         DIM=start.table.shape[1] if start else 1, STARTS_DEPTH=start is not None,
-        num_warps=32 if block > 8192 else 8, **launch_options(),
+        num_warps=32 if block > 8192 else 8,
     )  # fmt: skip
     return stream_out

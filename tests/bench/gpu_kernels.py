@@ -131,7 +131,6 @@ def attend(q, pool, seen, scales, splits, stages, warps):
         QUANTISED=scales is not None,
         STAGES=stages,
         num_warps=warps,
-        OVERLAP=False,
     )
 
 
@@ -473,13 +472,7 @@ def bench_temporal() -> None:
 
 
 def main() -> None:
-    wanted = [name for name in sys.argv[1:] if name != "plain"]
-    wanted = wanted or ["attention", "projections", "depth", "temporal"]
-    if "plain" in sys.argv:  # without early starts, to see what they bring
-        for module in sys.modules.values():
-            if hasattr(module, "launch_options"):
-                module.launch_options = lambda: {"OVERLAP": False}
-        report(early_starts=False)
+    wanted = sys.argv[1:] or ["attention", "projections", "depth", "temporal"]
     if "projections" in wanted:
         jobs = {
             (name, rows, tile, quantised): None
