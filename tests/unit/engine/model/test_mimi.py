@@ -217,6 +217,9 @@ def test_fused_agrees_with_exact() -> None:
     two = roundtrip(fused, frames, fresh_state(fused, 3), all_live(3))
     assert torch.equal(one[0], two[0])
     torch.testing.assert_close(one[1], two[1], rtol=0, atol=1e-4)
+    fused.prepare(fused=False)
+    again = roundtrip(fused, frames, fresh_state(fused, 3), all_live(3))
+    assert torch.equal(again[1], one[1])
 
 
 @pytest.mark.parametrize("fused", [False, True])
