@@ -127,7 +127,7 @@ def test_rows_join_pause_leave_and_are_used_again() -> None:
         frame = torch.stack([frames[row, spoken[row]] for row in range(4)])
         frame[~live] = torch.nan  # an idle slot's buffer may hold anything
         codes = mimi.encode_frame(frame, state, live)
-        pcm = mimi.decode_frame(torch.where(live[:, None], codes, -7), state, live)
+        pcm = mimi.decode_frame(torch.where(live[:, None], codes, 9999), state, live)
         for row in live.nonzero()[:, 0].tolist():
             assert torch.equal(codes[row], expected[0][row, :, spoken[row]]), (row, tick)
             assert torch.equal(pcm[row], expected[1][row, spoken[row]]), (row, tick)
