@@ -225,7 +225,7 @@ def test_prompt_still_matters_after_three_windows() -> None:
     )
     q, k, v = torch.randn(3, 1, 4, 16, generator=torch.Generator().manual_seed(0))
     before = attend(0, q, k, v)
-    subject._step.pool[:, subject.scheduler.pool._free] = 7.0
+    subject._step.pool[:, list(subject.scheduler.pool.pages())] = 7.0
     assert torch.equal(attend(0, q, k, v), before)
     subject._step.pool[:, list(pages)] = 0.0
     assert not torch.allclose(attend(0, q, k, v), before)
