@@ -27,6 +27,10 @@ class PagePool:
         """Pages that nobody holds."""
         return len(self._free)
 
+    def pages(self) -> tuple[int, ...]:
+        """The pages that nobody holds."""
+        return tuple(self._free)
+
     def take(self) -> int:
         """Hands out a page; the pool must not be empty."""
         return self._free.pop()
@@ -148,6 +152,10 @@ class PromptCache:
 
     def __getitem__(self, key: Hashable) -> PromptPages:
         return self._prompts[key]
+
+    def values(self) -> Iterable[PromptPages]:
+        """All prompts, least recently used first."""
+        return self._prompts.values()
 
     @property
     def known(self) -> int:

@@ -194,24 +194,26 @@ class Scheduler:
         """Gives every slot a place for one more position, and advances it.
 
         Raises:
-            KeyError: a slot is free or its prompt is not done.
+            KeyError: a slot is free or its prompt is not done; nothing has changed.
         """
+        seats = {slot: self._live_seat(slot) for slot in slots}  # all or none
         changed: set[int] = set()
-        highest = -1
-        for slot in slots:
-            seat = self.seats.get(slot)
-            if seat is None or not seat.started:
-                raise KeyError(f"slot {slot} is not live")
-            highest = max(highest, slot)
+        for slot, seat in seats.items():
             if self._make_room(seat.live):
                 changed.add(slot)
             seat.live.stop += 1
         shortened, self._shortened = self._shortened, {}
         return Plan(
-            batch=bucket(self._limits, highest + 1),
+            batch=bucket(self._limits, max(seats, default=-1) + 1),
             changed=frozenset(changed | shortened.keys()),
             shortened=shortened,
         )
+
+    def _live_seat(self, slot: int) -> Seat:
+        seat = self.seats.get(slot)
+        if seat is None or not seat.started:
+            raise KeyError(f"slot {slot} is not live")
+        return seat
 
     def _make_room(self, live: LivePages) -> bool:
         """Sees to it that the next offset has a page; tells whether the table changed."""

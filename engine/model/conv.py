@@ -47,8 +47,7 @@ class CausalConv1d(nn.Module):
     def prepare(self, fused: bool) -> None:
         """Chooses the layout in memory, and turns the weight to it."""
         self.channels_last = fused
-        if fused:
-            store_channels_last(self.conv["conv"].weight)
+        lay_out(self.conv["conv"].weight, channels_last=fused)
 
     def state_specs(self) -> Iterator[Spec]:
         """The carry, float32 [channels, kernel - stride]; none if kernel and stride agree."""
@@ -80,6 +79,8 @@ class CausalConv1d(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         raw = self.conv["conv"]
+        if self.channels_last and raw.kernel_size == (1,):
+            return functional.linear(x.mT, raw.weight[..., 0], raw.bias).mT
         return functional.conv1d(x, raw.weight, raw.bias, self.stride)
 
 
@@ -117,8 +118,7 @@ class CausalConvTranspose1d(nn.Module):
 
     def prepare(self, fused: bool) -> None:
         """Turns the weight to the layout in memory that `fused` asks for."""
-        if fused:
-            store_channels_last(self.convtr["convtr"].weight)
+        lay_out(self.convtr["convtr"].weight, channels_last=fused)
 
     def state_specs(self) -> Iterator[Spec]:
         """The unfinished outputs, without bias: float32 [out_channels, kernel - stride]."""
@@ -176,6 +176,7 @@ class Upsample(nn.Module):
         return head
 
 
-def store_channels_last(weight: nn.Parameter) -> None:
-    """Reorders a weight [.., C, K] in memory to [.., K, C]; values and shape stay."""
-    weight.data = weight.data.mT.contiguous().mT
+def lay_out(weight: nn.Parameter, channels_last: bool) -> None:
+    """Orders a weight [.., C, K] in memory as [.., K, C] or plainly; values and shape stay."""
+    data = weight.data
+    weight.data = data.mT.contiguous().mT if channels_last else data.contiguous()

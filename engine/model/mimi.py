@@ -44,6 +44,7 @@ class Mimi(nn.Module):
         self.quantizer = SplitQuantizer(config)
         self.requires_grad_(False)
 
+    @torch.no_grad()
     def prepare(self, fused: bool = False) -> None:
         """Derives what the loaded weights imply; call it after loading and moving to the device.
 

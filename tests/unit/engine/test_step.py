@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,6 +57,7 @@ class Said:
     pcm: np.ndarray
 
 
+@functools.cache
 def reference_call(seed: int, greedy: bool) -> list[Said]:
     """What the reference says, without the frame that it says before ours begins."""
     loaded = engine_cases.models(compat=True)

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.model.conv import CausalConv1d, CausalConvTranspose1d, Downsample, Upsample
+from engine.model.conv import (
+    CausalConv1d,
+    CausalConvTranspose1d,
+    Downsample,
+    Upsample,
+    lay_out,
+)
 from engine.model.state import RowState
 
 CHANNELS, OUT_CHANNELS, ROWS = 3, 5, 2
@@ -34,9 +40,13 @@ def stream(layer: Callable[[Tensor], Tensor], x: Tensor, step: int) -> Tensor:
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (7, 1), (8, 4), (10, 5), (6, 2)])
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_streamed_convolution_is_the_zero_padded_one(kernel: int, stride: int, steps: int) -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_streamed_convolution_is_the_zero_padded_one(
+    kernel: int, stride: int, steps: int, fused: bool
+) -> None:
     """Chunk by chunk gives what one convolution over the padded signal gives."""
     layer = CausalConv1d("conv", CHANNELS, OUT_CHANNELS, kernel, stride)
+    layer.prepare(fused)
     x = torch.randn(ROWS, CHANNELS, 6 * stride * steps)
     raw = layer.conv["conv"]
     whole = functional.conv1d(functional.pad(x, (kernel - stride, 0)), raw.weight, raw.bias, stride)
@@ -52,11 +62,13 @@ def test_convolution_of_one_tap_has_no_state() -> None:
 
 @pytest.mark.parametrize(("kernel", "stride"), [(8, 4), (16, 8), (5, 2), (3, 1)])
 @pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize("fused", [False, True])
 def test_streamed_transposed_convolution_is_the_trimmed_one(
-    kernel: int, stride: int, steps: int
+    kernel: int, stride: int, steps: int, fused: bool
 ) -> None:
     """Chunk by chunk gives what one transposed convolution gives, less its unfinished tail."""
     layer = CausalConvTranspose1d("up", CHANNELS, OUT_CHANNELS, kernel, stride)
+    layer.prepare(fused)
     x = torch.randn(ROWS, CHANNELS, 4 * steps)
     raw = layer.convtr["convtr"]
     whole = functional.conv_transpose1d(x, raw.weight, raw.bias, stride)
@@ -118,3 +130,33 @@ def test_idle_row_is_frozen(layer: nn.Module) -> None:
         layer(torch.randn(ROWS, CHANNELS, 1), state, torch.tensor([False, True]))
     assert torch.equal(state["layer"][0], before[0])
     assert not torch.equal(state["layer"][1], before[1])
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether torch's convolutions would take this [B, C, T] as [B, T, C] in memory."""
+    return x.unsqueeze(2).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_fused_keeps_channels_last(kernel: int) -> None:
+    """A channels-last signal stays so through carry, convolution and the layers between."""
+    layer = CausalConv1d("conv", 4, 4, kernel)
+    layer.prepare(fused=True)
+    state, x = state_of(layer), torch.randn(ROWS, 16, 4).mT
+    with torch.no_grad():
+        y = functional.elu(layer(functional.elu(x), state, LIVE)) + x
+    assert is_channels_last(layer.conv["conv"].weight)
+    assert is_channels_last(y)
+    assert not y.is_contiguous()
+
+
+def test_layout_keeps_the_values() -> None:
+    """Only the strides change, and they can change back."""
+    weight = nn.Parameter(torch.randn(4, 3, 5), requires_grad=False)
+    before = weight.clone()
+    lay_out(weight, channels_last=True)
+    assert torch.equal(weight, before)
+    assert weight.stride() == (15, 1, 3)
+    lay_out(weight, channels_last=False)
+    assert torch.equal(weight, before)
+    assert weight.is_contiguous()
