@@ -80,6 +80,21 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class NextColumn:
+    """What is drawn of the next column.
+
+    Attributes:
+        text: int64 [B].
+        agent: int64 [B, 8].
+        broken: bool [B], rows whose logits were not numbers.
+    """
+
+    text: Tensor
+    agent: Tensor
+    broken: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """The models and what they share.
 
@@ -87,6 +102,7 @@ class Step:
         lm: the language model.
         mimi: the codec.
         pool: the KV pages of all layers.
+        scales: float32 [layers, 2, H], what one fp8 step is worth in them; None for plain pages.
         noise: where the draws come from.
         text_k: largest text top-k of any row.
         audio_k: largest audio top-k of any row.
@@ -95,6 +111,7 @@ class Step:
     lm: LanguageModel
     mimi: Mimi
     pool: Tensor
+    scales: Tensor | None
     noise: Noise
     text_k: int
     audio_k: int
@@ -110,19 +127,27 @@ class Step:
         frame, grid, cache = rows.frame, rows.grid, rows.cache
         live = frame.live
         heard = self.mimi.encode_frame(frame.pcm_in.float() / PCM16_SCALE, rows.codec, live)
-        column = grid.column(heard)  # [B, 17]
-        attend = DecodeAttend(self.config, self.pool, cache, live)
-        hidden = self.lm(self.lm.embed(column), attend)
-        draws = self.noise.draw(rows.sampling.seed, cache.position + 1, self.text_k, self.audio_k)
-        text = self.lm.draw_text(hidden, rows.sampling, draws)
-        agent = self.lm.draw_agent(hidden.state, text.token, rows.sampling, draws)
-        spoken = self.mimi.decode_frame(grid.agent_frame(agent.token), rows.codec, live)
+        drawn = self.next_column(grid.column(heard), rows)
+        spoken = self.mimi.decode_frame(grid.agent_frame(drawn.agent), rows.codec, live)
 
         frame.pcm_out.copy_(pcm16(spoken))
         frame.text.copy_(grid.text)
-        frame.broken.copy_((text.broken | agent.broken) & live)
-        grid.advance(text.token, agent.token, heard, live)
+        frame.broken.copy_(drawn.broken & live)
+        grid.advance(drawn.text, drawn.agent, heard, live)
         cache.advance(live)
+
+    def attend(self, rows: Rows) -> DecodeAttend:
+        """The attention of this tick."""
+        return DecodeAttend(self.config, self.pool, rows.cache, rows.frame.live, self.scales)
+
+    def next_column(self, column: Tensor, rows: Rows) -> NextColumn:
+        """Runs the language model on the complete `column` [B, 17] and draws the next one."""
+        sampling, position = rows.sampling, rows.cache.position + 1
+        hidden = self.lm(self.lm.embed(column), self.attend(rows))
+        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
+        text = self.lm.draw_text(hidden, sampling, draws)
+        agent = self.lm.draw_agent(hidden.state, text.token, sampling, draws)
+        return NextColumn(text.token, agent.token, text.broken | agent.broken)
 
     @torch.inference_mode()
     def start(self, rows: Rows, slot: int, last: Hidden, pending: Tensor) -> None:

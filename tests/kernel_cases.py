@@ -23,7 +23,7 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.kernels.quantise import Weight, dequantised, quantise_weight
+from engine.fp8 import Weight, dequantised, quantise_weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import Tile
 
@@ -136,7 +136,7 @@ def check_projections(
     on: On, rows: int, outputs: int, depth: int, tile: Tile, quantised: bool
 ) -> None:
     """All four forms, from one stream."""
-    work = Workspace.allocate(8 * tile.splits * outputs * 128, 2 * outputs, on.device)
+    work = Workspace.allocate(2 * outputs, rows, on.device)
     x, norm = on.randn(rows, depth), on.randn(depth)
     parts = x.float().view(rows, 2, -1).square().sum(-1).T.contiguous()
     stream = Stream(x, x * norm, parts)

@@ -21,7 +21,7 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.kernels.quantise import Weight
+from engine.fp8 import Weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import DepthTiles
 

@@ -17,8 +17,11 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.kernels.quantise import Weight
+from engine.fp8 import Weight
 from engine.kernels.tiles import Tile
+
+
+_MOST_SPLITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,12 @@ class Workspace:
     arrivals: torch.Tensor
 
     @staticmethod
-    def allocate(values: int, blocks: int, device: torch.device | str) -> Workspace:
-        """Room for `values` partial sums of `blocks` output blocks."""
+    def allocate(outputs: int, rows: int, device: torch.device | str) -> Workspace:
+        """Room for projections to `outputs` outputs in up to four splits, of at most `rows` rows."""
+        padded = _block_of_rows(rows) * triton.cdiv(rows, _block_of_rows(rows))
         return Workspace(
-            torch.empty(values, dtype=torch.float32, device=device),
-            torch.zeros(blocks, dtype=torch.int32, device=device),
+            torch.empty(_MOST_SPLITS * outputs * padded, dtype=torch.float32, device=device),
+            torch.zeros(outputs * padded // 256, dtype=torch.int32, device=device),
         )
 
 
@@ -183,7 +187,7 @@ def _launch(
     weight: Weight,
     out: torch.Tensor,
     tile: Tile,
-    workspace: Workspace | None,
+    workspace: Workspace,
     *,
     squares: torch.Tensor | None = None,
     gated: bool = False,
@@ -195,14 +199,11 @@ def _launch(
 ) -> None:
     rows, depth = x.shape
     outputs = out.shape[1]
+    tile = tile.fit(outputs, depth)
     block_rows = _block_of_rows(rows)
-    if outputs % tile.outputs or depth % tile.depth:
-        raise ValueError(f"a [{outputs}, {depth}] weight is no multiple of the tile {tile}")
-    if tile.splits > 1 and workspace is None:
-        raise ValueError("a split projection needs a workspace")
     _project[(outputs // tile.outputs, tile.splits, triton.cdiv(rows, block_rows))](
         x, weight.matrix, weight.scale, squares, out, norm_weight, weighted, squares_out,
-        workspace.partial if workspace else None, workspace.arrivals if workspace else None,
+        workspace.partial, workspace.arrivals,
         rows, outputs, x.stride(0), out.stride(0), eps,
         K=depth, PARTS=0 if squares is None else squares.shape[0], GATED=gated,
         RESIDUAL=residual, FEEDS_NORM=norm_weight is not None, QUANTISED=weight.scale is not None,
@@ -216,7 +217,7 @@ def project(
     weight: Weight,
     out: torch.Tensor,
     tile: Tile,
-    workspace: Workspace | None = None,
+    workspace: Workspace,
 ) -> None:
     """Writes x W^T into `out` [B, N]; x [B, K] and `out` may have strided rows."""
     _launch(x, weight, out, tile, workspace)
@@ -228,7 +229,7 @@ def project_normed(
     out: torch.Tensor,
     eps: float,
     tile: Tile,
-    workspace: Workspace | None = None,
+    workspace: Workspace,
 ) -> None:
     """Writes rmsnorm(stream) W^T into `out` [B, N]."""
     _launch(stream.weighted, weight, out, tile, workspace, squares=stream.squares, eps=eps)
@@ -240,7 +241,7 @@ def project_gated(
     out: torch.Tensor,
     eps: float,
     tile: Tile,
-    workspace: Workspace | None = None,
+    workspace: Workspace,
 ) -> None:
     """Writes silu(a) * b into `out` [B, N], where [a | b] = rmsnorm(stream) W^T, W [2 N, K]."""
     _launch(
@@ -254,14 +255,14 @@ def project_onto(
     stream: Stream,
     norm_weight: torch.Tensor | None,
     tile: Tile,
-    workspace: Workspace | None = None,
+    workspace: Workspace,
 ) -> Stream:
     """Adds x W^T to the stream in place and prepares it for the norm `norm_weight`, if any.
 
     Returns:
         The stream as the next projection is to see it.
     """
-    parts = stream.value.shape[1] // tile.outputs
+    parts = stream.value.shape[1] // tile.fit(stream.value.shape[1], x.shape[1]).outputs
     squares = (
         stream.squares.new_empty(parts, x.shape[0]) if norm_weight is not None else stream.squares
     )

@@ -7,7 +7,8 @@ are as many as shared memory holds beside the rows of the batch. Knows shapes, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,16 @@ class Tile:
     splits: int = 1
     stages: int = 4
     warps: int = 4
+
+    def fit(self, outputs: int, depth: int) -> Tile:
+        """This tile, or the largest smaller one of which a weight [outputs, depth] is a multiple."""
+        steps = math.gcd(self.depth, depth)
+        return replace(
+            self,
+            outputs=math.gcd(self.outputs, outputs),
+            depth=steps,
+            splits=self.splits if depth // steps >= 2 * self.splits else 1,
+        )
 
 
 @dataclass(frozen=True, slots=True)

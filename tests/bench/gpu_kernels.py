@@ -32,7 +32,7 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.kernels.quantise import Weight, quantise_weight
+from engine.fp8 import Weight, quantise_weight
 from engine.kernels.sampler import Draw, sample
 from engine.kernels.temporal import TemporalLayer, Visible, run_temporal
 from engine.kernels.tiles import Tile, depth_tiles, temporal_tiles
@@ -280,7 +280,7 @@ def case(name, rows, tile, quantised, copies):
         matrix = randn(tall, depth, scale=depth**-0.5)
         weights.append(quantise_weight(matrix) if quantised else Weight(matrix))
     x = randn(rows, depth)
-    work = Workspace.allocate(8 * outputs * 2 * 128, 2048, "cuda")
+    work = Workspace.allocate(32000, 128, "cuda")
     if form == "onto":
         stream = Stream(
             randn(rows, outputs), randn(rows, outputs), torch.ones(1, rows, device="cuda")
@@ -393,7 +393,7 @@ def bench_depth() -> None:
         )
         for _ in range(8)
     )
-    work = Workspace.allocate(4_000_000, 2048, "cuda")
+    work = Workspace.allocate(32000, 128, "cuda")
     for rows in (1, 8, 32, 64):
         projected = randn(rows, 8, 1024)
         broken = torch.zeros(rows, dtype=torch.bool, device="cuda")
@@ -438,7 +438,7 @@ def bench_temporal() -> None:
             TemporalLayer(w(12288, 4096), w(4096, 4096), one, w(22528, 4096), w(4096, 11264), one)
             for _ in range(32)
         )
-        work = Workspace.allocate(8_000_000, 2048, "cuda")
+        work = Workspace.allocate(32000, 128, "cuda")
         plans = (
             ((1, False), (8, False), (32, False), (64, True), (72, True))
             if not quantised_weights

@@ -1,4 +1,4 @@
-"""Weights in 8 bits: float8_e4m3fn with one scale for each output. Needs no Triton.
+"""Eight-bit floats, float8_e4m3fn: weights with one scale for each output.
 
 Prepared once at load. The scale makes an output's largest weight the largest finite e4m3
 number, so nothing saturates; the relative rounding error of a weight is at most 2^-4.
