@@ -146,9 +146,9 @@ def test_published_voice_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PromptRejected, match="holds no 'embeddings' and 'cache'"):
         published_voice(saved(path, [1, 2]), CONFIG)
     for token in (-2, 2049):
+        saved(path, {"embeddings": embeddings, "cache": torch.full_like(ring, token)})
         with pytest.raises(PromptRejected, match="tokens that this model does not have"):
-            content = {"embeddings": embeddings, "cache": torch.full_like(ring, token)}
-            published_voice(saved(path, content), CONFIG)
+            published_voice(path, CONFIG)
 
 
 def test_published_voice_cannot_run_code(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def random(*shape: int) -> torch.Tensor:
 
 
 def test_norm_is_the_formula() -> None:
-    """x * alpha / sqrt(mean(x^2) + eps), in float64."""
+    """The result is x * alpha / sqrt(mean(x^2) + eps), in float64."""
     x, alpha = random(5, 16), random(1, 1, 16)
     wide = x.double()
     scale = alpha.view(-1).double()
@@ -43,7 +43,7 @@ def test_norm_of_zeros_is_zero() -> None:
 
 
 def test_feed_forward_gates_with_the_first_half() -> None:
-    """silu of the upper rows times the lower rows."""
+    """The upper rows, through silu, times the lower rows."""
     layer = GatedFeedForward(4, 6)
     with torch.no_grad():
         layer.linear_in.weight.copy_(random(12, 4))
