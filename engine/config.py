@@ -239,6 +239,8 @@ class CheckpointConfig:
         Raises:
             ValueError: names the unknown or impossible entry.
         """
+        if not isinstance(data, dict) or not all(isinstance(part, dict) for part in data.values()):
+            raise ValueError("the sizes must be an object of objects")
         if unknown := sorted(data.keys() - {"lm", "mimi"}):
             raise ValueError(f"unknown section {unknown[0]!r}; known are lm and mimi")
         return CheckpointConfig(

@@ -27,10 +27,13 @@ class TextStream:
         return self._tokenizer.EncodeAsIds(text) if text else []
 
     def piece(self, token: int) -> str:
-        """The text of one token; "" for padding, control tokens and single bytes."""
+        """The text of one token; "" for padding, control tokens and parts of a character."""
         tokenizer = self._tokenizer
         if token in (EPAD_TEXT, PAD_TEXT) or token >= tokenizer.GetPieceSize():
             return ""
-        if tokenizer.IsControl(token) or tokenizer.IsByte(token):
+        if tokenizer.IsControl(token):
             return ""
+        if tokenizer.IsByte(token):
+            byte = int(tokenizer.IdToPiece(token)[3:5], base=16)  # "<0x41>"
+            return chr(byte) if byte < 0x80 else ""
         return str(tokenizer.IdToPiece(token)).replace(WORD_START, " ")

@@ -109,7 +109,7 @@ def _read_config(path: Path) -> CheckpointConfig:
         return CheckpointConfig()
     try:
         return CheckpointConfig.parse(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # not JSON, not an object, or not our sizes
+    except ValueError as error:  # not JSON, or not our sizes
         raise CheckpointError(f"{path}: {error}") from error
 
 

@@ -89,6 +89,13 @@ def models(seed: int = 0, **sizes: Any) -> tuple[Any, LanguageModel]:
     return oracle, ours
 
 
+def tiny_model(seed: int = 0) -> LanguageModel:
+    """Ours alone, with random weights."""
+    model = LanguageModel(TINY).eval().requires_grad_(False)
+    random_weights(model, seed)
+    return model
+
+
 def random_columns(count: int, batch: int, config: LMConfig, seed: int) -> torch.Tensor:
     """Columns of the grid, int64 [count, B, 17], among them initial and zero tokens."""
     generator = torch.Generator().manual_seed(seed)

@@ -15,6 +15,7 @@ from engine.engine import PersonaPlexEngine, signed_64
 from engine.interface import Engine, FrameOutput, NoFreeSlot, PromptRejected, Sampling
 from engine.model import kv
 from engine.prompts import SILENT_FRAMES
+from engine.weights import load_language_model, open_checkpoint
 from tests.unit.engine import engine_cases
 from tests.unit.engine.engine_cases import LIMITS, VOICE_FRAMES, WINDOW, engine, frame, join, spec
 
@@ -215,7 +216,7 @@ def test_call_longer_than_three_windows_still_attends_its_prompt(
 
 
 def test_prompt_still_matters_after_three_windows() -> None:
-    """Erasing the prompt's keys late in a call changes what is said; erasing free pages does not."""
+    """Late in a call the attention depends on the prompt's keys, and on no free page."""
     subject = engine(replace(LIMITS, slots=1))
     slot = join(subject)
     talk(subject, slot, range(3 * WINDOW))
@@ -345,6 +346,19 @@ def test_wrong_use_is_an_error_and_changes_nothing(alone: list[FrameOutput]) -> 
     with pytest.raises(KeyError, match="slot 2 is free"):
         subject.release(2)
     assert same(talk(subject, slot, range(8)), alone[:8])
+
+
+def test_half_precision_as_on_a_gpu() -> None:
+    """The language model in bfloat16 and the codec in float32 go through the same step."""
+    loaded = engine_cases.models()
+    checkpoint = open_checkpoint(engine_cases.folder() / f"checkpoint-{WINDOW}")
+    lm = load_language_model(checkpoint, torch.device("cpu"), torch.bfloat16)
+    voices = {"ada": engine_cases.voice()}
+    subject = PersonaPlexEngine(replace(loaded, lm=lm), LIMITS, voices)
+    slot = join(subject)
+    heard = talk(subject, slot, range(2 * WINDOW))
+    assert len({output.pcm.tobytes() for output in heard}) == len(heard)
+    assert subject.rows.sampling.text_temperature.dtype == torch.float32
 
 
 def test_compat_prompts_are_private_and_all_pages_come_back() -> None:

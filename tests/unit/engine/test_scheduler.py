@@ -119,7 +119,7 @@ def test_refusal_for_pages_names_the_numbers() -> None:
     subject = scheduler(pages=1 + 8)
     subject.admit("bank", 10)
     with pytest.raises(
-        NoFreeSlot, match="8 KV pages .* prompts hold 3, this prompt needs 3, 6 are promised"
+        NoFreeSlot, match=r"8 KV pages .* prompts hold 3, this prompt needs 3, 6 are promised"
     ):
         subject.admit("clinic", 10)
     with pytest.raises(NoFreeSlot):

@@ -31,10 +31,14 @@ def test_full_size_has_exactly_the_published_tensors() -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("fused", [False, True])
-def test_logits_equal_the_reference_through_and_past_the_window(fused: bool) -> None:
+@pytest.mark.parametrize(
+    ("fused", "dtype"), [(False, torch.float32), (True, torch.float32), (True, torch.bfloat16)]
+)
+def test_logits_equal_the_reference_through_and_past_the_window(
+    fused: bool, dtype: torch.dtype
+) -> None:
     """Hidden states, text logits and all 16 depth steps, bit for bit over three windows."""
-    oracle, ours = models()
+    oracle, ours = (model.to(dtype) for model in models())
     if fused:
         ours.prepare()
     columns = random_columns(POSITIONS, BATCH, TINY, seed=1)

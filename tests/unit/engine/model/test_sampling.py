@@ -1,4 +1,4 @@
-"""Sampling: the generator's published vectors, the reference's sampler, and independence of rows."""
+"""Sampling: published vectors, the reference's sampler, and the independence of rows."""
 
 from __future__ import annotations
 
