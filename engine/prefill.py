@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.calibration import HiddenStates
 from engine.model.kv import PrefillAttend
 from engine.model.lm import Hidden, LanguageModel
 from engine.prompts import Prompt
@@ -44,11 +45,21 @@ class Prefiller:
     Args:
         lm: the language model.
         pool: the KV pages of all layers.
+        scales: float32 [layers, 2, H] for a pool in fp8.
+        hidden: the model's temporal transformer, plain or in kernels.
     """
 
-    def __init__(self, lm: LanguageModel, pool: Tensor) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        pool: Tensor,
+        scales: Tensor | None = None,
+        hidden: HiddenStates | None = None,
+    ) -> None:
         self._lm = lm
         self._pool = pool
+        self._scales = scales
+        self._hidden = hidden or lm.hidden
         self._prefixes: dict[Hashable, Prefix] = {}
 
     def __getitem__(self, key: Hashable) -> Prefix:
@@ -67,8 +78,10 @@ class Prefiller:
         """Computes positions [start, stop) of a prompt; those before must be there."""
         prefix = self._prefixes[chunk.key]
         pages = torch.tensor(chunk.pages, dtype=torch.int32, device=self._pool.device)
-        attend = PrefillAttend(self._lm.config, self._pool, pages, chunk.start, chunk.stop)
-        hidden = self._lm.hidden(self._inputs(prefix, chunk.start, chunk.stop), attend)
+        attend = PrefillAttend(
+            self._lm.config, self._pool, pages, chunk.start, chunk.stop, self._scales
+        )
+        hidden = self._hidden(self._inputs(prefix, chunk.start, chunk.stop), attend)
         if chunk.stop == prefix.positions:
             prefix.last = self._lm.with_text(hidden[-1:])
 

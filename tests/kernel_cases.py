@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.fp8 import Weight, dequantised, quantise_weight
 from engine.kernels import reference
 from engine.kernels.attention import decode_attention
 from engine.kernels.depth import attend_steps
@@ -23,7 +24,6 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.fp8 import Weight, dequantised, quantise_weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import Tile
 

@@ -12,7 +12,6 @@ import torch
 import triton
 import triton.language as tl
 
-
 # Programs wanted in flight: an H100 holds about 400 of these at once, and ten turns of that keep
 # the last, partly filled turn small.
 _WANTED_PROGRAMS = 4096

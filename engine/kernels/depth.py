@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from engine.fp8 import Weight
 from engine.kernels.linear import (
     Stream,
     Workspace,
@@ -21,7 +22,6 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.fp8 import Weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import DepthTiles
 
@@ -62,7 +62,7 @@ class DepthStep:
     head: Weight
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "step"])
 def _attend_steps(
     packed,  # [steps, B, 3, H, D]: this step's and the earlier steps' projections
     attended,  # [B, H, D]

@@ -14,7 +14,7 @@ from engine.kernels.linear import Stream
 _BLOCK = 1024  # 128 threads x 8 values: one 16-byte load each
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch"])
 def _embed(
     tokens,  # int64 [B, 1 + audio streams], text first; -1: contributes nothing
     text_table,  # [text rows, D]

@@ -12,7 +12,6 @@ import torch
 import triton
 import triton.language as tl
 
-
 _HEADS_A_PROGRAM = 8  # 8 heads x 128 values: four 16-byte loads for each of 64 threads
 
 

@@ -20,7 +20,6 @@ import triton.language as tl
 from engine.fp8 import Weight
 from engine.kernels.tiles import Tile
 
-
 _MOST_SPLITS = 4
 
 
@@ -66,7 +65,9 @@ def _silu(x):
     return x / (1.0 + tl.exp(-x))
 
 
-@triton.jit
+# The number of rows changes from tick to tick and from prompt to prompt: no code of its own for
+# the odd, the even and the one.
+@triton.jit(do_not_specialize=["batch"])
 def _project(
     x,  # [B, K], rows `x_stride` apart
     weight,  # [N, K]; gated: [2 N, K], first half under the activation

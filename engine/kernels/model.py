@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import AGENT_CODEBOOKS
+from engine.fp8 import Weight, quantise_weight
 from engine.kernels.depth import DepthLayer, DepthStep, run_depth
 from engine.kernels.embedding import embed
 from engine.kernels.kv_write import Rotation
 from engine.kernels.linear import Stream, Workspace, project_normed
-from engine.fp8 import Weight, quantise_weight
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.temporal import DecodePages, TemporalLayer, run_temporal
 from engine.kernels.tiles import depth_tiles, temporal_tiles
@@ -100,9 +100,7 @@ class FusedModel:
         broken = torch.zeros(rows, dtype=torch.bool, device=column.device)
         first = self._depth[0]
         start = DepthStart(views[:, 0], first.table, first.layers[0].norm_in)
-        draw = Draw(
-            sampling.text_temperature, sampling.text_top_k, sampling.seed, position, text_k
-        )
+        draw = Draw(sampling.text_temperature, sampling.text_top_k, sampling.seed, position, text_k)
         stream = sample(logits, draw, 0, text[:, 0], broken, start)
         draw = Draw(
             sampling.audio_temperature, sampling.audio_top_k, sampling.seed, position, audio_k

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def rmsnorm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """x * weight / sqrt(mean(x^2) + eps) over the last axis."""
+    """X * weight / sqrt(mean(x^2) + eps) over the last axis."""
     return x * weight * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
 
 
@@ -83,7 +83,7 @@ def sample(
     top_k: torch.Tensor,
     clocks: torch.Tensor,
 ) -> torch.Tensor:
-    """argmax of softmax(logits / T) / clock over the top_k largest; of equals the lower token.
+    """Argmax of softmax(logits / T) / clock over the top_k largest; of equals the lower token.
 
     Args:
         logits: [B, V].

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import torch
 
+from engine.fp8 import Weight
 from engine.kernels.attention import decode_attention
 from engine.kernels.kv_write import Rotation, write_kv
 from engine.kernels.linear import Stream, Workspace, project_gated, project_normed, project_onto
-from engine.fp8 import Weight
 from engine.kernels.tiles import TemporalTiles
 
 

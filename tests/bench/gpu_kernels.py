@@ -21,6 +21,7 @@ import torch
 import triton
 from torch.nn import functional
 
+from engine.fp8 import Weight, quantise_weight
 from engine.kernels import attention as attention_kernel
 from engine.kernels.depth import DepthLayer, DepthStep, run_depth
 from engine.kernels.kv_write import Rotation
@@ -32,7 +33,6 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
-from engine.fp8 import Weight, quantise_weight
 from engine.kernels.sampler import Draw, sample
 from engine.kernels.temporal import TemporalLayer, Visible, run_temporal
 from engine.kernels.tiles import Tile, depth_tiles, temporal_tiles

@@ -1,0 +1,161 @@
+"""Puts the step together on its device: kernels or plain, recorded or not, and the KV pages.
+
+A fast way that fails at start is given up for the plain one, and the reason is reported: no call
+ever meets it. Knows no session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine.calibration import HiddenStates, kv_scales
+from engine.config import EngineLimits, Execution
+from engine.graphs import CapturedStep, Report, StepFunction
+from engine.memory import GIB, MemoryPlan, plan
+from engine.model.kv import new_pool
+from engine.model.sampling import CounterNoise, Noise
+from engine.scheduler import settle_pages
+from engine.step import Rows, Step
+from engine.weights import Models
+
+if TYPE_CHECKING:
+    from engine.kernels.model import FusedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The step and what belongs to it.
+
+    Attributes:
+        step: for what happens between ticks.
+        run: one tick.
+        hidden: the temporal transformer, for prompts.
+        limits: with the number of pages and the batch sizes settled.
+        memory: how the device's memory is divided; None on a CPU.
+    """
+
+    step: Step
+    run: StepFunction
+    hidden: HiddenStates
+    limits: EngineLimits
+    memory: MemoryPlan | None
+
+
+def settle_batches(limits: EngineLimits, device: torch.device) -> tuple[int, ...]:
+    """The batch sizes: on a GPU few enough to record, dense enough to waste little."""
+    if limits.buckets or device.type != "cuda":
+        return limits.buckets
+    sizes = {1, 2, 4, *range(8, limits.slots, 8), limits.slots}
+    return tuple(sorted(size for size in sizes if size <= limits.slots))
+
+
+def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machine:
+    """The step in plain PyTorch, as on a CPU."""
+    config = models.lm.config
+    pages = limits.pages or settle_pages(limits, config.window_positions)
+    limits = replace(limits, pages=pages)
+    pool = new_pool(config, pages, limits.page_size, models.lm.text_linear.weight)
+    step = plain_step(models, limits, pool, None, noise)
+    return Machine(step, step, models.lm.hidden, limits, None)
+
+
+def plain_step(
+    models: Models, limits: EngineLimits, pool: Tensor, scales: Tensor | None, noise: Noise
+) -> Step:
+    """The step as `engine.step` has it."""
+    config = models.lm.config
+    return Step(
+        lm=models.lm,
+        mimi=models.mimi,
+        pool=pool,
+        scales=scales,
+        noise=noise,
+        text_k=min(limits.max_text_top_k, config.text_card),
+        audio_k=min(limits.max_audio_top_k, config.audio_card),
+    )
+
+
+def assemble_on_gpu(
+    models: Models, limits: EngineLimits, execution: Execution, rows: Rows, report: Report
+) -> Machine:
+    """The step in kernels and graphs, or as much of that as works.
+
+    Args:
+        models: the loaded checkpoint, on the device.
+        limits: what the engine may hold.
+        execution: how it is to run.
+        rows: the rows' memory.
+        report: hears what was given up and why.
+
+    Raises:
+        NoMemory: the device cannot hold the engine.
+    """
+    # The codec's matrix products in TF32, as its convolutions are.
+    torch.backends.cuda.matmul.allow_tf32 = True
+    config, page_size = models.lm.config, limits.page_size
+    limits = replace(limits, buckets=settle_batches(limits, rows.frame.live.device))
+    fused = _fuse(models, limits, execution, report) if execution.kernels else None
+    hidden = fused.hidden if fused else models.lm.hidden
+    scales = kv_scales(models.lm, hidden, page_size) if execution.fp8_kv else None
+
+    torch.cuda.empty_cache()
+    free, total = torch.cuda.mem_get_info()
+    value_bytes = 1 if execution.fp8_kv else models.lm.text_linear.weight.element_size()
+    limits, memory = plan(
+        limits, config, value_bytes, total - free, free, round(execution.reserve_gib * GIB)
+    )
+    like = models.lm.text_linear.weight
+    pool = new_pool(config, limits.pages, page_size, like, execution.fp8_kv)
+    step = plain_step(models, limits, pool, scales, CounterNoise())
+    if fused:
+        step = _rehearsed(step, fused, rows, limits, execution, report)
+    run: StepFunction = step
+    if execution.graphs:
+        step(rows)  # idle rows: whatever PyTorch sets up on first use is set up before recording
+        run = CapturedStep(step, rows, limits.buckets, report)
+    return Machine(step, run, hidden, limits, memory)
+
+
+def _fuse(
+    models: Models, limits: EngineLimits, execution: Execution, report: Report
+) -> FusedModel | None:
+    """The language model in kernels, with every size of prompt work compiled."""
+    try:
+        from engine.kernels.model import FusedModel
+    except ImportError as error:  # a PyTorch without Triton
+        if execution.fp8_weights:
+            raise
+        report(f"no kernels: {error}")
+        return None
+    return FusedModel(models.lm, max(limits.slots, limits.prefill_chunk), execution.fp8_weights)
+
+
+def _rehearsed(
+    step: Step,
+    fused: FusedModel,
+    rows: Rows,
+    limits: EngineLimits,
+    execution: Execution,
+    report: Report,
+) -> Step:
+    """The fused step after one idle tick at every batch size, or the plain one if that fails."""
+    from triton.errors import TritonError
+
+    from engine.kernels.step import FusedStep
+
+    parts = {field.name: getattr(step, field.name) for field in fields(step)}
+    candidate = FusedStep(**parts, model=fused)
+    try:
+        for batch in limits.buckets:
+            candidate(rows.narrow(batch))
+        torch.cuda.synchronize()
+    except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
+        if execution.fp8_weights:  # the plain weights are gone
+            raise
+        report(f"no kernels: {error}")
+        return step
+    return candidate
