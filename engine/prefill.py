@@ -84,6 +84,9 @@ class Prefiller:
         hidden = self._hidden(self._inputs(prefix, chunk.start, chunk.stop), attend)
         if chunk.stop == prefix.positions:
             prefix.last = self._lm.with_text(hidden[-1:])
+        if self._pool.is_cuda:
+            # The caller has the time until the next tick to give away: it must see it pass.
+            torch.cuda.current_stream(self._pool.device).synchronize()
 
     def _inputs(self, prefix: Prefix, start: int, stop: int) -> Tensor:
         """The model's inputs at positions [start, stop): [T, dim]."""
