@@ -94,8 +94,10 @@ def assemble_on_gpu(
     Raises:
         NoMemory: the device cannot hold the engine.
     """
-    # The codec's matrix products in TF32, as its convolutions are.
-    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = execution.tf32
+    torch.backends.cudnn.allow_tf32 = execution.tf32
+    # The same sound for the same input: no algorithm that adds in the order of arrival.
+    torch.backends.cudnn.deterministic = True
     config, page_size = models.lm.config, limits.page_size
     limits = replace(limits, buckets=settle_batches(limits, rows.frame.live.device))
     fused = _fuse(models, limits, execution, report) if execution.kernels else None

@@ -200,7 +200,7 @@ def _launch(
 ) -> None:
     rows, depth = x.shape
     outputs = out.shape[1]
-    tile = tile.fit(outputs, depth)
+    tile = tile.fit(outputs, depth, x.element_size())
     block_rows = _block_of_rows(rows)
     _project[(outputs // tile.outputs, tile.splits, triton.cdiv(rows, block_rows))](
         x, weight.matrix, weight.scale, squares, out, norm_weight, weighted, squares_out,
@@ -263,7 +263,7 @@ def project_onto(
     Returns:
         The stream as the next projection is to see it.
     """
-    parts = stream.value.shape[1] // tile.fit(stream.value.shape[1], x.shape[1]).outputs
+    parts = stream.value.shape[1] // tile.fit(stream.value.shape[1], x.shape[1], x.element_size()).outputs
     squares = (
         stream.squares.new_empty(parts, x.shape[0]) if norm_weight is not None else stream.squares
     )

@@ -29,9 +29,15 @@ class Tile:
     stages: int = 4
     warps: int = 4
 
-    def fit(self, outputs: int, depth: int) -> Tile:
-        """This tile, or the largest smaller one of which a weight [outputs, depth] is a multiple."""
-        steps = math.gcd(self.depth, depth)
+    def fit(self, outputs: int, depth: int, value_bytes: int) -> Tile:
+        """The largest tile, no larger than this, of which a weight [outputs, depth] is a multiple.
+
+        Args:
+            outputs: N.
+            depth: K.
+            value_bytes: of an input; the table is made for two, four take half the depth.
+        """
+        steps = math.gcd(self.depth * 2 // value_bytes, depth)
         return replace(
             self,
             outputs=math.gcd(self.outputs, outputs),
