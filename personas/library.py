@@ -143,7 +143,7 @@ def _check_name(path: Path, name: str) -> None:
 
 
 def _check_budget(path: Path, persona: Persona, count_tokens: TokenCounter) -> None:
-    """Renders with the longest prompt that the persona's own variables allow by default."""
+    """Renders once, so that a prompt over budget shows at start-up; required values are made up."""
     blanks = {
         name: "x" * min(8, variable.max_chars)
         for name, variable in persona.variables.items()
