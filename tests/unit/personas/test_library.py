@@ -116,7 +116,7 @@ def test_mistake_in_the_dialogue_is_placed_in_its_own_file(
     _write(folder / "dialogues" / "common.yaml", dialogue_data)
     (folder / "dialogues" / "cafe.yaml").write_text(
         "extends: common\nintents:\n  - name: menu\n    topic: the menu\n"
-        "    examples: [what is there]\n    answers: ["Tea at {time}."]\n"
+        "    examples: [what is there]\n    answers: ['Tea at {time}.']\n"
     )
     with pytest.raises(PersonaError, match=r"dialogues/cafe\.yaml:3: intents\.0: \{time\} is no"):
         library.load(folder)
