@@ -99,6 +99,7 @@ class Intent(Strict):
             known.add(slot.name)
         for line in (*self.answers, *([self.confirm] if self.confirm else [])):
             _only(line, known)
+        _only(self.topic, set())
         if self.follow_up:
             _only(self.follow_up.question, set())
         return self
@@ -173,8 +174,9 @@ class Dialogue(Strict):
             raise PersonaError("'did_you_mean' must contain {topic}")
         for line in (self.yes.answer, self.no.answer, self.corrected, self.goodbye):
             _only(line, set())
-        for line in (*self.fallbacks, self.handoff_offer.question, *self.silence_prompts):
+        for line in (*self.fallbacks, *self.silence_prompts, *self.backchannels):
             _only(line, set())
+        _only(self.handoff_offer.question, set())
         return self
 
     def _example_groups(self) -> Iterable[tuple[str, ...]]:
