@@ -24,6 +24,9 @@ Utterance = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^[\p{L}][\p{L}'-]*( [\p{L}][\p{L}'-]*)*$")
 ]
 
+# The short replies have sections of their own; an intent of that name could not be told apart.
+_REPLIES = frozenset({"yes", "no", "repeat"})
+
 SlotKind = Literal["date", "time", "number", "digits", "name", "text"]
 
 
@@ -150,7 +153,10 @@ class Dialogue(Strict):
 
     @model_validator(mode="after")
     def _names_and_examples_are_unique(self) -> Self:
-        _no_duplicates((intent.name for intent in self.intents), "intent")
+        names = [intent.name for intent in self.intents]
+        _no_duplicates(names, "intent")
+        if taken := sorted(_REPLIES.intersection(names)):
+            raise PersonaError(f"no intent can be named '{taken[0]}': that is a key beside")
         _no_duplicates(
             (example for group in self._example_groups() for example in group), "example"
         )

@@ -97,6 +97,7 @@ CHANGES: list[tuple[Callable[[Data], Any], str]] = [
     (lambda d: d["intents"][0]["follow_up"].update(question="{date}?"), "{date} is no slot here"),
     (lambda d: d["intents"][0]["slots"][1].update(name="date"), "slot 'date' stands there twice"),
     (lambda d: d["intents"][1].update(name="book"), "intent 'book' stands there twice"),
+    (lambda d: d["intents"].append(d["intents"][1] | {"name": "no"}), "can be named 'no'"),
     (lambda d: d["intents"][1].update(examples=["yes"]), "example 'yes' stands there twice"),
     (lambda d: d["intents"][0]["follow_up"].update(no="hello"), "'hello', which is no intent"),
     (lambda d: d["handoff_offer"].update(yes="human"), "'human', which is no intent"),
