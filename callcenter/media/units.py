@@ -18,6 +18,9 @@ NARROWBAND_HZ = 8_000  # G.711
 PACKET_S = 0.02  # ptime
 PACKETS_PER_FRAME = 4
 
+SPEECH_WINDOW_S = 0.032  # resolution of voice activity
+SPEECH_HANGOVER_S = 0.288  # nine windows: a longer pause than between words ends speech
+
 # A block under this is silence: -50 dBFS, above a telephone line's noise and a codec's comfort
 # noise, far below the quietest syllable.
 SILENCE_RMS = 104.0
