@@ -127,7 +127,9 @@ class SpeechDetector:
             self._since_s = start_s
         lasted_s = start_s + SPEECH_WINDOW_S - self._since_s
         needed_s = SPEECH_HANGOVER_S if self._speaking else ONSET_WINDOWS * SPEECH_WINDOW_S
-        if lasted_s < needed_s - SPEECH_WINDOW_S / 2:  # half a window: times are floats, counts are meant
+        if (
+            lasted_s < needed_s - SPEECH_WINDOW_S / 2
+        ):  # half a window: times are floats, counts are meant
             return None
         kind = SpeechStopped if self._speaking else SpeechStarted
         verdict = kind(self._since_s)
