@@ -79,7 +79,7 @@ class CallReport:
     """How it went.
 
     Attributes:
-        status: "completed" (we hung up), "ended_by_server" (closed in order), "refused" or "failed".
+        status: "completed" (we hung up), "ended_by_server" (in order), "refused", "failed".
         detail: the reason, where it was not completed.
         duration_s: of the media stream.
         packets_sent: 20 ms packets of the caller.

@@ -28,6 +28,7 @@ def speech() -> Pcm16:
 
 
 def detect(samples: Pcm16, start_s: float = 0.0, chunk: int = FRAME_SAMPLES) -> list[SpeechEdge]:
+    """Streams the samples through a fresh detector."""
     detector = SpeechDetector()
     edges: list[SpeechEdge] = []
     for begin in range(0, samples.size, chunk):
@@ -36,6 +37,7 @@ def detect(samples: Pcm16, start_s: float = 0.0, chunk: int = FRAME_SAMPLES) -> 
 
 
 def sound_span_s(samples: Pcm16) -> tuple[float, float]:
+    """First and last loud sample, by level alone."""
     loud = np.flatnonzero(np.abs(samples.astype(int)) > 500)
     return float(loud[0] / 24_000), float(loud[-1] / 24_000)
 
