@@ -18,11 +18,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from callcenter.media.backlog import Backlog
 from callcenter.media.codec import check_rate, codec
 from callcenter.media.framer import Framer
+from callcenter.media.phase import TickPhase
 from callcenter.media.resample import resampler
-from callcenter.media.units import FRAME_S, SAMPLE_RATE_HZ, Pcm16, is_silent
+from callcenter.media.units import FRAME_S, PACKET_S, SAMPLE_RATE_HZ, Pcm16, is_silent
 
 INBOX_LIMIT_S = 3 * FRAME_S  # what a worker's inbox holds
 HEAL_ABOVE_S = FRAME_S  # one frame waiting is the normal jitter of two clocks
@@ -36,6 +39,7 @@ class UplinkCounters:
     frames: int = 0
     frames_dropped_overrun: int = 0  # audio faster than real time, or a late burst
     frames_dropped_silent: int = 0  # left out to win back latency
+    packets_inserted: int = 0  # silence that moved the frame boundaries towards the ticks
     timestamp_gap_s: float = 0.0  # audio that the carrier never delivered
 
 
@@ -54,6 +58,7 @@ class Uplink:
         self._framer = Framer()
         self._waiting: deque[Pcm16] = deque()
         self._inbox = Backlog()
+        self._phase = TickPhase()
         self._expected_timestamp_s: float | None = None
         self.counters = UplinkCounters()
 
@@ -68,10 +73,21 @@ class Uplink:
         samples = self._codec.decode(payload)
         self.counters.packets += 1
         self._note_gap(timestamp_s, samples.size / self._rate_hz)
-        self._framer.push(self._resampler.process(samples))
+        wide = self._resampler.process(samples)
+        if is_silent(wide):
+            self._align()
+        self._framer.push(wide)
         while (frame := self._framer.pop()) is not None:
             self._waiting.append(frame)
         self._drop_oldest(now)
+
+    def waited(self, waited_s: float) -> None:
+        """The worker says how long one of our frames lay ready before its tick took it.
+
+        Frame boundaries then move to just before the ticks, in the caller's next pause; a worker
+        that tells nothing costs up to one frame of latency.
+        """
+        self._phase.told(waited_s)
 
     def pop(self, now: float) -> Pcm16 | None:
         """Returns the next frame, int16 [1920], or None when none is complete or due."""
@@ -93,6 +109,13 @@ class Uplink:
         if not self._waiting:
             return None
         return self._inbox.empty_at() - INBOX_LIMIT_S + FRAME_S
+
+    def _align(self) -> None:
+        packets = self._phase.packets_to_insert()
+        if packets:
+            self._framer.push(np.zeros(round(packets * PACKET_S * SAMPLE_RATE_HZ), np.int16))
+            self.counters.packets_inserted += packets
+            self._phase.inserted()
 
     def _drop_oldest(self, now: float) -> None:
         room = int((INBOX_LIMIT_S - self._inbox.level_s(now)) / FRAME_S + 1e-6)
