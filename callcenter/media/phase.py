@@ -6,11 +6,11 @@ nothing of ticks, so the wait is anything from 0 to 80 ms and stays what it happ
     packets   | | | | | | | |          ticks   T       T       T
     frames    [.......][.......]               ^ waited: 60 ms
 
-Three packets of silence put in front, in a pause, complete every later frame 60 ms earlier
-against the caller's voice, and all that the agent does comes 60 ms sooner. Slow drift of the two
-clocks ends in a frame that just misses its tick; that one looks like a long wait and is cured alike.
+Three packets left out in a pause complete every later frame 60 ms later, still in time for its
+tick, and with audio that is 60 ms fresher: all that the agent does comes 60 ms sooner. Drift of
+the two clocks ends in a frame that just misses its tick; that is a long wait and cured alike.
 
-Knows nothing of audio or sockets: it is told waits, and says how many packets to put in.
+Knows nothing of audio or sockets: it is told waits, and says which silent packets to leave out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from callcenter.media.units import PACKET_S
 MARGIN_S = 0.012  # jitter of packets and link that must not make a frame miss its tick
 WAITS_JUDGED = 12  # about 1 s: the shortest of them is the wait without jitter
 WAITS_IN_FLIGHT = 6  # reports of frames cut before the last shift
+MOST_PACKETS = 3  # four would be a frame: a backlog, which is not the phase's matter
 
 
 class TickPhase:
@@ -30,6 +31,7 @@ class TickPhase:
     def __init__(self) -> None:
         self._waits_s: deque[float] = deque(maxlen=WAITS_JUDGED)
         self._to_ignore = 0
+        self._to_leave_out = 0
 
     def told(self, waited_s: float) -> None:
         """The worker says how long a frame lay ready before its tick took it."""
@@ -38,13 +40,19 @@ class TickPhase:
         else:
             self._waits_s.append(waited_s)
 
-    def packets_to_insert(self) -> int:
+    def leave_out(self) -> bool:
+        """Whether the silent packet at hand is to be left out."""
+        if not self._to_leave_out:
+            self._to_leave_out = self._packets_too_early()
+        if not self._to_leave_out:
+            return False
+        self._to_leave_out -= 1
+        self._waits_s.clear()
+        self._to_ignore = WAITS_IN_FLIGHT
+        return True
+
+    def _packets_too_early(self) -> int:
         """0 to 3; more than 0 only after a second of waits that were all too long."""
         if len(self._waits_s) < WAITS_JUDGED:
             return 0
-        return min(3, max(0, int((min(self._waits_s) - MARGIN_S) / PACKET_S)))
-
-    def inserted(self) -> None:
-        """The boundaries were moved: judge anew."""
-        self._waits_s.clear()
-        self._to_ignore = WAITS_IN_FLIGHT
+        return min(MOST_PACKETS, max(0, int((min(self._waits_s) - MARGIN_S) / PACKET_S)))

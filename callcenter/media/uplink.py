@@ -9,6 +9,9 @@ every later frame wait behind it. Three rules keep the latency where it was:
 * what a burst left waiting in the inbox is won back in the caller's next pauses, by leaving out
   silent frames.
 
+Where the worker tells how long frames wait for its tick, up to three silent packets are left out
+besides, so that frames are complete just before the ticks (`phase`).
+
 Knows nothing of sockets or sequence numbers: packets come in order (a WebSocket, or behind a
 jitter buffer).
 """
@@ -18,14 +21,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
 from callcenter.media.backlog import Backlog
 from callcenter.media.codec import check_rate, codec
 from callcenter.media.framer import Framer
 from callcenter.media.phase import TickPhase
 from callcenter.media.resample import resampler
-from callcenter.media.units import FRAME_S, PACKET_S, SAMPLE_RATE_HZ, Pcm16, is_silent
+from callcenter.media.units import FRAME_S, SAMPLE_RATE_HZ, Pcm16, is_silent
 
 INBOX_LIMIT_S = 3 * FRAME_S  # what a worker's inbox holds
 HEAL_ABOVE_S = FRAME_S  # one frame waiting is the normal jitter of two clocks
@@ -39,7 +40,7 @@ class UplinkCounters:
     frames: int = 0
     frames_dropped_overrun: int = 0  # audio faster than real time, or a late burst
     frames_dropped_silent: int = 0  # left out to win back latency
-    packets_inserted: int = 0  # silence that moved the frame boundaries towards the ticks
+    packets_left_out: int = 0  # silence, to move the frame boundaries towards the ticks
     timestamp_gap_s: float = 0.0  # audio that the carrier never delivered
 
 
@@ -74,8 +75,9 @@ class Uplink:
         self.counters.packets += 1
         self._note_gap(timestamp_s, samples.size / self._rate_hz)
         wide = self._resampler.process(samples)
-        if is_silent(wide):
-            self._align()
+        if is_silent(wide) and self._phase.leave_out():
+            self.counters.packets_left_out += 1
+            return
         self._framer.push(wide)
         while (frame := self._framer.pop()) is not None:
             self._waiting.append(frame)
@@ -109,13 +111,6 @@ class Uplink:
         if not self._waiting:
             return None
         return self._inbox.empty_at() - INBOX_LIMIT_S + FRAME_S
-
-    def _align(self) -> None:
-        packets = self._phase.packets_to_insert()
-        if packets:
-            self._framer.push(np.zeros(round(packets * PACKET_S * SAMPLE_RATE_HZ), np.int16))
-            self.counters.packets_inserted += packets
-            self._phase.inserted()
 
     def _drop_oldest(self, now: float) -> None:
         room = int((INBOX_LIMIT_S - self._inbox.level_s(now)) / FRAME_S + 1e-6)
