@@ -157,6 +157,17 @@ def test_options_become_steps_in_order(tmp_path: Path) -> None:
     assert steps[3].digits == "7"
 
 
+def test_an_interruption_begins_with_its_voice(tmp_path: Path) -> None:
+    """Silence at the file's start would make it late; other steps keep theirs."""
+    wav = tmp_path / "late.wav"
+    write_wav(wav, [np.concatenate((np.tile(SILENT, 40), LOUD, SILENT))])
+    said, cut_in = steps_from_options([wav], [str(wav)], "", None)
+    assert not said.audio[:6_400].any()
+    assert cut_in.audio[:160].any()
+    write_wav(wav, [SILENT])
+    assert not steps_from_options([], [str(wav)], "", None)[0].audio.any()
+
+
 @pytest.mark.parametrize(
     ("interruptions", "dtmf", "named"), [(["a.wav@soon"], "", "--interrupt"), ([], "1x", "--dtmf")]
 )

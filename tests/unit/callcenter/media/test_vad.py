@@ -103,7 +103,7 @@ def test_digital_silence_costs_no_model_run(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_one_session_serves_all() -> None:
     """10 MB a process, not a call."""
-    assert vad._session() is vad._session()
+    assert vad.load_model() is vad.load_model()
 
 
 def test_narrowband_input_needs_no_resampling(speech: Pcm16) -> None:
