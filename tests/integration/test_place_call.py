@@ -17,7 +17,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from twilio.request_validator import RequestValidator
 
-from callcenter.evaluation.call import CallPlan, CallReport, place_call, run
+from callcenter.evaluation.call import place_call, run
+from callcenter.evaluation.plan import CallPlan, CallReport
 from callcenter.evaluation.script import Step
 from callcenter.evaluation.wav import read_wav
 from callcenter.media.g711 import encode_ulaw

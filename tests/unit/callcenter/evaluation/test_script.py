@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from callcenter.errors import ConfigurationError
-from callcenter.evaluation.call import steps_from_options
 from callcenter.evaluation.script import Ear, Mouth, Step, When, load_script
 from callcenter.evaluation.wav import write_wav
 
@@ -138,40 +137,3 @@ def test_a_script_with_a_mistake_names_itself(tmp_path: Path, text: str) -> None
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=str(tmp_path)):
         load_script(path)
-
-
-def test_options_become_steps_in_order(tmp_path: Path) -> None:
-    """WAVs, interruptions, digits, script."""
-    wav = tmp_path / "a.wav"
-    write_wav(wav, [LOUD])
-    script = tmp_path / "s.yaml"
-    script.write_text("- say: a.wav\n")
-    steps = steps_from_options([wav], [f"{wav}@2.5", str(wav)], "7", script)
-    assert [(s.when, s.seconds) for s in steps] == [
-        ("agent_done", 0.7),
-        ("agent_speaking", 2.5),
-        ("agent_speaking", 1.0),
-        ("agent_done", 0.7),
-        ("agent_done", 0.7),
-    ]
-    assert steps[3].digits == "7"
-
-
-def test_an_interruption_begins_with_its_voice(tmp_path: Path) -> None:
-    """Silence at the file's start would make it late; other steps keep theirs."""
-    wav = tmp_path / "late.wav"
-    write_wav(wav, [np.concatenate((np.tile(SILENT, 40), LOUD, SILENT))])
-    said, cut_in = steps_from_options([wav], [str(wav)], "", None)
-    assert not said.audio[:6_400].any()
-    assert cut_in.audio[:160].any()
-    write_wav(wav, [SILENT])
-    assert not steps_from_options([], [str(wav)], "", None)[0].audio.any()
-
-
-@pytest.mark.parametrize(
-    ("interruptions", "dtmf", "named"), [(["a.wav@soon"], "", "--interrupt"), ([], "1x", "--dtmf")]
-)
-def test_wrong_options_are_named(interruptions: list[str], dtmf: str, named: str) -> None:
-    """With what was given."""
-    with pytest.raises(ConfigurationError, match=named):
-        steps_from_options([], interruptions, dtmf, None)
