@@ -29,9 +29,15 @@ class LegStarted:
 
 @dataclass(frozen=True, slots=True)
 class LegAudio:
-    """Audio of the caller, as it came over the wire; usually one packet of 20 ms."""
+    """Audio of the caller, as it came over the wire; usually one packet of 20 ms.
+
+    Attributes:
+        payload: encoded samples.
+        timestamp_s: the carrier's media time of the first sample; None where it tells none.
+    """
 
     payload: bytes
+    timestamp_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,7 @@ from callcenter.events import (
     ActionRequested,
     CallEvent,
     GatewayStops,
-    LegAudio,
-    LegDigit,
     LegEnded,
-    LegMarkPlayed,
     LegMisbehaved,
     LegStarted,
     SessionLost,
@@ -173,9 +170,9 @@ Rule = Callable[[CallMachine, Any], Step]  # the table pairs each rule with its 
 
 
 def _end(machine: CallMachine, outcome: Outcome, code: str, *last: Command) -> Step:
-    """Every way out gives the slot back, and closes the leg last."""
+    """Every way out gives the slot back first and closes the leg last."""
     machine.outcome, machine.end_code = outcome, code
-    return State.ENDED, [*last, CloseSession(code), CloseLeg(code)]
+    return State.ENDED, [CloseSession(code), *last, CloseLeg(code)]
 
 
 def _open(machine: CallMachine, event: CallEvent) -> Step:

@@ -112,9 +112,9 @@ class StreamGrants:
         return None if text is None else _as_text(text)
 
 
-def _as_text(value: bytes | str) -> str:
+def _as_text(value: object) -> str:
     """Redis clients differ in whether they decode."""
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _grant_key(token: str) -> str:

@@ -128,8 +128,8 @@ class TwilioLeg:
 
     def _translate(self, message: protocol.Message) -> LegEvent | None:
         match message:
-            case protocol.Media(payload=payload):
-                return LegAudio(payload)
+            case protocol.Media(payload=payload, timestamp_ms=timestamp_ms):
+                return LegAudio(payload, timestamp_ms / 1_000)
             case protocol.Mark(name=name):
                 return LegMarkPlayed(name)
             case protocol.Start():
