@@ -112,8 +112,9 @@ class CallRunner:
         self._audio: CallAudio | None = None
         self._told: asyncio.Queue[CallEvent] = asyncio.Queue()
         self._tasks = asyncio.TaskGroup()
-        self._setup: asyncio.Task[None] | None = None
         self._speaking: asyncio.Task[None] | None = None
+        self._pending: asyncio.Task[None] | None = None  # opening a link, or a transfer
+        self._claiming: asyncio.Task[None] | None = None
 
     async def run(self) -> CallResult:
         """Carries the call; returns when leg, session and slot are given up."""
@@ -246,11 +247,11 @@ class CallRunner:
     async def _carry_out(self, command: Command) -> None:
         match command:
             case OpenSession():
-                self._in_background(self._session.open())
+                self._pending = self._report(self._session.open())
             case ClaimSlot():
-                self._in_background(self._session.claim_again())
+                self._claiming = self._report(self._session.claim_again())
             case Transfer(number=number):
-                self._in_background(self._transfer(number))
+                self._pending = self._report(self._transfer(number))
             case CloseSession(reason=reason):
                 await self._close_session(reason)
             case FlushPlayout():
@@ -260,11 +261,11 @@ class CallRunner:
             case CloseLeg(code=code):
                 await self._leg.close(code)
 
-    def _in_background(self, work: Coroutine[Any, Any, CallEvent]) -> None:
+    def _report(self, work: Coroutine[Any, Any, CallEvent]) -> asyncio.Task[None]:
         async def report() -> None:
             self._tell(await work)
 
-        self._setup = self._tasks.create_task(report())
+        return self._tasks.create_task(report())
 
     def _start_speaking(self) -> None:
         link = self._session.link
@@ -274,10 +275,11 @@ class CallRunner:
 
     async def _close_session(self, reason: str) -> None:
         """Lets a claim that is under way come to its end, so that no slot is left behind."""
-        if self._speaking is not None:
-            self._speaking.cancel()
-        if self._setup is not None and not self._setup.done():
-            await asyncio.wait([self._setup])
+        for task in (self._speaking, self._pending):
+            if task is not None:
+                task.cancel()
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
         await self._session.close(reason)
 
     async def _flush(self) -> None:
