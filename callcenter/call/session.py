@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from callcenter import metrics
-from callcenter.broker.broker import Claim
+from callcenter.broker.claims import Claim
+from callcenter.broker.lease import Lease
 from callcenter.errors import BrokerUnavailable, LinkLost, NoCapacity, ProtocolError, Refused
 from callcenter.events import SessionLost, SessionReady, SlotClaimed, SlotRefused
 from callcenter.link.client import LinkClient
@@ -24,7 +25,8 @@ from callcenter.link.protocol import OpenSession
 from callcenter.link.token import SessionToken, sign
 from callcenter.media.units import Pcm16
 
-RENEWALS_PER_LEASE = 3  # two may get lost
+MIN_SLEEP_S = 0.01
+MAX_SLEEP_S = 1.0  # a call that moved to another worker has a new lease
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +34,17 @@ log = structlog.get_logger(__name__)
 class Slots(Protocol):
     """What a session needs of the broker."""
 
-    async def claim(self, call_id: str, prompt_hash: str, gateway_id: str) -> Claim:
+    async def claim(
+        self, call_id: str, prompt_hash: str, gateway_id: str, *, exclude: Collection[str] = ()
+    ) -> Claim:
         """Takes a slot; raises NoCapacity or BrokerUnavailable."""
         ...
 
-    async def renew(self, call_id: str, fencing_token: int) -> bool:
+    async def renew(self, call_id: str, fencing_token: int, *, pool: str | None = None) -> bool:
         """Extends the lease; False when it is gone; raises BrokerUnavailable."""
         ...
 
-    async def release(self, call_id: str, fencing_token: int) -> bool:
+    async def release(self, call_id: str, fencing_token: int, *, pool: str | None = None) -> bool:
         """Gives the slot back; raises BrokerUnavailable."""
         ...
 
@@ -80,6 +84,7 @@ class CallSession:
         self._claim: Claim | None = claim
         self._slots = slots
         self._access = access
+        self._failed_workers: set[str] = set()
 
     async def open(self) -> SessionReady | SessionLost:
         """Opens the link to the claimed slot."""
@@ -106,7 +111,11 @@ class CallSession:
         """Looks for another slot after `close`."""
         try:
             self._claim = await claim_slot(
-                self._slots, self.spec.call_id, self.spec.prompt_hash, self._access.gateway_id
+                self._slots,
+                self.spec.call_id,
+                self.spec.prompt_hash,
+                self._access.gateway_id,
+                exclude=self._failed_workers,
             )
         except NoCapacity as refusal:
             return SlotRefused(refusal.code)
@@ -122,6 +131,7 @@ class CallSession:
         if link is not None:
             await link.close(reason)
         if claim is not None:
+            self._failed_workers.add(claim.worker_id)
             await release_slot(self._slots, self.spec.call_id, claim)
 
     def send(self, frame: Pcm16) -> None:
@@ -135,18 +145,27 @@ class CallSession:
         A lease that cannot be renewed does not end the call: the worker is the authority and
         serves as long as the link lives.
         """
+        claim, lease = None, Lease.granted(0.0, time.monotonic())
         while True:
-            claim = self._claim
-            await asyncio.sleep((claim.lease_s if claim else 1.0) / RENEWALS_PER_LEASE)
-            if claim is None or claim is not self._claim:
-                continue
-            try:
-                renewed = await self._slots.renew(self.spec.call_id, claim.fencing_token)
-            except BrokerUnavailable as error:
-                log.warning("lease_not_renewed", detail=str(error))
-                continue
-            if renewed is False:
-                log.warning("lease_lost", worker_id=claim.worker_id)
+            if claim is not self._claim and self._claim is not None:
+                claim = self._claim
+                lease = Lease.granted(claim.lease_s, time.monotonic())
+            due_in_s = lease.next_timer() - time.monotonic()
+            if claim is None or claim.lease_s <= 0.0 or due_in_s > 0.0:
+                await asyncio.sleep(min(max(due_in_s, MIN_SLEEP_S), MAX_SLEEP_S))
+            elif claim is self._claim:
+                lease = await self._renew(claim, lease)
+
+    async def _renew(self, claim: Claim, lease: Lease) -> Lease:
+        asked_at_s = time.monotonic()
+        try:
+            held = await self._slots.renew(self.spec.call_id, claim.fencing_token, pool=claim.pool)
+        except BrokerUnavailable as error:
+            log.warning("lease_not_renewed", detail=str(error))
+            return lease.unanswered(time.monotonic())
+        if not held:
+            log.warning("lease_lost", worker_id=claim.worker_id)
+        return lease.renewed(asked_at_s)
 
     def _token(self, claim: Claim) -> str:
         token = SessionToken(
@@ -160,7 +179,13 @@ class CallSession:
         return sign(token, self._access.secret)
 
 
-async def claim_slot(slots: Slots, call_id: str, prompt_hash: str, gateway_id: str) -> Claim:
+async def claim_slot(
+    slots: Slots,
+    call_id: str,
+    prompt_hash: str,
+    gateway_id: str,
+    exclude: Collection[str] = (),
+) -> Claim:
     """Claims a slot and measures how long that took.
 
     Raises:
@@ -169,7 +194,7 @@ async def claim_slot(slots: Slots, call_id: str, prompt_hash: str, gateway_id: s
     """
     result, began = "claimed", time.monotonic()
     try:
-        return await slots.claim(call_id, prompt_hash, gateway_id)
+        return await slots.claim(call_id, prompt_hash, gateway_id, exclude=exclude)
     except NoCapacity:
         result = "no_capacity"
         raise
@@ -184,6 +209,6 @@ async def claim_slot(slots: Slots, call_id: str, prompt_hash: str, gateway_id: s
 async def release_slot(slots: Slots, call_id: str, claim: Claim) -> None:
     """Gives a slot back; with Redis down its lease runs out by itself."""
     try:
-        await slots.release(call_id, claim.fencing_token)
+        await slots.release(call_id, claim.fencing_token, pool=claim.pool)
     except BrokerUnavailable as error:
         log.warning("slot_not_released", detail=str(error), worker_id=claim.worker_id)

@@ -17,11 +17,11 @@ from http import HTTPStatus
 import structlog
 
 from callcenter import metrics
-from callcenter.broker.broker import Claim
+from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
-from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
+from callcenter.errors import BrokerUnavailable, ProtocolError, Refused
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.routes import Route, Routes
 from callcenter.link.protocol import OpenSession, Sampling
@@ -172,9 +172,7 @@ class Reception:
         log.warning("call_refused", code=code, detail=detail)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
-        return Answer(
-            self._policy.no_capacity_status, say_twiml(self._policy.no_capacity_message)
-        )
+        return Answer(self._policy.no_capacity_status, say_twiml(self._policy.no_capacity_message))
 
     def _runner(self, leg: Leg, grant: StreamGrant, route: Route, claim: Claim) -> CallRunner:
         limits = Limits(
