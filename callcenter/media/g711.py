@@ -36,7 +36,8 @@ def _ulaw_encode_table() -> NDArray[np.uint8]:
     exponent = _magnitude_exponents(magnitude, lowest_bit=7)
     mantissa = (magnitude >> (exponent + 3)) & 0xF
     sign = np.where(sample < 0, 0x80, 0)
-    return (~(sign | exponent << 4 | mantissa) & 0xFF).astype(np.uint8)
+    code: NDArray[np.int32] = ~(sign | exponent << 4 | mantissa) & 0xFF
+    return code.astype(np.uint8)
 
 
 def _alaw_decode_table() -> Pcm16:
@@ -54,7 +55,8 @@ def _alaw_encode_table() -> NDArray[np.uint8]:
     exponent = _magnitude_exponents(magnitude, lowest_bit=7)
     mantissa = (magnitude >> (np.maximum(exponent, 1) + 3)) & 0xF
     sign = np.where(sample < 0, 0, 0x80)
-    return ((sign | exponent << 4 | mantissa) ^ ALAW_TOGGLE).astype(np.uint8)
+    code: NDArray[np.int32] = (sign | exponent << 4 | mantissa) ^ ALAW_TOGGLE
+    return code.astype(np.uint8)
 
 
 _ULAW_DECODE = _ulaw_decode_table()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from callcenter.media.bargein import TalkTime
 from callcenter.media.downlink import DownlinkCounters
-from callcenter.media.uplink import UplinkCounters
 from callcenter.media.units import PACKET_S
+from callcenter.media.uplink import UplinkCounters
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class SpeechProbability:
         if int(np.abs(window.astype(np.int32)).max()) < DIGITAL_SILENCE_PEAK:
             self.reset()
             return 0.0
-        samples = window.astype(np.float32) / 32_768
+        samples = window.astype(np.float32) / np.float32(32_768)
         feed = {
             "input": np.concatenate((self._context, samples))[None],  # [1, 288]
             "state": self._state,
