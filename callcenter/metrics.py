@@ -121,6 +121,19 @@ MEDIA_GAP_FILL_FRAMES = Counter(
     "media_gap_fill_frames_total", "Frames of silence put in place of audio that was not there."
 )
 MEDIA_PACKETS = Counter("media_packets_total", "Packets of 20 ms.", ["transport", "dir"])
+MEDIA_PACKETS_LOST = Counter(
+    "media_packets_lost_total", "Caller packets that the carrier skipped.", ["transport"]
+)
+MEDIA_PACKETS_TRIMMED = Counter(
+    "media_packets_trimmed_total",
+    "Agent packets left out because too much audio was queued at the far end.",
+    ["transport"],
+)
+MEDIA_PACKETS_CONCEALED = Counter(
+    "media_packets_concealed_total",
+    "Packets of silence sent because the far end had run dry.",
+    ["transport"],
+)
 
 # --- engine and worker ----------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class GatewaySettings(CommonSettings):
         routes_file: which number is answered by which persona.
         max_calls: calls that this process carries at once; one more is "no free slot".
         max_call_s: a call is hung up after this time.
+        gateway_drain_s: after the first SIGTERM, how long live calls may go on.
         start_timeout_s: a media socket must say `start` within this time.
         stream_token_ttl_s: how long the one-time address of a media socket stays good.
         max_message_bytes: size limit of one message on a media socket (a usual one has 300).
@@ -106,6 +107,7 @@ class GatewaySettings(CommonSettings):
 
     max_calls: Annotated[int, Field(ge=1)] = 200
     max_call_s: Seconds = 3_600.0
+    gateway_drain_s: Seconds = 60.0
     start_timeout_s: Seconds = 5.0
     stream_token_ttl_s: Annotated[int, Field(ge=1)] = 30
     session_token_ttl_s: Seconds = 30.0
