@@ -137,12 +137,16 @@ class Server(uvicorn.Server):
             return
         self._loop.call_soon_threadsafe(self._begin_drain, sig)
 
-    def _begin_drain(self, sig: int) -> None:
-        log.info("draining", calls=len(self._live), grace_s=self._drain_s)
-        self._draining = asyncio.create_task(self._drain(sig))
+    async def drain(self, grace_s: float) -> None:
+        """Takes no new call and waits for the live ones, at most for the grace."""
+        log.info("draining", calls=len(self._live), grace_s=grace_s)
+        await self._live.drain(grace_s)
 
-    async def _drain(self, sig: int) -> None:
-        await self._live.drain(self._drain_s)
+    def _begin_drain(self, sig: int) -> None:
+        self._draining = asyncio.create_task(self._drain_and_exit(sig))
+
+    async def _drain_and_exit(self, sig: int) -> None:
+        await self.drain(self._drain_s)
         super().handle_exit(sig, None)
 
 
