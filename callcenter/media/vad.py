@@ -25,6 +25,7 @@ from callcenter.media.units import (
     SPEECH_HANGOVER_S,
     SPEECH_WINDOW_S,
     Pcm16,
+    is_silent,
 )
 
 SPEECH_WINDOW_SAMPLES = 256  # fixed by the model at 8 kHz
@@ -112,7 +113,9 @@ class SpeechDetector:
         edges: list[SpeechEdge] = []
         while (window := self._windows.pop()) is not None:
             self._pending_samples -= SPEECH_WINDOW_SAMPLES
-            edge = self._judge(self._probability(window), window_start_s)
+            probability = self._probability(window)
+            # The model trails off for two windows after the sound: silence is silence at once.
+            edge = self._judge(0.0 if is_silent(window) else probability, window_start_s)
             if edge is not None:
                 edges.append(edge)
             window_start_s += SPEECH_WINDOW_S
