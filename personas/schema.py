@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -124,7 +125,7 @@ class Persona(Strict):
                 raise PersonaError(f"{kind} '{unused[0]}' is declared but nowhere used")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Content hash, 12 hex digits: changes whenever anything in the persona changes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
@@ -189,7 +190,7 @@ class Persona(Strict):
         if self.dialogue is None:
             return None
         filled = fill_all(self.dialogue.model_dump(mode="json"), values)
-        return {"facts": dict(self.facts), **filled}
+        return {"facts": dict(self.facts), "limits": self.limits.model_dump(), **filled}
 
     def _templates(self) -> list[tuple[str, str]]:
         dialogue = self.dialogue.model_dump(mode="json") if self.dialogue else {}
@@ -204,8 +205,8 @@ class RenderedPersona:
     Attributes:
         version: content hash of the persona before rendering.
         role_text: one paragraph; personal data may stand in it, so it is never logged.
-        dialogue: JSON-ready copy of the dialogue with every `{{name}}` filled and the facts under
-            "facts"; only `{slots}` are left. None for a persona without one.
+        dialogue: JSON-ready copy of the dialogue with every `{{name}}` filled, with "facts" and
+            "limits" added; only `{slots}` are left. None for a persona without one.
         prompt_hash: names voice and role text together: calls that share it share a snapshot.
     """
 
