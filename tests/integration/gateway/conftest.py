@@ -213,7 +213,8 @@ async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(slots: int = 2, **settings: object) -> Stand:
-            return await _make_stand(stack, redis_url, tmp_path, slots, settings)
+            url = str(settings.pop("redis_url", redis_url))
+            return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
 

@@ -21,6 +21,7 @@ from callcenter.telephony.twilio.control import (
     socket_url,
 )
 
+parse = ElementTree.fromstring
 BASE_URL = "https://voice.example.com"
 FORM = {"CallSid": "CA1", "To": "+15550100", "From": "+15550101"}
 
@@ -95,7 +96,7 @@ def test_socket_urls() -> None:
 def test_the_fallback_stands_behind_the_stream(verb: str, tag: str, value: str) -> None:
     """<Connect> with its <Stream> and <Parameter>, then the verb."""
     text = connect_twiml("wss://x/m/1", {"persona": "bank & co"}, Fallback(verb, value))
-    response = ElementTree.fromstring(text)
+    response = parse(text)
     assert [child.tag for child in response] == ["Connect", tag]
     stream = response[0][0]
     assert (stream.tag, stream.get("url")) == ("Stream", "wss://x/m/1")
@@ -106,8 +107,8 @@ def test_the_fallback_stands_behind_the_stream(verb: str, tag: str, value: str) 
 def test_other_twiml() -> None:
     """Both end with a hang-up, so that nothing can fall through."""
     said, dialled = (
-        ElementTree.fromstring(say_twiml("Busy.")),
-        ElementTree.fromstring(dial_twiml("+15550199")),
+        parse(say_twiml("Busy.")),
+        parse(dial_twiml("+15550199")),
     )
     assert [(child.tag, child.text) for child in said] == [("Say", "Busy."), ("Hangup", None)]
     assert [(child.tag, child.text) for child in dialled] == [
