@@ -30,6 +30,7 @@ def follow(caller: list[Span], agent: list[Span], until_s: float = 60.0) -> list
 
 
 def speak(tracker: TurnTracker, party: Party, spans: list[Span]) -> None:
+    """Gives the tracker one direction's utterances."""
     for start_s, end_s in spans:
         tracker.hear(party, SpeechStarted(start_s))
         tracker.hear(party, SpeechStopped(end_s))
