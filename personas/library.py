@@ -10,7 +10,7 @@ Everything is read and checked at once, so that a mistake shows at start-up and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from personas.tokens import TokenCounter, estimate_tokens
 from personas.voice import Voice, VoiceFile, voice_of
 
 SHIPPED = Path(__file__).parent
+_COMMON = "common.yaml"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def load(folder: Path = SHIPPED, count_tokens: TokenCounter = estimate_tokens) -
             )
     if not personas:
         raise PersonaError(f"{folder / 'templates'}: holds no persona (*.yaml)")
+    _check_all_dialogues_are_used(folder / "dialogues", personas.keys())
     return Library(personas, voices)
 
 
@@ -112,15 +114,14 @@ def _dialogue(path: Path) -> dict[str, Any]:
     """Reads a dialogue file and checks it by itself, so that mistakes are found on its lines."""
     file = document.read(path)
     data = dict(file.data)
-    shared = data.pop("extends", None)
-    if shared is not None:
-        data = _extended(data, _shared(path, shared))
+    if "extends" in data:
+        data = _extended(data, _shared(path, data.pop("extends")))
     return file.parse(Dialogue, data).model_dump(mode="json")
 
 
 def _shared(path: Path, name: object) -> Document:
     shared_path = path.parent / f"{name}.yaml"
-    if not shared_path.is_file():
+    if shared_path not in _yaml_files(path.parent):
         raise PersonaError(f"{path}: extends: there is no {shared_path}")
     shared = document.read(shared_path)
     shared.parse(Dialogue, shared.data)
@@ -137,13 +138,19 @@ def _extended(own: dict[str, Any], shared: Document) -> dict[str, Any]:
     return {**shared.data, **own, "intents": [*intents, *others]}
 
 
+def _check_all_dialogues_are_used(dialogues: Path, personas: Set[str]) -> None:
+    for path in _yaml_files(dialogues):
+        if path.stem not in personas and path.name != _COMMON:
+            raise PersonaError(f"{path}: there is no persona '{path.stem}' for this dialogue")
+
+
 def _check_name(path: Path, name: str) -> None:
     if name != path.stem:
         raise PersonaError(f"{path}: name: is '{name}', but the file's name says '{path.stem}'")
 
 
 def _check_budget(path: Path, persona: Persona, count_tokens: TokenCounter) -> None:
-    """Renders with the longest prompt that the persona's own variables allow by default."""
+    """Renders once, so that a prompt over budget shows at start-up; required values are made up."""
     blanks = {
         name: "x" * min(8, variable.max_chars)
         for name, variable in persona.variables.items()

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from personas.dialogue import Dialogue, Line, Slug, Strict
 from personas.errors import PersonaError
-from personas.render import check_value, fill, fill_all, names_in, strings_in
+from personas.render import check_value, fill, fill_all, names_in, slots_in, strings_in
 from personas.tokens import TokenCounter, estimate_tokens
 
 __all__ = ["Limits", "Persona", "PersonaError", "RenderedPersona", "Sampling", "Variable"]
@@ -110,6 +111,16 @@ class Persona(Strict):
         return self
 
     @model_validator(mode="after")
+    def _only_the_dialogue_has_slots(self) -> Self:
+        for place, text in (("role_text", self.role_text), ("greeting", self.greeting)):
+            if slots := sorted(slots_in(text)):
+                raise PersonaError(
+                    f"{place}: {{{slots[0]}}} would be said as it stands;"
+                    f" write {{{{{slots[0]}}}}} for a fact or a variable"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _every_name_is_known_and_used(self) -> Self:
         known = self.facts.keys() | self.variables.keys()
         used: set[str] = set()
@@ -124,7 +135,7 @@ class Persona(Strict):
                 raise PersonaError(f"{kind} '{unused[0]}' is declared but nowhere used")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Content hash, 12 hex digits: changes whenever anything in the persona changes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
@@ -189,7 +200,7 @@ class Persona(Strict):
         if self.dialogue is None:
             return None
         filled = fill_all(self.dialogue.model_dump(mode="json"), values)
-        return {"facts": dict(self.facts), **filled}
+        return {"facts": dict(self.facts), "limits": self.limits.model_dump(), **filled}
 
     def _templates(self) -> list[tuple[str, str]]:
         dialogue = self.dialogue.model_dump(mode="json") if self.dialogue else {}
@@ -204,8 +215,8 @@ class RenderedPersona:
     Attributes:
         version: content hash of the persona before rendering.
         role_text: one paragraph; personal data may stand in it, so it is never logged.
-        dialogue: JSON-ready copy of the dialogue with every `{{name}}` filled and the facts under
-            "facts"; only `{slots}` are left. None for a persona without one.
+        dialogue: JSON-ready copy of the dialogue with every `{{name}}` filled, with "facts" and
+            "limits" added; only `{slots}` are left. None for a persona without one.
         prompt_hash: names voice and role text together: calls that share it share a snapshot.
     """
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -247,11 +247,11 @@ class CallRunner:
     async def _carry_out(self, command: Command) -> None:
         match command:
             case OpenSession():
-                self._pending = self._report(self._session.open())
+                self._pending = self._report(self._session.open)
             case ClaimSlot():
-                self._claiming = self._report(self._session.claim_again())
+                self._claiming = self._report(self._session.claim_again)
             case Transfer(number=number):
-                self._pending = self._report(self._transfer(number))
+                self._pending = self._report(partial(self._transfer, number))
             case CloseSession(reason=reason):
                 await self._close_session(reason)
             case FlushPlayout():
@@ -261,9 +261,9 @@ class CallRunner:
             case CloseLeg(code=code):
                 await self._leg.close(code)
 
-    def _report(self, work: Coroutine[Any, Any, CallEvent]) -> asyncio.Task[None]:
+    def _report(self, work: Callable[[], Awaitable[CallEvent]]) -> asyncio.Task[None]:
         async def report() -> None:
-            self._tell(await work)
+            self._tell(await work())
 
         return self._tasks.create_task(report())
 

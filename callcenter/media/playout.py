@@ -38,13 +38,14 @@ class Playout:
 
     def sent(self, duration_s: float, now: float) -> None:
         """Audio of this length went out at `now`."""
-        self._queue.add(duration_s, now)
+        self._queue.add(duration_s, self._far_now(now))
 
     def mark(self, now: float) -> str:
         """Names a mark to be sent behind everything sent so far."""
         self._serial += 1
         name = f"g{self._generation}-{self._serial}"
-        self._expected[name] = now + self._queue.level_s(now)
+        far_now = self._far_now(now)
+        self._expected[name] = far_now + self._queue.level_s(far_now)
         while len(self._expected) > MARKS_KEPT:
             self._expected.popitem(last=False)
         return name
@@ -71,14 +72,15 @@ class Playout:
 
     def backlog_s(self, now: float) -> float:
         """Audio that the far end has still to play, seconds."""
-        return self._queue.level_s(now - self._overdue_s(now))
+        return self._queue.level_s(self._far_now(now))
 
-    def _overdue_s(self, now: float) -> float:
+    def _far_now(self, now: float) -> float:
+        """Where the far end is in the estimate's time: behind `now` while an echo is overdue."""
         if self._round_trip_s is None or not self._expected:
-            return 0.0
+            return now
         oldest_s = next(iter(self._expected.values()))
         overdue_s = now - oldest_s - self._round_trip_s
-        return overdue_s if JITTER_S < overdue_s < ECHO_GIVEN_UP_S else 0.0
+        return now - overdue_s if JITTER_S < overdue_s < ECHO_GIVEN_UP_S else now
 
     def _learn(self, lag_s: float) -> None:
         if self._round_trip_s is None:

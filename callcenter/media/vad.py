@@ -25,6 +25,7 @@ from callcenter.media.units import (
     SPEECH_HANGOVER_S,
     SPEECH_WINDOW_S,
     Pcm16,
+    is_silent,
 )
 
 SPEECH_WINDOW_SAMPLES = 256  # fixed by the model at 8 kHz
@@ -37,8 +38,11 @@ DIGITAL_SILENCE_PEAK = 16  # -66 dBFS: below the first steps of G.711
 
 
 @cache
-def _session() -> Any:
-    """Loads the model once a process, on one thread: a window is too small to share out."""
+def load_model() -> Any:
+    """Loads the model once a process (about 40 ms: a gateway does it at start-up).
+
+    One thread: a window is too small to share out.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -53,7 +57,7 @@ class SpeechProbability:
     """The model's memory of one stream."""
 
     def __init__(self) -> None:
-        self._session = _session()
+        self._session = load_model()
         self._rate = np.array(NARROWBAND_HZ, np.int64)
         self.reset()
 
@@ -112,7 +116,9 @@ class SpeechDetector:
         edges: list[SpeechEdge] = []
         while (window := self._windows.pop()) is not None:
             self._pending_samples -= SPEECH_WINDOW_SAMPLES
-            edge = self._judge(self._probability(window), window_start_s)
+            probability = self._probability(window)
+            # The model trails off for two windows after the sound: silence is silence at once.
+            edge = self._judge(0.0 if is_silent(window) else probability, window_start_s)
             if edge is not None:
                 edges.append(edge)
             window_start_s += SPEECH_WINDOW_S

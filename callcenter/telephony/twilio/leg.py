@@ -101,7 +101,7 @@ class TwilioLeg:
         orderly = code in ("", "hangup")
         try:
             await self._websocket.close(CLOSE_NORMAL if orderly else CLOSE_POLICY, code)
-        except RuntimeError:  # the other side closed while we were about to
+        except (WebSocketDisconnect, RuntimeError):  # the other side closed while we were about to
             log.debug("socket_was_closed")
 
     async def _next_event(self) -> LegEvent | None:

@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import json
 import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import httpx
 import numpy as np
@@ -124,19 +126,19 @@ class Caller:
 
     async def start(self) -> ClientConnection:
         """Webhook, socket, connected and start."""
-        socket = await self.connect(await self.stream_url())
-        await self.say_start(socket)
-        return socket
+        stream = await self.connect(await self.stream_url())
+        await self.say_start(stream)
+        return stream
 
-    async def say_start(self, socket: ClientConnection) -> None:
+    async def say_start(self, stream: ClientConnection) -> None:
         """The two messages that open a stream."""
-        await socket.send(self.carrier.connected())
-        await socket.send(self.carrier.start({}))
+        await stream.send(self.carrier.connected())
+        await stream.send(self.carrier.start({}))
 
-    async def hear(self, socket: ClientConnection, packets: int = 5) -> None:
+    async def hear(self, stream: ClientConnection, packets: int = 5) -> None:
         """Waits until so many packets of the agent have come."""
         while packets:
-            packets -= json.loads(await socket.recv())["event"] == "media"
+            packets -= json.loads(await stream.recv())["event"] == "media"
 
 
 @dataclass
@@ -147,6 +149,7 @@ class Stand:
     http: httpx.AsyncClient
     broker: Broker
     workers: list[ToneWorker]
+    gateway: Server | None = None
 
     def caller(self, number: str = NUMBER) -> Caller:
         """A new call."""
@@ -156,6 +159,11 @@ class Stand:
         """As the broker's books have it."""
         return sum(worker.used for worker in await self.broker.workers())
 
+    async def until_used(self, slots: int) -> None:
+        """Waits until the broker's books show so many slots in use."""
+        while await self.slots_used() != slots:  # noqa: ASYNC110 - Redis tells nobody
+            await asyncio.sleep(0.01)
+
     async def add_worker(self, slots: int) -> ToneWorker:
         """One more worker."""
         worker = ToneWorker(self.broker, slots)
@@ -164,16 +172,49 @@ class Stand:
         return worker
 
 
+class RestApi:
+    """Twilio's REST interface, which says yes to everything.
+
+    Attributes:
+        requests: path and form of each request.
+    """
+
+    def __init__(self) -> None:
+        self.requests: asyncio.Queue[tuple[str, dict[str, str]]] = asyncio.Queue()
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request, one answer."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+        form = dict(parse_qsl((await reader.readexactly(length)).decode()))
+        self.requests.put_nowait((head.split()[1], form))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def rest_api() -> AsyncIterator[RestApi]:
+    """A stand-in for api.twilio.com."""
+    api = RestApi()
+    listening = await asyncio.start_server(api.answer, "127.0.0.1", 0)
+    api.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening:
+        yield api
+
+
 MakeStand = Callable[..., Awaitable[Stand]]
 
 
 @pytest.fixture
 async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]:
-    """Builds a stand: `await make_stand(slots=2, MAX_CALLS=1)`."""
+    """Builds stands; keyword arguments are the gateway's settings."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(slots: int = 2, **settings: object) -> Stand:
-            return await _make_stand(stack, redis_url, tmp_path, slots, settings)
+            url = str(settings.pop("redis_url", redis_url))
+            return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
 
@@ -193,6 +234,7 @@ async def _make_stand(
     stack.push_async_callback(_stop_workers, stand)
     await stand.add_worker(slots)
     gateway = await _serve(stack, redis_url, folder, pool, overrides)
+    stand.gateway = gateway
     stand.base_url = f"http://127.0.0.1:{gateway.config.port}"
     return stand
 
@@ -213,11 +255,10 @@ async def _serve(
         redis_url=redis_url,
         link_secret=LINK_SECRET,
         gateway_port=port,
-        gateway_pools=pool,
         public_base_url=f"http://127.0.0.1:{port}",
         routes_file=routes,
         twilio_auth_token=AUTH_TOKEN,
-        **overrides,
+        **{"gateway_pools": pool, **overrides},
     )
     gateway = server(settings)
     serving = asyncio.create_task(gateway.serve())
@@ -239,8 +280,6 @@ async def _stop_workers(stand: Stand) -> None:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
