@@ -170,7 +170,7 @@ def rss_mib(pid: int) -> float:
 def numbers_on(url: str) -> dict[str, float]:
     """Sums of a metrics page, by metric name without labels."""
     sums: dict[str, float] = {}
-    for line in httpx.get(url, trust_env=False).text.splitlines():
+    for line in httpx.get(url, trust_env=False, timeout=30).text.splitlines():
         if not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             name = name.partition("{")[0]
@@ -327,7 +327,9 @@ def measure(calls: int, seconds: float) -> dict[str, object]:
             cpu = (cpu_s(pid) - before_s[name]) / took_s
             report[f"{name}_cpu_percent_per_call"] = round(100 * cpu / calls, 2)
             report[f"{name}_mib_per_call"] = round((rss_mib(pid) - idle_mib[name]) / calls, 2)
-        report |= counted(numbers_on(f"http://{HOST}:{worker_http_port}/metrics"))
+        report |= counted(
+            numbers_on(f"http://{HOST}:{worker_http_port}/metrics"), numbers_on(f"{server}/metrics")
+        )
     return report
 
 
@@ -351,12 +353,19 @@ def summary(heard: list[Heard], calls: int, seconds: float) -> dict[str, object]
     }
 
 
-def counted(worker: dict[str, float]) -> dict[str, object]:
-    """What the worker counted."""
+def counted(worker: dict[str, float], gateway: dict[str, float]) -> dict[str, object]:
+    """What worker and gateway counted."""
     ticks = max(1.0, worker["engine_frame_seconds_count"])
     return {
         "worker_frames_concealed": int(worker.get("media_gap_fill_frames_total", 0)),
         "worker_frames_dropped": int(worker.get("media_frames_dropped_total", 0)),
+        "gateway_frames_dropped": int(gateway.get("media_frames_dropped_total", 0)),
+        "gateway_loop_lag_ms_mean": round(
+            1_000
+            * gateway["event_loop_lag_seconds_sum"]
+            / max(1.0, gateway["event_loop_lag_seconds_count"]),
+            1,
+        ),
         "tick_deadline_misses": int(worker.get("engine_frame_deadline_misses_total", 0)),
         "tick_ms_mean": round(1_000 * worker["engine_frame_seconds_sum"] / ticks, 2),
     }
