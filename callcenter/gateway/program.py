@@ -29,6 +29,7 @@ from callcenter.gateway import health, routes, twilio
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.media.vad import load_model
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -83,6 +84,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.slots.keep_table()),
