@@ -1,0 +1,57 @@
+"""Health, readiness, metrics, and the event loop's own pulse.
+
+It knows the gateway only by two questions: does it drain, and is there a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from callcenter import metrics
+
+PULSE_S = 0.25
+
+
+def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> APIRouter:
+    """The routes for whoever watches this process."""
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The event loop turns; a broken Redis is no reason to restart and drop live calls."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Whether a new call should be sent here."""
+        if draining():
+            return _not_ready("draining")
+        if not worker_known():
+            return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
+        return JSONResponse({"status": "ready"})
+
+    @routes.get("/metrics")
+    async def show_metrics() -> Response:
+        """The metrics in Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+async def measure_loop_lag() -> None:
+    """Observes for ever how late timers fire; cancel it at the end of the process."""
+    while True:
+        due = time.monotonic() + PULSE_S
+        await asyncio.sleep(PULSE_S)
+        metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, time.monotonic() - due))
+
+
+def _not_ready(why: str) -> JSONResponse:
+    return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
