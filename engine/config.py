@@ -231,7 +231,7 @@ class Execution:
         graphs: record the step as CUDA graphs.
         fp8_kv: keep keys and values in 8 bits: twice the calls.
         fp8_weights: keep the temporal layers' weights in 8 bits: 6.1 GiB less; needs `kernels`.
-        tf32: let the codec's products round their inputs to 10 bits of mantissa: four times as fast.
+        tf32: let the codec's products round their inputs to 10 bits of mantissa.
         reserve_gib: device memory that KV pages leave free, for graphs and prompt work.
     """
 

@@ -7,7 +7,7 @@ knows no call, no network and no clock. Not thread-safe: one thread owns it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,17 @@ from torch import Tensor
 
 from engine.assembly import assemble_on_gpu, assemble_plain
 from engine.config import EngineLimits, Execution
+from engine.handoff import (
+    HandoffRefused,
+    SessionState,
+    Standing,
+    export_rows,
+    import_rows,
+    page_kind,
+    read_pages,
+    under,
+    write_pages,
+)
 from engine.interface import (
     FRAME_SAMPLES,
     Frame,
@@ -28,6 +39,7 @@ from engine.interface import (
 )
 from engine.model.delays import GridRows
 from engine.model.kv import CacheRows
+from engine.model.lm import Hidden
 from engine.model.mimi import MimiState
 from engine.model.sampling import CounterNoise, Noise, SamplingRows
 from engine.prefill import Prefiller, Prefix
@@ -40,6 +52,8 @@ from engine.voices import Voice, load_voice
 from engine.weights import Checkpoint, Models, load_models
 
 BROKEN = "the model computed no numbers for this session"
+
+STARTS_A_PIECE = 4  # sessions with a known prompt that one `prime` starts: 2 ms each on an H100
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +173,20 @@ class PersonaPlexEngine:
     def admit(self, spec: SessionSpec) -> int:
         """Takes a slot and queues its prompt; see `Engine.admit`."""
         self._check_sampling(spec.sampling)
-        voice = self._voice(spec.voice)
-        role_ids = tuple(self.text.role_ids(spec.role_text))
-        positions = count_positions(len(role_ids), voice.positions, self.prompt_budget)
-        key = (self._models.weights_id, spec.voice, role_ids)
-        slot = self.scheduler.admit(key, positions)
+        key, prefix = self._prompt(spec)
+        slot = self.scheduler.admit(key, prefix.positions)
         self._forget_evicted()
-        prompt = voice.prompt(role_ids, self._models.lm.config)
-        self._prefiller.add(self.scheduler.key(slot), Prefix(voice.embeddings, prompt))
+        self._prefiller.add(self.scheduler.key(slot), prefix)
         self._specs[slot] = spec
         return slot
+
+    def _prompt(self, spec: SessionSpec) -> tuple[Hashable, Prefix]:
+        """A session's prompt and the name under which it is shared."""
+        voice = self._voice(spec.voice)
+        role_ids = tuple(self.text.role_ids(spec.role_text))
+        count_positions(len(role_ids), voice.positions, self.prompt_budget)
+        prompt = voice.prompt(role_ids, self._models.lm.config)
+        return (self._models.weights_id, spec.voice, role_ids), Prefix(voice.embeddings, prompt)
 
     def _voice(self, name: str) -> Voice:
         if name in self.rejected_voices:
@@ -203,7 +221,7 @@ class PersonaPlexEngine:
         return self._start_ready()
 
     def _start_ready(self) -> list[int]:
-        ready = self.scheduler.start_ready()
+        ready = self.scheduler.start_ready(STARTS_A_PIECE)
         for slot in ready:
             self._start(slot)
         return ready
@@ -291,6 +309,83 @@ class PersonaPlexEngine:
             if slot not in failed
         }
         return TickResult(outputs=outputs, failed=failed)
+
+    # ------------------------------------------------------------ sessions that move
+
+    def export_session(self, slot: int) -> SessionState:
+        """Copies a live session's whole state to the host; the session goes on here.
+
+        Raises:
+            KeyError: the slot is free.
+            HandoffRefused: the session's prompt is not computed yet.
+        """
+        if not self.scheduler.started(slot):
+            raise HandoffRefused(f"slot {slot} still waits for its prompt")
+        live, prefix = self.scheduler.live(slot), self._prefiller[self.scheduler.key(slot)]
+        assert prefix.last is not None  # noqa: S101 - the session is live
+        pool, scales = self._step.pool, self._step.scales
+        tensors = {
+            "sink": read_pages(pool, list(self.scheduler.sink_pages(slot))),
+            "live": read_pages(pool, live.pages()),
+            **export_rows("grid", self.rows.grid, slot),
+            **{f"codec.{name}": t.cpu() for name, t in self.rows.codec.export_row(slot).items()},
+            "last.state": prefix.last.state.cpu(),
+            "last.text_logits": prefix.last.text_logits.cpu(),
+            **({} if scales is None else {"scales": scales.cpu()}),
+        }
+        standing = Standing(
+            weights_id=self._models.weights_id,
+            pages=page_kind(pool),
+            prompt=prefix.positions,
+            first_page=live.first_page,
+            stop=live.stop,
+            floor=live.floor,
+        )
+        return SessionState(self._specs[slot], standing, tensors)
+
+    def import_session(self, state: SessionState) -> int:
+        """Takes a session over at the point where it was exported; its slot is live at once.
+
+        Raises:
+            HandoffRefused: the state does not belong into this engine.
+            PromptRejected: this engine has not the session's voice.
+            NoFreeSlot: every slot is taken, or too few pages are free.
+        """
+        standing, tensors = state.standing, state.tensors
+        self._check_handoff(state)
+        key, prefix = self._prompt(state.spec)
+        slot, empty = self.scheduler.adopt(
+            key, standing.prompt, standing.first_page, tensors["live"].shape[1], standing.stop
+        )
+        self._forget_evicted()
+        live = self.scheduler.live(slot)
+        live.floor = standing.floor
+        if empty:
+            write_pages(self._step.pool, list(self.scheduler.sink_pages(slot)), tensors["sink"])
+            last = under("last", tensors)
+            prefix.last = Hidden(**{name: t.to(self._device) for name, t in last.items()})
+            self._prefiller.replace(key, prefix)
+        write_pages(self._step.pool, live.pages(), tensors["live"])
+        self._specs[slot] = state.spec
+        self._set_cache(slot, standing.prompt)
+        self.rows.cache.position[slot] = standing.prompt + standing.stop
+        self._set_sampling(slot, state.spec)
+        import_rows("grid", self.rows.grid, slot, tensors)
+        codec = {name: t.to(self._device) for name, t in under("codec", tensors).items()}
+        self.rows.codec.import_row(slot, codec)
+        return slot
+
+    def _check_handoff(self, state: SessionState) -> None:
+        standing, scales = state.standing, self._step.scales
+        here = page_kind(self._step.pool)
+        if self.limits.reference_compat:
+            raise HandoffRefused("an engine in reference_compat takes no session over")
+        if standing.weights_id != self._models.weights_id:
+            raise HandoffRefused("the session ran on other weights")
+        if standing.pages != here:
+            raise HandoffRefused(f"the session's pages are {standing.pages}, this engine's {here}")
+        if scales is not None and not torch.equal(state.tensors["scales"], scales.cpu()):
+            raise HandoffRefused("the session's fp8 pages were written with other scales")
 
     # ------------------------------------------------------------ the end of a session
 

@@ -69,6 +69,10 @@ class Prefiller:
         """Adds a prompt to compute, unless it is known."""
         self._prefixes.setdefault(key, prefix)
 
+    def replace(self, key: Hashable, prefix: Prefix) -> None:
+        """Puts a prompt that was computed elsewhere in the place of one that waits."""
+        self._prefixes[key] = prefix
+
     def forget(self, key: Hashable) -> None:
         """Drops a prompt whose pages are gone."""
         self._prefixes.pop(key, None)

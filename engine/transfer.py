@@ -46,6 +46,7 @@ class HostFrames:
         self._device = device
         self._live = self._buffer(torch.bool, slots)
         self._pcm_in = self._buffer(torch.int16, slots, FRAME_SAMPLES)
+        self._live_here, self._pcm_here = self._live.numpy(), self._pcm_in.numpy()
         self._pcm_out = self._buffer(torch.int16, slots, FRAME_SAMPLES)
         self._text = self._buffer(torch.int64, slots)
         self._broken = self._buffer(torch.bool, slots)
@@ -56,13 +57,12 @@ class HostFrames:
     def send(self, inputs: Mapping[int, Frame], rows: FrameRows) -> None:
         """Copies the frames to their rows; rows without one are idle."""
         batch = len(rows.live)
-        live, pcm = self._live[:batch], self._pcm_in[:batch]
-        live.zero_()
+        self._live_here[:] = False
         for slot, frame in inputs.items():
-            live[slot] = True
-            pcm[slot] = torch.from_numpy(frame)
-        rows.live.copy_(live, non_blocking=True)
-        rows.pcm_in.copy_(pcm, non_blocking=True)
+            self._live_here[slot] = True
+            self._pcm_here[slot] = frame
+        rows.live.copy_(self._live[:batch], non_blocking=True)
+        rows.pcm_in.copy_(self._pcm_in[:batch], non_blocking=True)
 
     def receive(self, rows: FrameRows) -> Received:
         """Brings the outputs back and waits for them."""

@@ -263,7 +263,10 @@ def project_onto(
     Returns:
         The stream as the next projection is to see it.
     """
-    parts = stream.value.shape[1] // tile.fit(stream.value.shape[1], x.shape[1], x.element_size()).outputs
+    parts = (
+        stream.value.shape[1]
+        // tile.fit(stream.value.shape[1], x.shape[1], x.element_size()).outputs
+    )
     squares = (
         stream.squares.new_empty(parts, x.shape[0]) if norm_weight is not None else stream.squares
     )
