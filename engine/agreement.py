@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def forced_logits(
     pool = new_pool(lm.config, 1 + pages, PAGE, like, scales is not None)
     table = torch.arange(1, 1 + pages, dtype=torch.int32, device=device)
     bounds = [*range(0, total - last, CHUNK), total - last, total]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         if start < stop:
             attend = PrefillAttend(lm.config, pool, table, start, stop, scales)
             state = hidden(lm.embed(grid[start:stop]), attend)

@@ -28,7 +28,7 @@ def _embed(
     STREAMS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One (row, block of the width); each sum is rounded, in the order that the model was trained."""
+    """One (row, block of the width); each sum is rounded, in the order of the training."""
     row = tl.program_id(0)
     block = tl.program_id(1)
     at = block * BLOCK + tl.arange(0, BLOCK)

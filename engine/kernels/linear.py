@@ -52,7 +52,7 @@ class Workspace:
 
     @staticmethod
     def allocate(outputs: int, rows: int, device: torch.device | str) -> Workspace:
-        """Room for projections to `outputs` outputs in up to four splits, of at most `rows` rows."""
+        """Room for projections to `outputs` outputs, in up to four splits, of `rows` rows."""
         padded = _block_of_rows(rows) * triton.cdiv(rows, _block_of_rows(rows))
         return Workspace(
             torch.empty(_MOST_SPLITS * outputs * padded, dtype=torch.float32, device=device),

@@ -1,8 +1,8 @@
 """The temporal transformer over a batch of rows: seven kernels a layer.
 
 The rows are either sessions at one position each or the positions of a prompt; the attention that
-is handed in knows which. Floor of a decode step: 13.15 GB of weights, and 512 KiB of keys and values
-(bf16) for each visible position.
+is handed in knows which. Floor of a decode step: 13.15 GB of weights, and 512 KiB of keys and
+values (bf16) for each visible position.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
     python tests/bench/gpu_engine.py curve KV WEIGHTS SLOTS [CALLS ...]   KV, WEIGHTS: bf16 or fp8
     python tests/bench/gpu_engine.py join SLOTS
     python tests/bench/gpu_engine.py agreement
+    python tests/bench/gpu_engine.py move
 
 Prints one JSON line a measurement. A tick's time is the host's: from the frames in its hands to
 the frames in its hands.
@@ -10,6 +11,7 @@ the frames in its hands.
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -18,8 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from engine.agreement import Logits, columns, compare, forced_logits
+from engine.calibration import kv_scales
 from engine.config import EngineLimits, Execution
 from engine.engine import PersonaPlexEngine
+from engine.kernels.model import FusedModel
 from tests.bench.true_size import build_models, frames, spec, voice
 
 TICKS = 150
@@ -38,7 +43,7 @@ def build(kv: str, weights: str, slots: int) -> PersonaPlexEngine:
     models = build_models()
     built = time.perf_counter()
     execution = Execution(fp8_kv=kv == "fp8", fp8_weights=weights == "fp8", reserve_gib=2.0)
-    limits = EngineLimits(slots=slots, prompt_positions=384, cached_prompts=2)
+    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2)
     engine = PersonaPlexEngine(models, limits, {"noise": voice()}, execution=execution)
     report(
         bench="start", device=torch.cuda.get_device_name(), torch=torch.__version__, kv=kv,
@@ -144,7 +149,7 @@ def bench_join(slots: str) -> None:
     join(engine, len(others))
     fill_windows(engine, others)
     tick_times(engine, others, 10)
-    for name, role in (("cached", None), ("uncached", "please verify this " * 100)):
+    for name, role in (("cached", None), ("uncached", "please verify this " * 15)):
         begin = time.perf_counter()
         role_spec = spec(999) if role is None else spec(999, role)
         slot, ready, late, ticks, pieces = engine.admit(role_spec), False, 0, [], []
@@ -159,11 +164,10 @@ def bench_join(slots: str) -> None:
             pieces.append((time.perf_counter() - piece) * 1e3)
         ready_ms = (time.perf_counter() - begin) * 1e3
         first = tick_once(engine, range(int(slots)))
-        positions = int(engine.rows.cache.position[slot]) - 1
         report(
             bench="join",
             prompt=name,
-            positions=positions,
+            positions=int(engine.rows.cache.sink_length[slot]),
             others=len(others),
             ready_ms=round(ready_ms, 1),
             pieces_ms=[round(ms, 1) for ms in pieces],
@@ -180,6 +184,61 @@ def tick_once(engine: PersonaPlexEngine, slots: Sequence[int]) -> list[float]:
     begin = time.perf_counter()
     engine.tick(inputs)
     return [(time.perf_counter() - begin) * 1e3]
+
+
+def bench_agreement() -> None:
+    """fp8 keys and values, and fp8 weights, against bf16 and against float32."""
+    lm = build_models().lm
+    exact = copy.deepcopy(lm).float()
+    exact.prepare()
+    found: dict[tuple[str, int], Logits] = {}
+    depths = (500, 1500, 3000)
+    for positions in depths:
+        grid = columns(lm.config, positions + 1)
+        found["float32", positions] = forced_logits(exact, exact.hidden, grid, 100)
+    del exact
+    torch.cuda.empty_cache()
+    fused = FusedModel(lm, 128)
+    scales = kv_scales(lm, fused.hidden, 64)
+    for name in ("bf16", "fp8 KV", "fp8 KV and weights"):
+        if name == "fp8 KV and weights":
+            fused = FusedModel(lm, 128, quantise=True)
+        for positions in depths:
+            grid = columns(lm.config, positions + 1)
+            kept = None if name == "bf16" else scales
+            found[name, positions] = forced_logits(lm, fused.hidden, grid, 100, kept)
+    pairs = (("float32", "bf16"), ("float32", "fp8 KV"), ("bf16", "fp8 KV"))
+    for one, other in (*pairs, ("bf16", "fp8 KV and weights")):
+        for positions in depths:
+            result = compare(found[one, positions], found[other, positions])
+            report(
+                bench="agreement", reference=one, other=other, positions=positions, compared=100,
+                text_top1=round(result.text_top1, 3),
+                audio_top1=[round(top, 3) for top in result.audio_top1],
+                text_kl=round(result.text_kl, 5), audio_kl=round(result.audio_kl, 5),
+            )  # fmt: skip
+
+
+def bench_move() -> None:
+    """Time to export a call with a full window and to take it over; equality afterwards."""
+    engine = build("bf16", "bf16", 4)
+    join(engine, 1)
+    fill_windows(engine, range(1))
+    begin = time.perf_counter()
+    state = engine.export_session(0)
+    exported = time.perf_counter()
+    slot = engine.import_session(state)
+    torch.cuda.synchronize()
+    imported = time.perf_counter()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
+    same = True
+    for index in range(20):
+        outputs = engine.tick({0: SOUND[index], slot: SOUND[index]}).outputs
+        same &= bool(np.array_equal(outputs[0].pcm, outputs[slot].pcm))
+    report(
+        bench="move", gb=round(size / 1e9, 2), export_ms=round((exported - begin) * 1e3),
+        import_ms=round((imported - exported) * 1e3), same_sound_for_20_ticks=same,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
