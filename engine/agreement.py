@@ -7,19 +7,17 @@ surprise the one would feel at the other's choices (Kullback-Leibler divergence,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from engine.calibration import HiddenStates
 from engine.config import AGENT_CODEBOOKS, AGENT_STREAMS, STREAMS, LMConfig
 from engine.model.kv import PrefillAttend, new_pool
 from engine.model.lm import LanguageModel
-from engine.model.transformer import Attend
 
-HiddenStates = Callable[[Tensor, Attend], Tensor]
 PAGE = 64
 CHUNK = 128
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from engine.agreement import columns, compare, forced_logits
 from engine.calibration import HiddenStates, kv_scales
 from engine.config import EngineLimits, Execution
 from engine.graphs import CapturedStep, Report, StepFunction
 from engine.memory import GIB, MemoryPlan, plan
 from engine.model.kv import new_pool
+from engine.model.lm import LanguageModel
 from engine.model.sampling import CounterNoise, Noise
 from engine.scheduler import settle_pages
 from engine.step import Rows, Step
@@ -24,6 +26,12 @@ from engine.weights import Models
 
 if TYPE_CHECKING:
     from engine.kernels.model import FusedModel
+
+
+PROMPT_PIECES = (16, 32, 64, 128)  # the kernels' blocks of rows: pieces in between share their code
+
+CHECKED_POSITIONS = 512
+MOST_TEXT_KL = 0.1  # nats: as much as a tenth of the words' probability going elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,14 @@ def settle_batches(limits: EngineLimits, device: torch.device) -> tuple[int, ...
         return limits.buckets
     sizes = {1, 2, 4, *range(8, limits.slots, 8), limits.slots}
     return tuple(sorted(size for size in sizes if size <= limits.slots))
+
+
+def settle_codec(execution: Execution) -> None:
+    """How PyTorch computes the codec on a GPU, for the whole process; before any sound is coded."""
+    torch.backends.cuda.matmul.allow_tf32 = execution.tf32
+    torch.backends.cudnn.allow_tf32 = execution.tf32
+    # The same sound for the same input: no algorithm that adds in the order of arrival.
+    torch.backends.cudnn.deterministic = True
 
 
 def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machine:
@@ -94,24 +110,20 @@ def assemble_on_gpu(
     Raises:
         NoMemory: the device cannot hold the engine.
     """
-    torch.backends.cuda.matmul.allow_tf32 = execution.tf32
-    torch.backends.cudnn.allow_tf32 = execution.tf32
-    # The same sound for the same input: no algorithm that adds in the order of arrival.
-    torch.backends.cudnn.deterministic = True
     config, page_size = models.lm.config, limits.page_size
     limits = replace(limits, buckets=settle_batches(limits, rows.frame.live.device))
     fused = _fuse(models, limits, execution, report) if execution.kernels else None
     hidden = fused.hidden if fused else models.lm.hidden
-    scales = kv_scales(models.lm, hidden, page_size) if execution.fp8_kv else None
+    scales = _checked_scales(models.lm, hidden, page_size, report) if execution.fp8_kv else None
 
     torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info()
-    value_bytes = 1 if execution.fp8_kv else models.lm.text_linear.weight.element_size()
+    value_bytes = models.lm.text_linear.weight.element_size() if scales is None else 1
     limits, memory = plan(
         limits, config, value_bytes, total - free, free, round(execution.reserve_gib * GIB)
     )
     like = models.lm.text_linear.weight
-    pool = new_pool(config, limits.pages, page_size, like, execution.fp8_kv)
+    pool = new_pool(config, limits.pages, page_size, like, fp8=scales is not None)
     step = plain_step(models, limits, pool, scales, CounterNoise())
     if fused:
         step = _rehearsed(step, fused, rows, limits, execution, report)
@@ -125,7 +137,7 @@ def assemble_on_gpu(
 def _fuse(
     models: Models, limits: EngineLimits, execution: Execution, report: Report
 ) -> FusedModel | None:
-    """The language model in kernels, with every size of prompt work compiled."""
+    """The language model in kernels, with every size of prompt work compiled; or None."""
     try:
         from engine.kernels.model import FusedModel
     except ImportError as error:  # a PyTorch without Triton
@@ -133,7 +145,41 @@ def _fuse(
             raise
         report(f"no kernels: {error}")
         return None
-    return FusedModel(models.lm, max(limits.slots, limits.prefill_chunk), execution.fp8_weights)
+    from triton.errors import TritonError
+
+    try:
+        fused = FusedModel(
+            models.lm, max(limits.slots, limits.prefill_chunk), execution.fp8_weights
+        )
+        for rows in PROMPT_PIECES:
+            fused.hidden(models.lm.text_emb.weight[:rows], _values_alone)
+        torch.cuda.synchronize()
+    except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
+        if execution.fp8_weights:  # the plain weights are gone
+            raise
+        report(f"no kernels: {error}")
+        return None
+    return fused
+
+
+def _values_alone(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Stands for an attention while kernels are compiled."""
+    return v
+
+
+def _checked_scales(
+    lm: LanguageModel, hidden: HiddenStates, page_size: int, report: Report
+) -> Tensor | None:
+    """The scales of fp8 pages, or None if this model's words suffer too much from them."""
+    scales = kv_scales(lm, hidden, page_size)
+    grid = columns(lm.config, CHECKED_POSITIONS + 1)
+    plain = forced_logits(lm, hidden, grid, CHECKED_POSITIONS // 4)
+    kept = forced_logits(lm, hidden, grid, CHECKED_POSITIONS // 4, scales)
+    found = compare(plain, kept).text_kl
+    if found <= MOST_TEXT_KL:  # NaN is no agreement either
+        return scales
+    report(f"no fp8 keys and values: they move the words by {found:.3f} nats, over {MOST_TEXT_KL}")
+    return None
 
 
 def _rehearsed(

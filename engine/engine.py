@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.assembly import assemble_on_gpu, assemble_plain
+from engine.assembly import assemble_on_gpu, assemble_plain, settle_codec
 from engine.config import EngineLimits, Execution
 from engine.handoff import (
     HandoffRefused,
@@ -100,6 +100,10 @@ class PersonaPlexEngine:
         noise: Noise | None = None,
         execution: Execution | None = None,
     ) -> None:
+        execution = execution or Execution()
+        on_gpu = models.lm.text_linear.weight.is_cuda
+        if on_gpu:
+            settle_codec(execution)
         window = models.lm.config.window_positions
         self.slots = limits.slots
         self.prompt_budget = min(limits.prompt_positions, window // 2)
@@ -114,10 +118,8 @@ class PersonaPlexEngine:
         self.rows = self._allocate_rows(limits)
         self._fresh_codec = self._listen_to_silence()
         self.fallbacks: list[str] = []
-        if self._device.type == "cuda" and noise is None:
-            machine = assemble_on_gpu(
-                models, limits, execution or Execution(), self.rows, self.fallbacks.append
-            )
+        if on_gpu and noise is None:
+            machine = assemble_on_gpu(models, limits, execution, self.rows, self.fallbacks.append)
         else:
             machine = assemble_plain(models, limits, noise or CounterNoise())
         self.limits, self.memory = machine.limits, machine.memory

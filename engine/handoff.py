@@ -97,7 +97,11 @@ def page_kind(pool: Tensor) -> str:
 def read_pages(pool: Tensor, pages: list[int]) -> Tensor:
     """Copies pages to the host as bytes, layer by layer: [layers, n, 2, H, S, bytes]."""
     index = torch.tensor(pages, dtype=torch.long, device=pool.device)
-    return torch.stack([layer.view(torch.uint8)[index].cpu() for layer in pool])
+    shape = (len(pool), *pool.view(torch.uint8)[0, index].shape)
+    copied = torch.empty(shape, dtype=torch.uint8, pin_memory=pool.is_cuda)
+    for layer, place in zip(pool, copied, strict=True):
+        place.copy_(layer.view(torch.uint8)[index])
+    return copied
 
 
 def write_pages(pool: Tensor, pages: list[int], contents: Tensor) -> None:

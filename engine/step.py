@@ -149,6 +149,14 @@ class Step:
         agent = self.lm.draw_agent(hidden.state, text.token, sampling, draws)
         return NextColumn(text.token, agent.token, text.broken | agent.broken)
 
+    def first_tokens(
+        self, last: Hidden, sampling: SamplingRows, position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draws the text token [1] and the agent's first code [1, 1] that follow a prompt."""
+        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
+        text = self.lm.draw_text(last, sampling, draws).token
+        return text, self.lm.draw_agent(last.state, text, sampling, draws, steps=1).token
+
     @torch.inference_mode()
     def start(self, rows: Rows, slot: int, last: Hidden, pending: Tensor) -> None:
         """Draws a session's first text token and agent code, and sets its grid.
@@ -163,9 +171,7 @@ class Step:
         """
         grid, sampling = rows.grid.rows(slot, slot + 1), rows.sampling.rows(slot, slot + 1)
         position = rows.cache.position[slot : slot + 1]
-        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
-        text = self.lm.draw_text(last, sampling, draws).token
-        first = self.lm.draw_agent(last.state, text, sampling, draws, steps=1).token  # [1, 1]
+        text, first = self.first_tokens(last, sampling, position)  # [1], [1, 1]
         grid.text.copy_(text)
         grid.agent.copy_(torch.cat([first, pending[None, AGENT_STREAMS][:, 1:]], dim=1))
         grid.user_acoustic.copy_(pending[None, USER_STREAMS][:, 1:])

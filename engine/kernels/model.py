@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.config import AGENT_CODEBOOKS
 from engine.fp8 import Weight, quantise_weight
@@ -21,7 +22,7 @@ from engine.kernels.temporal import DecodePages, TemporalLayer, run_temporal
 from engine.kernels.tiles import depth_tiles, temporal_tiles
 from engine.model.kv import DecodeAttend
 from engine.model.layers import NORM_EPS
-from engine.model.lm import LanguageModel
+from engine.model.lm import Hidden, LanguageModel
 from engine.model.sampling import SamplingRows
 from engine.model.transformer import Attend
 from engine.step import NextColumn
@@ -93,23 +94,46 @@ class FusedModel:
         project_normed(stream, text_head, logits, NORM_EPS, heads, self._workspace)
         project_normed(stream, depth_in, projected, NORM_EPS, heads, self._workspace)
 
-        position = attend.rows.position + 1
-        text_k, audio_k = ks
         views = projected.view(rows, AGENT_CODEBOOKS, -1)
-        text = torch.empty(rows, 1, dtype=torch.int64, device=column.device)
-        broken = torch.zeros(rows, dtype=torch.bool, device=column.device)
-        first = self._depth[0]
-        start = DepthStart(views[:, 0], first.table, first.layers[0].norm_in)
-        draw = Draw(sampling.text_temperature, sampling.text_top_k, sampling.seed, position, text_k)
-        stream = sample(logits, draw, 0, text[:, 0], broken, start)
-        draw = Draw(
-            sampling.audio_temperature, sampling.audio_top_k, sampling.seed, position, audio_k
-        )
+        return self._draw(logits, views, attend.rows.position + 1, sampling, ks)
+
+    def first_column(
+        self, last: Hidden, position: Tensor, sampling: SamplingRows, ks: tuple[int, int]
+    ) -> NextColumn:
+        """Draws the first text token and the first agent code [1, 1] after a prompt.
+
+        Args:
+            last: the prompt's last position, one row.
+            position: int [1], where the tokens will stand.
+            sampling: how the row draws.
+            ks: the largest text and audio top-k of any row.
+        """
+        first = functional.linear(last.state, self._lm.depformer_in[0].weight)
+        return self._draw(last.text_logits, first[:, None], position, sampling, ks)
+
+    def _draw(
+        self,
+        logits: Tensor,
+        projected: Tensor,
+        position: Tensor,
+        sampling: SamplingRows,
+        ks: tuple[int, int],
+    ) -> NextColumn:
+        """Draws text from `logits` [B, V], then the codes that start from `projected` [B, K, D]."""
+        rows, count, _ = projected.shape
+        text = torch.empty(rows, dtype=torch.int64, device=logits.device)
+        broken = torch.zeros(rows, dtype=torch.bool, device=logits.device)
+        seed, step = sampling.seed, self._depth[0]
+        start = DepthStart(projected[:, 0], step.table, step.layers[0].norm_in)
+        draw = Draw(sampling.text_temperature, sampling.text_top_k, seed, position, ks[0])
+        stream = sample(logits, draw, 0, text, broken, start)
+        draw = Draw(sampling.audio_temperature, sampling.audio_top_k, seed, position, ks[1])
         agent = run_depth(
-            self._depth, views, stream, draw, broken, heads=config.depth_heads, eps=NORM_EPS,
+            self._depth[:count], projected, stream, draw, broken,
+            heads=self._lm.config.depth_heads, eps=NORM_EPS,
             tiles=depth_tiles(rows), workspace=self._workspace,
         )  # fmt: skip
-        return NextColumn(text[:, 0], agent, broken)
+        return NextColumn(text, agent, broken)
 
 
 def _decode_pages(attend: DecodeAttend) -> DecodePages:

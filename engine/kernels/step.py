@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.kernels.model import FusedModel
+from engine.model.lm import Hidden
+from engine.model.sampling import SamplingRows
 from engine.step import NextColumn, Rows, Step
 
 
@@ -24,3 +26,11 @@ class FusedStep(Step):
         """Draws what the model says of the next column."""
         attend = self.attend(rows)
         return self.model.next_column(column, attend, rows.sampling, (self.text_k, self.audio_k))
+
+    def first_tokens(
+        self, last: Hidden, sampling: SamplingRows, position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draws what follows a prompt."""
+        ks = (self.text_k, self.audio_k)
+        drawn = self.model.first_column(last, position, sampling, ks)
+        return drawn.text, drawn.agent

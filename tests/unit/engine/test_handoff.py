@@ -26,6 +26,7 @@ def assert_same(one: list[FrameOutput], other: list[FrameOutput]) -> None:
         assert first.text == second.text
 
 
+@pytest.mark.timeout(60)  # a whole window in single steps
 @pytest.mark.parametrize("before", [3, WINDOW + 21], ids=["young", "past the window"])
 @pytest.mark.parametrize("known", [False, True], ids=["prompt unknown", "prompt known"])
 def test_moved_session_goes_on_as_if_it_had_stayed(before: int, known: bool) -> None:
