@@ -41,14 +41,12 @@ class Machine:
     Attributes:
         step: for what happens between ticks.
         run: one tick.
-        hidden: the temporal transformer, for prompts.
         limits: with the number of pages and the batch sizes settled.
         memory: how the device's memory is divided; None on a CPU.
     """
 
     step: Step
     run: StepFunction
-    hidden: HiddenStates
     limits: EngineLimits
     memory: MemoryPlan | None
 
@@ -67,6 +65,8 @@ def settle_codec(execution: Execution) -> None:
     torch.backends.cudnn.allow_tf32 = execution.tf32
     # The same sound for the same input: no algorithm that adds in the order of arrival.
     torch.backends.cudnn.deterministic = True
+    # cuDNN plans its attention anew for every shape, up to a second each; prompts come in all.
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machine:
@@ -76,7 +76,7 @@ def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machin
     limits = replace(limits, pages=pages)
     pool = new_pool(config, pages, limits.page_size, models.lm.text_linear.weight)
     step = plain_step(models, limits, pool, None, noise)
-    return Machine(step, step, models.lm.hidden, limits, None)
+    return Machine(step, step, limits, None)
 
 
 def plain_step(
@@ -131,13 +131,13 @@ def assemble_on_gpu(
     if execution.graphs:
         step(rows)  # idle rows: whatever PyTorch sets up on first use is set up before recording
         run = CapturedStep(step, rows, limits.buckets, report)
-    return Machine(step, run, hidden, limits, memory)
+    return Machine(step, run, limits, memory)
 
 
 def _fuse(
     models: Models, limits: EngineLimits, execution: Execution, report: Report
 ) -> FusedModel | None:
-    """The language model in kernels, with every size of prompt work compiled; or None."""
+    """The language model in kernels; None if there are none to be had."""
     try:
         from engine.kernels.model import FusedModel
     except ImportError as error:  # a PyTorch without Triton
@@ -151,8 +151,7 @@ def _fuse(
         fused = FusedModel(
             models.lm, max(limits.slots, limits.prefill_chunk), execution.fp8_weights
         )
-        for rows in PROMPT_PIECES:
-            fused.hidden(models.lm.text_emb.weight[:rows], _values_alone)
+        fused.hidden(models.lm.text_emb.weight[: limits.prefill_chunk], _values_alone)
         torch.cuda.synchronize()
     except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
         if execution.fp8_weights:  # the plain weights are gone
@@ -163,7 +162,7 @@ def _fuse(
 
 
 def _values_alone(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Stands for an attention while kernels are compiled."""
+    """Stands for an attention while kernels are tried."""
     return v
 
 
@@ -190,7 +189,7 @@ def _rehearsed(
     execution: Execution,
     report: Report,
 ) -> Step:
-    """The fused step after one idle tick at every batch size, or the plain one if that fails."""
+    """The fused step, compiled for every batch and piece of prompt; else the plain one."""
     from triton.errors import TritonError
 
     from engine.kernels.step import FusedStep
@@ -200,6 +199,9 @@ def _rehearsed(
     try:
         for batch in limits.buckets:
             candidate(rows.narrow(batch))
+        scratch = torch.zeros(2, dtype=torch.int32, device=step.pool.device)
+        for piece in PROMPT_PIECES:
+            candidate.prompt(step.lm.text_emb.weight[:piece], scratch, 0)
         torch.cuda.synchronize()
     except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
         if execution.fp8_weights:  # the plain weights are gone

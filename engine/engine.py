@@ -125,7 +125,7 @@ class PersonaPlexEngine:
         self.limits, self.memory = machine.limits, machine.memory
         self._step, self._run = machine.step, machine.run
         self.scheduler = Scheduler(self.limits, window)
-        self._prefiller = Prefiller(models.lm, self._step.pool, self._step.scales, machine.hidden)
+        self._prefiller = Prefiller(models.lm, self._step.prompt)
         self._frames = HostFrames(self.slots, self._device)
         self._tables = HostTables(self.rows.cache)
 

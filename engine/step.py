@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.config import AGENT_STREAMS, USER_STREAMS, LMConfig
 from engine.interface import FRAME_SAMPLES
 from engine.model.delays import GridRows
-from engine.model.kv import CacheRows, DecodeAttend
+from engine.model.kv import CacheRows, DecodeAttend, PrefillAttend
 from engine.model.lm import Hidden, LanguageModel
 from engine.model.mimi import Mimi
 from engine.model.sampling import Noise, SamplingRows
@@ -148,6 +148,12 @@ class Step:
         text = self.lm.draw_text(hidden, sampling, draws)
         agent = self.lm.draw_agent(hidden.state, text.token, sampling, draws)
         return NextColumn(text.token, agent.token, text.broken | agent.broken)
+
+    def prompt(self, x: Tensor, pages: Tensor, start: int) -> Tensor:
+        """Computes a piece of a prompt; see `engine.prefill.PromptPiece`."""
+        stop = start + len(x)
+        attend = PrefillAttend(self.config, self.pool, pages, start, stop, self.scales)
+        return self.lm.hidden(x, attend)
 
     def first_tokens(
         self, last: Hidden, sampling: SamplingRows, position: Tensor

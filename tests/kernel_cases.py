@@ -24,8 +24,11 @@ from engine.kernels.linear import (
     project_normed,
     project_onto,
 )
+from engine.kernels.model import FusedModel
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.tiles import Tile
+from engine.model.kv import PrefillAttend, new_pool
+from engine.model.lm import LanguageModel
 
 EPS = 1e-8
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 8e-3}
@@ -216,3 +219,21 @@ def check_sampler(
     sample(logits, draw, 3, chosen[:, 1], broken)
     assert broken.tolist() == [row == 1 for row in range(rows)]
     assert chosen[2:, 1].tolist() == expected[2:].tolist()
+
+
+def check_prompt(lm: LanguageModel, positions: int, cut: int, fp8: bool) -> None:
+    """A prompt in two pieces over scattered pages: hidden states and what the pages hold."""
+    sizes, size = lm.config, 4
+    like = lm.text_linear.weight
+    x = torch.randn(positions, sizes.dim, device=like.device).to(like)
+    count = -(-positions // size)
+    pages = torch.randperm(count, device=like.device).int() + 1
+    scales = torch.full((sizes.layers, 2, sizes.heads), 0.05, device=like.device) if fp8 else None
+    plain_pool, pool = (new_pool(sizes, 1 + count, size, like, fp8) for _ in range(2))
+    fused = FusedModel(lm, rows=positions)
+    for start, stop in ((0, cut), (cut, positions)):
+        attend = PrefillAttend(sizes, plain_pool, pages, start, stop, scales)
+        expected = lm.hidden(x[start:stop], attend)
+        result = fused.prompt(x[start:stop], pool, scales, pages, start)
+        torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(pool.float()[:, 1:], plain_pool.float()[:, 1:], rtol=0.13, atol=1e-3)

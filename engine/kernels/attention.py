@@ -19,7 +19,8 @@ _MAX_SPLITS = 8
 _LOG2_E = 1.4426950408889634
 
 
-@triton.jit
+# Table widths differ between prompts and ticks: no code of its own for a width of one.
+@triton.jit(do_not_specialize=["sink_columns", "ring"])
 def _attend_pages(
     query_live,  # [B, H, D]
     query_sink,  # [B, H, D]

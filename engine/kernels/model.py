@@ -18,8 +18,9 @@ from engine.kernels.embedding import embed
 from engine.kernels.kv_write import Rotation
 from engine.kernels.linear import Stream, Workspace, project_normed
 from engine.kernels.sampler import DepthStart, Draw, sample
-from engine.kernels.temporal import DecodePages, TemporalLayer, run_temporal
+from engine.kernels.temporal import AttendPacked, DecodePages, TemporalLayer, run_temporal
 from engine.kernels.tiles import depth_tiles, temporal_tiles
+from engine.model.attention import rotary_angles
 from engine.model.kv import DecodeAttend
 from engine.model.layers import NORM_EPS
 from engine.model.lm import Hidden, LanguageModel
@@ -54,17 +55,52 @@ class FusedModel:
             x: [N, dim], embedded rows.
             attend: the attention over unpacked queries, keys and values.
         """
-        value = x.contiguous().clone()
-        squares = value.float().square().sum(-1)[None]
-        stream = Stream(value, value * self._first_norm, squares)
         heads = self._lm.config.heads
 
         def attend_packed(layer: int, packed: Tensor) -> Tensor:
             query, key, projected = packed.unflatten(-1, (3, heads, -1)).unbind(1)
             return attend(layer, query, key, projected).flatten(1).contiguous()
 
+        return self._through_layers(x, attend_packed)
+
+    def prompt(
+        self, x: Tensor, pool: Tensor, scales: Tensor | None, pages: Tensor, start: int
+    ) -> Tensor:
+        """A piece of a prompt: every position is a row that sees the prompt's pages up to itself.
+
+        Args:
+            x: [T, dim], inputs at positions start .. start + T - 1.
+            pool: [layers, pages, 2, H, S, D].
+            scales: float32 [layers, 2, H] for fp8 pages.
+            pages: int32 [n], the prompt's pages from its beginning.
+            start: the piece's first position; the keys of those before are there.
+
+        Returns:
+            [T, dim], after the final norm.
+        """
+        config, size = self._lm.config, pool.shape[4]
+        position = torch.arange(start, start + len(x), dtype=torch.int32, device=x.device)
+        nothing = torch.zeros_like(position)
+        cos, sin = rotary_angles(position, config.head_dim, config.rope_period)
+        attend = DecodePages(
+            pool=pool,
+            scales=scales,
+            sink_table=nothing[:, None],
+            sink_length=nothing,
+            live_table=pages.expand(len(x), -1).contiguous(),
+            live_start=nothing,
+            live_stop=position + 1,
+            page_of=pages[(position // size).long()],
+            slot_of=position % size,
+            rotation=Rotation(cos, sin, cos, sin),
+        )
+        return self._through_layers(x, attend)
+
+    def _through_layers(self, x: Tensor, attend: AttendPacked) -> Tensor:
+        value = x.contiguous().clone()
+        squares = value.float().square().sum(-1)[None]
         stream = run_temporal(
-            self._layers, stream, attend_packed, eps=NORM_EPS,
+            self._layers, Stream(value, value * self._first_norm, squares), attend, eps=NORM_EPS,
             tiles=temporal_tiles(len(x), self._quantised), workspace=self._workspace,
         )  # fmt: skip
         return self._lm.out_norm(stream.value)

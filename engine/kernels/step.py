@@ -27,6 +27,10 @@ class FusedStep(Step):
         attend = self.attend(rows)
         return self.model.next_column(column, attend, rows.sampling, (self.text_k, self.audio_k))
 
+    def prompt(self, x: Tensor, pages: Tensor, start: int) -> Tensor:
+        """Computes a piece of a prompt."""
+        return self.model.prompt(x, self.pool, self.scales, pages, start)
+
     def first_tokens(
         self, last: Hidden, sampling: SamplingRows, position: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,9 @@ from engine.memory import NoMemory
 from engine.weights import Models, load_models, open_checkpoint
 from tests.unit.engine.engine_cases import folder, frame, join, voice
 
+if torch.cuda.is_available():
+    from tests.kernel_cases import check_prompt
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -142,6 +145,15 @@ def test_fp8_weights_are_heard() -> None:
     """Prompt work and ticks without any plain temporal weight."""
     heard = story(engine(replace(RECORDED, fp8_kv=True, fp8_weights=True)))
     assert any(output.pcm.any() for output in heard[-1].values())
+
+
+@pytest.mark.parametrize("fp8", [False, True])
+def test_pieces_of_a_prompt_are_the_plain_ones(fp8: bool) -> None:
+    """Prompt work in kernels and plain, in float32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    loaded = models(torch.float32)
+    with torch.inference_mode():
+        check_prompt(loaded.lm, positions=70, cut=37, fp8=fp8)
 
 
 def test_broken_session_fails_alone() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from engine.kernels.model import FusedModel
 from engine.model.lm import LanguageModel
+from tests import kernel_cases as cases
 from tests.unit.engine.engine_cases import models
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
@@ -33,6 +34,12 @@ def test_hidden_states_are_the_plain_ones(lm: LanguageModel) -> None:
     expected = lm.hidden(x, values_alone)
     result = FusedModel(lm, rows=16).hidden(x, values_alone)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
+    """Two pieces over scattered pages: hidden states and what the pages hold."""
+    lm.transformer.layers = lm.transformer.layers[:1]
+    cases.check_prompt(lm, positions=11, cut=6, fp8=False)
 
 
 def test_fp8_weights_free_the_plain_ones(lm: LanguageModel) -> None:
