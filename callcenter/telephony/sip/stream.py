@@ -41,6 +41,7 @@ class StreamCounters:
     refused: int = 0  # no RTP, forged, or of a type that was not agreed
     overrun: int = 0  # to be played, but the queue was full
     filled: int = 0  # ticks of silence, with nothing to play
+    unsent: int = 0  # the network refused them
 
 
 @dataclass(slots=True)
@@ -52,7 +53,8 @@ class Tick:
         rate_hz: of `heard`.
         digits: keys pressed by RTP events.
         played: marks that were reached.
-        send: datagrams, and whether they go to the RTCP port.
+        send: RTP datagrams and where they go.
+        send_rtcp: RTCP datagrams and where they go.
     """
 
     heard: Pcm16 | None = None
@@ -60,6 +62,7 @@ class Tick:
     digits: list[str] = field(default_factory=list)
     played: list[str] = field(default_factory=list)
     send: list[tuple[bytes, Address]] = field(default_factory=list)
+    send_rtcp: list[tuple[bytes, Address]] = field(default_factory=list)
 
 
 class MediaStream:
@@ -357,8 +360,10 @@ class MediaStream:
         if to is None or self._report_at is None or now < self._report_at:
             return
         self._report_at = now + REPORT_EVERY_S
+        mux = self.plan is not None and self.plan.rtcp_mux
         data = self.reporter.report(self._heard_ssrc, self.stats, now, self._unix_time())
-        tick.send.append((data if self._srtp is None else self._srtp.protect_rtcp(data), to))
+        sealed = data if self._srtp is None else self._srtp.protect_rtcp(data)
+        (tick.send if mux else tick.send_rtcp).append((sealed, to))
 
     def _rtcp_address(self) -> Address | None:
         if self.plan is None:
