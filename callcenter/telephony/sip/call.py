@@ -28,6 +28,7 @@ SUPPORTED = frozenset({"timer", "replaces", "norefersub"})
 SDP_TYPE = "application/sdp"
 GLARE_RETRY_S = 1.0  # RFC 3261 14.1: 0 to 2 s for whoever doesn't own the Call-ID
 REFER_TIMEOUT_S = 30.0
+RING_LIMIT_S = 60.0  # an owner that neither answers nor refuses: the call does not stay for ever
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_CHARS = 512
 
@@ -139,6 +140,7 @@ class SipCall:
         peer: Peer,
         local_tag: str,
         local_contact: str,
+        now: float,
         credentials: Credentials | None = None,
     ) -> None:
         """Takes an INVITE.
@@ -154,6 +156,7 @@ class SipCall:
         self._timer.judge(invite)
         self._offer = _offer_in(invite)
         self._credentials = credentials
+        self._ring_until = now + RING_LIMIT_S
         self._peer_allows = invite.tokens("allow")
         self._local: LocalMedia | None = None
         self._sdp_version = 1
@@ -201,6 +204,8 @@ class SipCall:
             times += [waiting.repeat_at, waiting.over_at]
         elif self.state is State.CONFIRMED:
             times.append(self._timer.next_timer())
+        elif self.state is State.RINGING:
+            times.append(self._ring_until)
         return min((time for time in times if time is not None), default=None)
 
     # --- what the owner wants ---------------------------------------------------------------------
@@ -439,6 +444,8 @@ class SipCall:
         """Repeats a 2xx, gives up on an ACK, refreshes or ends the session."""
         if self._unacknowledged is not None:
             self._await_ack(self._unacknowledged, now)
+        if self.state is State.RINGING and now >= self._ring_until:
+            self.refuse(480, "nobody_answered", now)
         if self._refer_until is not None and now >= self._refer_until:
             self._transfer_over(408)
         if self._ask_again_at is not None and now >= self._ask_again_at:

@@ -308,6 +308,7 @@ class Endpoint:
             peer,
             self._new_id(),
             self._identity.contact(peer.transport),
+            now,
             trunk.outbound,
         )
         self._calls[self._name(request, call.dialog.id.local_tag)] = call
