@@ -85,7 +85,7 @@ REASONS = {
 }
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_STATUS_LINE = re.compile(r"SIP/2\.0 +(\d{3}) ?(.*)", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 +(\d{3})(?: (.*))?", re.IGNORECASE)
 
 
 class BadRequest(ProtocolError):  # noqa: N818  (named as the other errors of the package)
@@ -320,7 +320,7 @@ def _parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:
 def _parse_start(line: str, headers: list[tuple[str, str]]) -> AnyMessage:
     status = _STATUS_LINE.fullmatch(line)
     if status is not None:
-        return Response(headers, b"", int(status[1]), status[2].strip())
+        return Response(headers, b"", int(status[1]), (status[2] or "").strip())
     parts = line.split(" ")
     if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not parts[1]:
         raise ProtocolError(f"not a request line: {line[:80]!r}")

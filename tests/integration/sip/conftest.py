@@ -225,7 +225,12 @@ class Caller:
         )
 
     def request(
-        self, method: str, body: str = "", cseq: int | None = None, branch: str = "", extra: str = ""
+        self,
+        method: str,
+        body: str = "",
+        cseq: int | None = None,
+        branch: str = "",
+        extra: str = "",
     ) -> str:
         """A request of this call."""
         if cseq is None:

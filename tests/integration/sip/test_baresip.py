@@ -83,9 +83,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     paths = folder / "cert.pem", folder / "key.pem"
     paths[0].write_bytes(made.public_bytes(encoding))
     paths[1].write_bytes(
-        key.private_bytes(
-            encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return paths
 
@@ -100,11 +98,10 @@ def baresip_folder(folder: Path, codec: str) -> Path:
     modules = next(Path("/usr/lib").glob("**/baresip/modules"))
     g711 = "g711.so" if codec in ("pcmu", "pcma") else f"{codec}.so"
     (folder / "config").write_text(
-        CONFIG.format(speech=folder / 'speech.wav', modules=modules, g711=g711, folder=folder)
+        CONFIG.format(speech=folder / "speech.wav", modules=modules, g711=g711, folder=folder)
     )
     (folder / "accounts").write_text(
-        "<sip:caller@127.0.0.1;transport=tls>;regint=0;mediaenc=srtp-mand;"
-        f"audio_codecs={codec}\n"
+        f"<sip:caller@127.0.0.1;transport=tls>;regint=0;mediaenc=srtp-mand;audio_codecs={codec}\n"
     )
     (folder / "contacts").write_text("")
     return folder

@@ -143,9 +143,7 @@ async def test_a_handoff_by_refer(make_stand, make_caller, status, ends) -> None
     refer = await caller.incoming("REFER")
     assert "Refer-To: <sip:+15550199@127.0.0.1>" in refer
     caller.answer(refer, "202 Accepted")
-    extra = (
-        "Event: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n"
-    )
+    extra = "Event: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n"
     caller.send(caller.request("NOTIFY", f"SIP/2.0 {status}\r\n", extra=extra))
     assert (await caller.response()).startswith("SIP/2.0 200")
     if ends:

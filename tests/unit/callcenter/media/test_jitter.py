@@ -127,9 +127,9 @@ def test_too_much_delay_is_to_shrink_and_too_little_to_grow() -> None:
     buffer.changed(-0.02)
     assert buffer.advice() is Advice.KEEP
     advice = set()
-    for index in range(300, 500):
-        buffer.push(index, b"x", 0.02 * index + 0.0002 * (index - 300))
-        buffer.pull(0.02 * index + 0.041)
+    for index in range(300, 706):
+        buffer.push(index, b"x", 0.02 * index + 0.0001 * (index - 300))
+        buffer.pull(0.02 * index + 0.001)
         advice.add(buffer.advice())
     assert Advice.GROW in advice
 
