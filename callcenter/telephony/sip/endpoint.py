@@ -208,7 +208,7 @@ class Endpoint:
         self._timers.arm(owner, owner.next_timer())
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._trunk_of)
 
     @property
     def transactions(self) -> int:
@@ -317,6 +317,7 @@ class Endpoint:
         self._channels[trunk.name] += 1
         self._respond(request, reply(request, 100), now)
         self._events.append(IncomingCall(call, trunk))
+        self.settle(call, now)
 
     def _allowed(self, request: Request, trunk: Trunk, now: float) -> bool:
         """Whether a new call may come in; if not it has been answered."""
