@@ -7,8 +7,10 @@ arguments.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -28,6 +30,7 @@ from callcenter.gateway import health, routes, twilio
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.media.vad import load_model
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -82,6 +85,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.slots.keep_table()),
@@ -118,24 +122,38 @@ def freeze_garbage() -> None:
 class Server(uvicorn.Server):
     """Uvicorn that lets live calls end before it leaves; a second signal leaves at once."""
 
-    def __init__(self, config: uvicorn.Config, live: LiveCalls, drain_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        live: LiveCalls,
+        drain_s: float,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._live = live
         self._drain_s = drain_s
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until the drain after the first signal is over."""
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)  # type: ignore[arg-type]
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, then says so."""
+        await super().startup(sockets)
+        if self.started and self._on_start is not None:
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal handler, outside of the event loop's turn."""
         if self._draining is not None or self._loop is None or not len(self._live):
             super().handle_exit(sig, frame)
             return
-        self._loop.call_soon_threadsafe(self._begin_drain, sig)
+        # In a context of its own: the signal may come while some call's context is the current one.
+        self._loop.call_soon_threadsafe(self._begin_drain, sig, context=contextvars.Context())
 
     async def drain(self, grace_s: float) -> None:
         """Takes no new call and waits for the live ones, at most for the grace."""
@@ -150,8 +168,12 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, None)
 
 
-def server(settings: GatewaySettings) -> Server:
+def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -> Server:
     """The gateway, ready to serve.
+
+    Args:
+        settings: everything it needs.
+        on_start: called once it listens.
 
     Raises:
         ConfigurationError: a route or persona file is wrong.
@@ -169,10 +191,10 @@ def server(settings: GatewaySettings) -> Server:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    return Server(config, parts.live, settings.gateway_drain_s)
+    return Server(config, parts.live, settings.gateway_drain_s, on_start)
 
 
-def run(settings: GatewaySettings) -> None:
+def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -> None:
     """Serves until a signal.
 
     Raises:
@@ -180,7 +202,7 @@ def run(settings: GatewaySettings) -> None:
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
-        server(settings).run()
+        server(settings, on_start).run()
 
 
 def _routes(settings: GatewaySettings) -> routes.Routes:

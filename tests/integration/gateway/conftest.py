@@ -122,7 +122,9 @@ class Caller:
     async def connect(self, url: str, signature: str | None = None) -> ClientConnection:
         """Opens the media socket."""
         headers = {"X-Twilio-Signature": signature or self.carrier.sign(url)}
-        return await connect(url, additional_headers=headers, compression=None, proxy=None)
+        return await connect(
+            url, additional_headers=headers, compression=None, proxy=None, max_queue=None
+        )
 
     async def start(self) -> ClientConnection:
         """Webhook, socket, connected and start."""
@@ -161,7 +163,7 @@ class Stand:
 
     async def until_used(self, slots: int) -> None:
         """Waits until the broker's books show so many slots in use."""
-        while await self.slots_used() != slots:
+        while await self.slots_used() != slots:  # noqa: ASYNC110 - Redis tells nobody
             await asyncio.sleep(0.01)
 
     async def add_worker(self, slots: int) -> ToneWorker:
@@ -209,11 +211,12 @@ MakeStand = Callable[..., Awaitable[Stand]]
 
 @pytest.fixture
 async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]:
-    """Builds a stand: `await make_stand(slots=2, MAX_CALLS=1)`."""
+    """Builds stands; keyword arguments are the gateway's settings."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(slots: int = 2, **settings: object) -> Stand:
-            return await _make_stand(stack, redis_url, tmp_path, slots, settings)
+            url = str(settings.pop("redis_url", redis_url))
+            return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
 
