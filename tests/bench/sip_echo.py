@@ -13,6 +13,7 @@ import asyncio
 import base64
 import heapq
 import ipaddress
+import itertools
 import json
 import logging
 import multiprocessing
@@ -42,7 +43,6 @@ from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunk, Trunks
 from callcenter.telephony.sip.ua import UserAgent
 from callcenter.telephony.sip.wheel import Wheel
-import itertools
 
 LEVELS = 16  # a packet's number modulo this: 320 ms
 CODES = [0x80 + 7 * index for index in range(LEVELS)]

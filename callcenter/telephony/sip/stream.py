@@ -124,13 +124,7 @@ class MediaStream:
         if plan.codec.name != self._sends:
             self._codec, self._sends = make(plan.codec.name), plan.codec.name
             self._drop_audio()
-        if plan.local_key is None or plan.remote_key is None:
-            self._srtp = None
-        elif before is None or (before.local_key, before.remote_key) != (
-            plan.local_key,
-            plan.remote_key,
-        ):
-            self._srtp = Srtp(plan.local_key, plan.remote_key)
+        self._agree_on_keys(before, plan)
         if before is None or before.remote != plan.remote:
             self._source = self._rtcp_to = None
         if self._report_at is None:
@@ -138,6 +132,14 @@ class MediaStream:
         self.last_packet_at = now
         if plan.on_hold:
             self._drop_audio()
+
+    def _agree_on_keys(self, before: MediaPlan | None, plan: MediaPlan) -> None:
+        if plan.local_key is None or plan.remote_key is None:
+            self._srtp = None
+        elif self._srtp is None or before is None or before.local_key != plan.local_key:
+            self._srtp = Srtp(plan.local_key, plan.remote_key)
+        elif before.remote_key != plan.remote_key:
+            self._srtp.expect(plan.remote_key)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -173,6 +175,7 @@ class MediaStream:
             self.counters.refused += 1
             return
         self._rtcp_to = source
+        self.last_packet_at = now  # a far end that suppresses silence is alive all the same
 
     def _accepts(self, packet: RtpPacket, plan: MediaPlan) -> bool:
         known = packet.payload_type in plan.accepts

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import resource
 import socket
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 from callcenter.media import g711
-import itertools
 
 pytestmark = pytest.mark.timeout(40)
 
