@@ -102,7 +102,7 @@ BACKCHANNELS = Counter(
 
 MEDIA_JITTER_BUFFER_SECONDS = Histogram(
     "media_jitter_buffer_seconds",
-    "Caller audio that waits for a whole frame.",
+    "How long a caller's frame lay at the worker before its tick.",
     ["transport"],
     buckets=QUEUED_AUDIO_BUCKETS_S,
 )

@@ -82,6 +82,10 @@ class CallMeter:
             metrics.BARGEIN_AUDIBLE_STOP_SECONDS.labels(persona).observe(event.audible_latency_s)
             metrics.BARGEIN_OVERRUN_SECONDS.labels(persona).observe(max(0.0, overrun_s))
 
+    def waited(self, waited_s: float) -> None:
+        """A frame of the caller lay so long at the worker before its tick."""
+        metrics.MEDIA_JITTER_BUFFER_SECONDS.labels(self._transport).observe(waited_s)
+
     def send_lead(self, backlog_s: float) -> None:
         """Samples how much agent audio waits at the far end."""
         metrics.MEDIA_SEND_LEAD_SECONDS.labels(self._transport).observe(backlog_s)

@@ -7,6 +7,7 @@ the inbox, and ends when the gateway, the engine or the worker ends the session,
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import structlog
@@ -48,7 +49,7 @@ class LiveSession:
             return
         if delivery.concealed:
             metrics.MEDIA_GAP_FILL_FRAMES.inc()
-        self._channel.send_frame(delivery.output.pcm)
+        self._channel.send_frame(delivery.output.pcm, waited_s=delivery.waited_s)
         if delivery.output.text:
             self._channel.send_control(Text(piece=delivery.output.text, frame=delivery.frame))
         if delivery.output.action:
@@ -111,7 +112,7 @@ class LiveSession:
 
     async def _read(self, link: SessionLink) -> None:
         async for audio in link.messages():
-            if self.session.inbox.push(audio.pcm):
+            if self.session.inbox.push(audio.pcm, time.monotonic()):
                 metrics.MEDIA_FRAMES_DROPPED.labels("in", "overflow").inc()
 
 

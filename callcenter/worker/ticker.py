@@ -110,7 +110,7 @@ class Ticker:
         while not self._stopping.is_set():
             self._work_until(clock.due_s)
             began_s = time.monotonic()
-            inputs = self._sessions.gather()
+            inputs = self._sessions.gather(began_s)
             result = self._tick(inputs)
             self._send(self._sessions.scatter(result))
             self._measure(clock.finish(began_s, time.monotonic()))

@@ -89,6 +89,13 @@ def test_gaps_and_overlaps_are_apart(meter) -> None:
     assert value("callcenter_turn_overlap_starts_total", **P) == 1
 
 
+def test_waits_at_the_worker(meter) -> None:
+    """Each frame's."""
+    meter.waited(0.03)
+    meter.waited(0.05)
+    assert value("media_jitter_buffer_seconds_sum", **T) == pytest.approx(0.08)
+
+
 def test_counters_gain_only_what_is_new(meter) -> None:
     """Snapshots are cumulative, metrics must not be counted twice."""
     half = replace(NOTHING, packets_in=50, packets_out=40, agent_talk_s=1.5, frames_dropped=2)
