@@ -122,6 +122,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             "gateway",
             **common,
             GATEWAY_PORT=ports[0],
+            METRICS_PORT=0,
             PUBLIC_BASE_URL=server,
             ROUTES_FILE=folder / "routes.yaml",
             TWILIO_AUTH_TOKEN=AUTH_TOKEN,
