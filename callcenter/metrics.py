@@ -114,11 +114,15 @@ MEDIA_SEND_LEAD_SECONDS = Histogram(
 )
 MEDIA_FRAMES_DROPPED = Counter(
     "media_frames_dropped_total",
-    "Frames that were thrown away to keep the latency bounded.",
+    "Frames that were thrown away to keep the latency bounded. Of the caller (in): late_or_fast "
+    "and overflow, on the gateway and on the worker; trimmed, one too many for long on the worker. "
+    "Of the agent (out): slow_gateway.",
     ["dir", "reason"],
 )
 MEDIA_GAP_FILL_FRAMES = Counter(
-    "media_gap_fill_frames_total", "Frames of silence put in place of audio that was not there."
+    "media_gap_fill_frames_total",
+    "Frames of silence that engines heard in place of caller audio that was not there.",
+    ["engine"],
 )
 MEDIA_PACKETS = Counter("media_packets_total", "Packets of 20 ms.", ["transport", "dir"])
 MEDIA_PACKETS_LOST = Counter(
@@ -176,9 +180,8 @@ BROKER_ASSIGNMENT_SECONDS = Histogram(
     ["result"],
     buckets=CONTROL_BUCKETS_S,
 )
-BROKER_QUEUE_DEPTH = Gauge("broker_queue_depth", "Calls that wait for a slot.")
 WORKER_HEARTBEAT_AGE_SECONDS = Gauge(
-    "worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the live workers."
+    "worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the live workers.", ["pool"]
 )
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "event_loop_lag_seconds",

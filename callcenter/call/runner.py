@@ -132,7 +132,8 @@ class CallRunner:
             await self._session.close("cancelled")
             await self._leg.close("cancelled")
             self._take_stock()
-            self._meter.ended(self._machine.outcome or Outcome.FAILED)
+            outcome = self._machine.outcome or Outcome.FAILED
+            self._meter.ended(outcome, worker_lost=self._machine.lost_its_worker)
         return CallResult(
             self._machine.outcome or Outcome.FAILED,
             self._machine.end_code,
