@@ -134,6 +134,15 @@ async def say_speech(session) -> None:
         await asyncio.sleep(due - loop.time())
 
 
+def recording(folder: Path) -> tuple[np.ndarray, int] | None:
+    """What baresip heard, and its rate."""
+    for record in folder.glob("dump-*-dec.wav"):
+        with wave.open(str(record), "rb") as file:
+            heard = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+            return heard.reshape(-1, file.getnchannels())[:, 0], file.getframerate()
+    return None
+
+
 async def dial(folder: Path, target: str, codec: str) -> float:
     """Baresip calls and says the fixture; how much of it what it heard is like."""
     program, said = needs("baresip"), speech_8k()
@@ -146,11 +155,9 @@ async def dial(folder: Path, target: str, codec: str) -> float:
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    records = list(folder.glob("dump-*-dec.wav"))
-    assert records, output.decode()[-3_000:]
-    with wave.open(str(records[0]), "rb") as file:
-        heard = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-        heard, rate_hz = heard.reshape(-1, file.getnchannels())[:, 0], file.getframerate()
+    recorded = recording(folder)
+    assert recorded is not None, output.decode()[-3_000:]
+    heard, rate_hz = recorded
     return correlation(heard, resampler(8_000, rate_hz).process(said))
 
 
