@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -118,17 +119,30 @@ def freeze_garbage() -> None:
 class Server(uvicorn.Server):
     """Uvicorn that lets live calls end before it leaves; a second signal leaves at once."""
 
-    def __init__(self, config: uvicorn.Config, live: LiveCalls, drain_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        live: LiveCalls,
+        drain_s: float,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._live = live
         self._drain_s = drain_s
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until the drain after the first signal is over."""
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)  # type: ignore[arg-type]
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, then says so."""
+        await super().startup(sockets)
+        if self.started and self._on_start is not None:
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal handler, outside of the event loop's turn."""
@@ -150,8 +164,12 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, None)
 
 
-def server(settings: GatewaySettings) -> Server:
+def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -> Server:
     """The gateway, ready to serve.
+
+    Args:
+        settings: everything it needs.
+        on_start: called once it listens.
 
     Raises:
         ConfigurationError: a route or persona file is wrong.
@@ -169,10 +187,10 @@ def server(settings: GatewaySettings) -> Server:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    return Server(config, parts.live, settings.gateway_drain_s)
+    return Server(config, parts.live, settings.gateway_drain_s, on_start)
 
 
-def run(settings: GatewaySettings) -> None:
+def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -> None:
     """Serves until a signal.
 
     Raises:
@@ -180,7 +198,7 @@ def run(settings: GatewaySettings) -> None:
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
-        server(settings).run()
+        server(settings, on_start).run()
 
 
 def _routes(settings: GatewaySettings) -> routes.Routes:
