@@ -154,6 +154,11 @@ ENGINE_FRAME_SECONDS = Histogram(
 ENGINE_FRAME_DEADLINE_MISSES = Counter(
     "engine_frame_deadline_misses_total", "Ticks that took more than 80 ms.", ["engine"]
 )
+ENGINE_TICKS_SKIPPED = Counter(
+    "engine_ticks_skipped_total",
+    "Ticks left out because an earlier one took their time.",
+    ["engine"],
+)
 ENGINE_REALTIME_FACTOR = Gauge(
     "engine_realtime_factor", "80 ms over the recent mean time of a tick.", ["engine"]
 )
@@ -165,6 +170,11 @@ ENGINE_PROMPT_PREFILL_SECONDS = Histogram(
 )
 WORKER_SLOTS_TOTAL = Gauge("worker_slots_total", "Slots of this worker.", ["engine"])
 WORKER_SLOTS_USED = Gauge("worker_slots_used", "Slots with a session.", ["engine"])
+WORKER_SESSIONS = Counter(
+    "worker_sessions_total",
+    "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",
+    ["engine", "outcome"],
+)
 
 # --- broker and event loop ------------------------------------------------------------------------
 

@@ -24,6 +24,9 @@ Utterance = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^[\p{L}][\p{L}'-]*( [\p{L}][\p{L}'-]*)*$")
 ]
 
+# The short replies have sections of their own; an intent of that name could not be told apart.
+_REPLIES = frozenset({"yes", "no", "repeat"})
+
 SlotKind = Literal["date", "time", "number", "digits", "name", "text"]
 
 
@@ -99,6 +102,7 @@ class Intent(Strict):
             known.add(slot.name)
         for line in (*self.answers, *([self.confirm] if self.confirm else [])):
             _only(line, known)
+        _only(self.topic, set())
         if self.follow_up:
             _only(self.follow_up.question, set())
         return self
@@ -149,7 +153,10 @@ class Dialogue(Strict):
 
     @model_validator(mode="after")
     def _names_and_examples_are_unique(self) -> Self:
-        _no_duplicates((intent.name for intent in self.intents), "intent")
+        names = [intent.name for intent in self.intents]
+        _no_duplicates(names, "intent")
+        if taken := sorted(_REPLIES.intersection(names)):
+            raise PersonaError(f"no intent can be named '{taken[0]}': that is a key beside")
         _no_duplicates(
             (example for group in self._example_groups() for example in group), "example"
         )
@@ -173,8 +180,9 @@ class Dialogue(Strict):
             raise PersonaError("'did_you_mean' must contain {topic}")
         for line in (self.yes.answer, self.no.answer, self.corrected, self.goodbye):
             _only(line, set())
-        for line in (*self.fallbacks, self.handoff_offer.question, *self.silence_prompts):
+        for line in (*self.fallbacks, *self.silence_prompts, *self.backchannels):
             _only(line, set())
+        _only(self.handoff_offer.question, set())
         return self
 
     def _example_groups(self) -> Iterable[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from personas.dialogue import Dialogue, Line, Slug, Strict
 from personas.errors import PersonaError
-from personas.render import check_value, fill, fill_all, names_in, strings_in
+from personas.render import check_value, fill, fill_all, names_in, slots_in, strings_in
 from personas.tokens import TokenCounter, estimate_tokens
 
 __all__ = ["Limits", "Persona", "PersonaError", "RenderedPersona", "Sampling", "Variable"]
@@ -108,6 +108,16 @@ class Persona(Strict):
     def _role_text_has_no_marks(self) -> Self:
         if "<system>" in self.role_text:
             raise PersonaError("role_text must not contain <system>: the engine adds the marks")
+        return self
+
+    @model_validator(mode="after")
+    def _only_the_dialogue_has_slots(self) -> Self:
+        for place, text in (("role_text", self.role_text), ("greeting", self.greeting)):
+            if slots := sorted(slots_in(text)):
+                raise PersonaError(
+                    f"{place}: {{{slots[0]}}} would be said as it stands;"
+                    f" write {{{{{slots[0]}}}}} for a fact or a variable"
+                )
         return self
 
     @model_validator(mode="after")

@@ -8,9 +8,7 @@ records and judges. Knows nothing of the system under test beyond the protocol.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
@@ -19,7 +17,7 @@ import typer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake
 
-from callcenter.errors import CallcenterError, ConfigurationError, ProtocolError, Refused
+from callcenter.errors import CallcenterError, ProtocolError, Refused
 from callcenter.evaluation.carrier import (
     SIGNATURE_HEADER,
     WEBHOOK_PATH,
@@ -32,88 +30,16 @@ from callcenter.evaluation.carrier import (
     parse_message,
     parse_twiml,
 )
+from callcenter.evaluation.plan import CallPlan, CallReport, steps_from_options
 from callcenter.evaluation.playback import PlaybackBuffer
-from callcenter.evaluation.scoring import Score, score
-from callcenter.evaluation.script import Ear, Mouth, Step, StepSpec, load_script, load_step
+from callcenter.evaluation.scoring import score
+from callcenter.evaluation.script import Ear, Mouth
 from callcenter.evaluation.wav import write_wav
 from callcenter.media.g711 import encode_ulaw
 from callcenter.media.units import NARROWBAND_HZ, PACKET_S, Pcm16
 
 CONNECT_TIMEOUT_S = 15.0  # Twilio gives a webhook as long
 _MAX_MESSAGE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class CallPlan:
-    """One call to be made.
-
-    Attributes:
-        server: base URL to connect to.
-        public_url: base URL that signatures are made over; the server's PUBLIC_BASE_URL.
-        number: E.164 number to call.
-        auth_token: the Twilio account's secret, shared with the server.
-        steps: what to say and press.
-        caller: E.164 number to call from.
-        out: where to write what was heard, a WAV; None for nowhere.
-        stereo: caller on the left, agent on the right, instead of the agent alone.
-        hang_up_after_s: silence after the last answer, before hanging up.
-        answer_patience_s: how long to wait for that answer.
-        max_s: hang up after this in any case.
-    """
-
-    server: str
-    public_url: str
-    number: str
-    auth_token: str = field(repr=False)
-    steps: Sequence[Step] = ()
-    caller: str = "+15005550006"
-    out: Path | None = None
-    stereo: bool = False
-    hang_up_after_s: float = 1.5
-    answer_patience_s: float = 10.0
-    max_s: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class CallReport:
-    """How it went.
-
-    Attributes:
-        status: "completed" (we hung up), "ended_by_server" (closed in order), "refused" or "failed".
-        detail: the reason, where it was not completed.
-        duration_s: of the media stream.
-        packets_sent: 20 ms packets of the caller.
-        audio_received_s: seconds of audio that came back.
-        packets_missing: 20 ms packets that the caller's ear had to fill with silence although
-            more audio came afterwards.
-        first_audio_s: stream start -> first audio message.
-        marks_echoed, clears, dtmf_sent: counts.
-        max_backlog_s: the longest that audio waited in the playout buffer.
-        max_late_s: the longest that this program was behind its own clock; figures of a run with
-            more than 0.02 here tell about this machine, not about the system under test.
-        score: turns and barge-ins, as heard; None without a stream.
-    """
-
-    status: str
-    detail: str = ""
-    call_sid: str = ""
-    duration_s: float = 0.0
-    packets_sent: int = 0
-    audio_received_s: float = 0.0
-    packets_missing: int = 0
-    first_audio_s: float | None = None
-    marks_echoed: int = 0
-    clears: int = 0
-    dtmf_sent: int = 0
-    max_backlog_s: float = 0.0
-    max_late_s: float = 0.0
-    score: Score | None = None
-
-    def to_json(self) -> str:
-        """One line; the score's fields stand beside the others."""
-        flat = asdict(self)
-        flat.update(flat.pop("score") or {})
-        return json.dumps(flat)
 
 
 async def place_call(plan: CallPlan) -> CallReport:
@@ -283,40 +209,6 @@ class _Line:
             max_late_s=round(self._max_late_s, 4),
             score=score(said, heard),
         )
-
-
-def steps_from_options(
-    wavs: Sequence[Path], interruptions: Sequence[str], dtmf: str, script: Path | None
-) -> list[Step]:
-    """Puts the command line's options into one list: WAVs, interruptions, digits, script.
-
-    Args:
-        wavs: each spoken when the agent has finished.
-        interruptions: each "FILE" or "FILE@SECONDS": spoken when the agent has been speaking for
-            so long, 1 s by default.
-        dtmf: digits pressed after all that.
-        script: a script file, worked through last.
-
-    Raises:
-        ConfigurationError: a file or an option is wrong; names it.
-    """
-    here = Path()
-    specs = [StepSpec(say=wav) for wav in wavs]
-    specs += [_interruption(text) for text in interruptions]
-    try:
-        specs += [StepSpec(dtmf=dtmf)] if dtmf else []
-    except ValueError as error:
-        raise ConfigurationError(f"--dtmf: {error}") from error
-    steps = [load_step(spec, here) for spec in specs]
-    return steps + (load_script(script) if script else [])
-
-
-def _interruption(text: str) -> StepSpec:
-    path, _, seconds = text.partition("@")
-    try:
-        return StepSpec(say=Path(path), when="agent_speaking", seconds=float(seconds or "1.0"))
-    except ValueError as error:
-        raise ConfigurationError(f"--interrupt {text!r}: use FILE or FILE@SECONDS") from error
 
 
 def run(

@@ -29,7 +29,7 @@ from callcenter.media.vad import SpeechDetector
 
 _BLOCK_SAMPLES = 40  # 5 ms
 _SEARCH_S = 0.2  # how far Silero's edge may lie from the sound's
-_RELATIVE_LEVEL = 0.05  # -26 dB below the utterance's loudest block: its edge, not its echo
+_RELATIVE_LEVEL = 0.01  # 40 dB below the utterance's loudest block: its edge, not its echo
 _TAIL_S = 1.0
 
 

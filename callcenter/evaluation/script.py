@@ -20,6 +20,7 @@ As a file (`--script`), paths relative to it:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from callcenter.errors import ConfigurationError
 from callcenter.evaluation.playback import PACKET_BYTES
 from callcenter.evaluation.wav import read_wav
+from callcenter.media.framer import split
 from callcenter.media.units import PACKET_S, Pcm16, is_silent
 
 When = Literal["call_time", "agent_done", "agent_speaking"]
@@ -78,7 +80,16 @@ def load_step(spec: StepSpec, folder: Path) -> Step:
         ConfigurationError: the WAV cannot be read.
     """
     audio = read_wav(folder / spec.say) if spec.say else np.zeros(0, np.int16)
+    if spec.when == "agent_speaking":
+        audio = _from_first_sound(audio)
     return Step(audio, spec.dtmf or "", spec.when, spec.seconds, spec.patience_s)
+
+
+def _from_first_sound(audio: Pcm16) -> Pcm16:
+    """An interruption begins with its voice, not with the file's silence."""
+    packets = split(audio, PACKET_BYTES)
+    silent = sum(1 for _ in takewhile(is_silent, packets))
+    return audio[silent * PACKET_BYTES :] if silent < len(packets) else audio
 
 
 def load_script(path: Path) -> list[Step]:

@@ -30,6 +30,7 @@ from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.media.vad import load_model
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -94,6 +95,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.slots.keep_table()),

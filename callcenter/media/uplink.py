@@ -9,6 +9,9 @@ every later frame wait behind it. Three rules keep the latency where it was:
 * what a burst left waiting in the inbox is won back in the caller's next pauses, by leaving out
   silent frames.
 
+Where the worker tells how long frames wait for its tick, up to three silent packets are left out
+besides, so that frames are complete just before the ticks (`phase`).
+
 Knows nothing of sockets or sequence numbers: packets come in order (a WebSocket, or behind a
 jitter buffer).
 """
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from callcenter.media.backlog import Backlog
 from callcenter.media.codec import check_rate, codec
 from callcenter.media.framer import Framer
+from callcenter.media.phase import TickPhase
 from callcenter.media.resample import resampler
 from callcenter.media.units import FRAME_S, SAMPLE_RATE_HZ, Pcm16, is_silent
 
@@ -36,6 +40,7 @@ class UplinkCounters:
     frames: int = 0
     frames_dropped_overrun: int = 0  # audio faster than real time, or a late burst
     frames_dropped_silent: int = 0  # left out to win back latency
+    packets_left_out: int = 0  # silence, to move the frame boundaries towards the ticks
     timestamp_gap_s: float = 0.0  # audio that the carrier never delivered
 
 
@@ -54,6 +59,7 @@ class Uplink:
         self._framer = Framer()
         self._waiting: deque[Pcm16] = deque()
         self._inbox = Backlog()
+        self._phase = TickPhase()
         self._expected_timestamp_s: float | None = None
         self.counters = UplinkCounters()
 
@@ -68,10 +74,22 @@ class Uplink:
         samples = self._codec.decode(payload)
         self.counters.packets += 1
         self._note_gap(timestamp_s, samples.size / self._rate_hz)
-        self._framer.push(self._resampler.process(samples))
+        wide = self._resampler.process(samples)
+        if is_silent(wide) and self._phase.leave_out():
+            self.counters.packets_left_out += 1
+            return
+        self._framer.push(wide)
         while (frame := self._framer.pop()) is not None:
             self._waiting.append(frame)
         self._drop_oldest(now)
+
+    def waited(self, waited_s: float) -> None:
+        """The worker says how long one of our frames lay ready before its tick took it.
+
+        Frame boundaries then move to just before the ticks, in the caller's next pause; a worker
+        that tells nothing costs up to one frame of latency.
+        """
+        self._phase.told(waited_s)
 
     def pop(self, now: float) -> Pcm16 | None:
         """Returns the next frame, int16 [1920], or None when none is complete or due."""

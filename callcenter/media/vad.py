@@ -38,8 +38,11 @@ DIGITAL_SILENCE_PEAK = 16  # -66 dBFS: below the first steps of G.711
 
 
 @cache
-def _session() -> Any:
-    """Loads the model once a process, on one thread: a window is too small to share out."""
+def load_model() -> Any:
+    """Loads the model once a process (about 40 ms: a gateway does it at start-up).
+
+    One thread: a window is too small to share out.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -54,7 +57,7 @@ class SpeechProbability:
     """The model's memory of one stream."""
 
     def __init__(self) -> None:
-        self._session = _session()
+        self._session = load_model()
         self._rate = np.array(NARROWBAND_HZ, np.int64)
         self.reset()
 

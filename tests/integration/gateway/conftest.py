@@ -122,7 +122,9 @@ class Caller:
     async def connect(self, url: str, signature: str | None = None) -> ClientConnection:
         """Opens the media socket."""
         headers = {"X-Twilio-Signature": signature or self.carrier.sign(url)}
-        return await connect(url, additional_headers=headers, compression=None, proxy=None)
+        return await connect(
+            url, additional_headers=headers, compression=None, proxy=None, max_queue=None
+        )
 
     async def start(self) -> ClientConnection:
         """Webhook, socket, connected and start."""
@@ -213,7 +215,8 @@ async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(slots: int = 2, **settings: object) -> Stand:
-            return await _make_stand(stack, redis_url, tmp_path, slots, settings)
+            url = str(settings.pop("redis_url", redis_url))
+            return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
 

@@ -30,6 +30,7 @@ def follow(caller: list[Span], agent: list[Span], until_s: float = 60.0) -> list
 
 
 def speak(tracker: TurnTracker, party: Party, spans: list[Span]) -> None:
+    """Gives the tracker one direction's utterances."""
     for start_s, end_s in spans:
         tracker.hear(party, SpeechStarted(start_s))
         tracker.hear(party, SpeechStopped(end_s))
@@ -60,6 +61,11 @@ def test_a_barge_in_that_is_yielded_to() -> None:
     """Latency runs from the caller's onset to the agent's last sample; then a turn follows."""
     events = follow([(2.0, 4.0)], [(1.0, 2.25), (4.5, 6.0)])
     assert events == [BargeIn(2.0), Yielded(2.25, 0.25, 0.25), TurnGap(4.5, 0.5)]
+
+
+def test_an_agent_that_ends_as_the_caller_starts_has_not_yielded() -> None:
+    """30 ms of overlap is a coincidence: an ordinary turn, which would flatter the figures."""
+    assert follow([(2.0, 4.0)], [(1.0, 2.03), (4.5, 6.0)]) == [TurnGap(4.5, 0.5)]
 
 
 def test_playout_lag_makes_the_audible_latency_longer() -> None:

@@ -87,7 +87,7 @@ def test_marks_come_about_three_times_a_second() -> None:
 
 
 def test_a_steady_call_is_untouched() -> None:
-    """10 s of silence and speech: nothing trimmed, nothing missing, 120 ms at most at the far end."""
+    """10 s of silence and speech: nothing trimmed or missing, 120 ms at the far end."""
     call = Call()
     for _ in range(5):
         call.frames(SILENCE, 12)

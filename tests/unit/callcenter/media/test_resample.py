@@ -21,16 +21,19 @@ RATIOS = [(3, 1), (1, 3), (3, 2), (2, 3), (160, 441)]
 
 
 def noise(samples: int, seed: int = 1) -> np.ndarray:
+    """White, full scale."""
     return np.random.default_rng(seed).integers(-32_768, 32_768, samples).astype(np.int16)
 
 
 def tone(hz: float, rate_hz: int, seconds: float = 1.0, level: float = 10_000) -> np.ndarray:
+    """A sine."""
     return (level * np.sin(2 * np.pi * hz / rate_hz * np.arange(int(rate_hz * seconds)))).astype(
         np.int16
     )
 
 
 def level_db(samples: np.ndarray, reference: float = 10_000) -> float:
+    """A sine's level against the reference."""
     return float(
         20 * np.log10(np.sqrt(2 * np.mean(samples.astype(np.float64) ** 2) + 1e-9) / reference)
     )

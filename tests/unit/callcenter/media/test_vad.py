@@ -28,6 +28,7 @@ def speech() -> Pcm16:
 
 
 def detect(samples: Pcm16, start_s: float = 0.0, chunk: int = FRAME_SAMPLES) -> list[SpeechEdge]:
+    """Streams the samples through a fresh detector."""
     detector = SpeechDetector()
     edges: list[SpeechEdge] = []
     for begin in range(0, samples.size, chunk):
@@ -36,6 +37,7 @@ def detect(samples: Pcm16, start_s: float = 0.0, chunk: int = FRAME_SAMPLES) -> 
 
 
 def sound_span_s(samples: Pcm16) -> tuple[float, float]:
+    """First and last loud sample, by level alone."""
     loud = np.flatnonzero(np.abs(samples.astype(int)) > 500)
     return float(loud[0] / 24_000), float(loud[-1] / 24_000)
 
@@ -101,7 +103,7 @@ def test_digital_silence_costs_no_model_run(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_one_session_serves_all() -> None:
     """10 MB a process, not a call."""
-    assert vad._session() is vad._session()
+    assert vad.load_model() is vad.load_model()
 
 
 def test_narrowband_input_needs_no_resampling(speech: Pcm16) -> None:

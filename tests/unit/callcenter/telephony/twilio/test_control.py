@@ -21,6 +21,7 @@ from callcenter.telephony.twilio.control import (
     socket_url,
 )
 
+parse = ElementTree.fromstring
 BASE_URL = "https://voice.example.com"
 FORM = {"CallSid": "CA1", "To": "+15550100", "From": "+15550101"}
 
@@ -95,7 +96,7 @@ def test_socket_urls() -> None:
 def test_the_fallback_stands_behind_the_stream(verb: str, tag: str, value: str) -> None:
     """<Connect> with its <Stream> and <Parameter>, then the verb."""
     text = connect_twiml("wss://x/m/1", {"persona": "bank & co"}, Fallback(verb, value))
-    response = ElementTree.fromstring(text)
+    response = parse(text)
     assert [child.tag for child in response] == ["Connect", tag]
     stream = response[0][0]
     assert (stream.tag, stream.get("url")) == ("Stream", "wss://x/m/1")
@@ -105,8 +106,9 @@ def test_the_fallback_stands_behind_the_stream(verb: str, tag: str, value: str) 
 
 def test_other_twiml() -> None:
     """Both end with a hang-up, so that nothing can fall through."""
-    said, dialled = ElementTree.fromstring(say_twiml("Busy.")), ElementTree.fromstring(
-        dial_twiml("+15550199")
+    said, dialled = (
+        parse(say_twiml("Busy.")),
+        parse(dial_twiml("+15550199")),
     )
     assert [(child.tag, child.text) for child in said] == [("Say", "Busy."), ("Hangup", None)]
     assert [(child.tag, child.text) for child in dialled] == [
@@ -132,9 +134,7 @@ async def test_rest_hang_up_and_transfer() -> None:
     calls = resource(answer)
     await calls.hang_up("CA1")
     await calls.transfer("CA1", "+15550199")
-    assert str(requests[0].url) == (
-        "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
-    )
+    assert str(requests[0].url) == ("https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json")
     assert requests[0].content == b"Status=completed"
     assert b"Dial" in requests[1].content
     expected = base64.b64encode(b"AC1:secret").decode()
