@@ -60,7 +60,9 @@ def build(
         slots=slots,
         live=live,
         access=access,
-        limits=VisitorLimits(settings.webrtc_requests_per_minute, settings.webrtc_calls_per_visitor),
+        limits=VisitorLimits(
+            settings.webrtc_requests_per_minute, settings.webrtc_calls_per_visitor
+        ),
         ice=IcePlan(
             stun_urls=settings.stun_urls,
             turn_urls=settings.turn_urls,

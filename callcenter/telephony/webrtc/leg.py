@@ -209,13 +209,12 @@ class WebRtcLeg:
     async def _say_goodbye(self, code: str) -> None:
         self._say({"type": "ended", "code": code})
         give_up_at = self._clock() + GOODBYE_S
-        while (
-            self._channel is not None
-            and self._channel.readyState == "open"
-            and self._channel.bufferedAmount > 0
-            and self._clock() < give_up_at
-        ):
+        while self._unsent() and self._clock() < give_up_at:  # noqa: ASYNC110 - aiortc has no event
             await asyncio.sleep(0.01)
+
+    def _unsent(self) -> bool:
+        channel = self._channel
+        return channel is not None and channel.readyState == "open" and channel.bufferedAmount > 0
 
     def _count(self) -> None:
         order, inbound = self._inbound.order.counters, self._inbound.counters

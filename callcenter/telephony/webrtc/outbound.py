@@ -2,7 +2,7 @@
 
 The browser takes one packet every 20 ms by the sender's clock. `Schedule` says when the next one is
 due; after a stall it goes on from now, with a jump in the media time, and does not hurry to catch
-up: what is queued meanwhile is won back by the downlink's governor, which learns of it by the marks.
+up: what is queued meanwhile is won back by the downlink's governor, which learns by the marks.
 
 Knows no codec, no socket and no clock.
 """

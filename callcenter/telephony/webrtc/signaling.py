@@ -137,4 +137,5 @@ def _use_opus(connection: RTCPeerConnection, leg: WebRtcLeg) -> None:
 
 def _opus() -> list[RTCRtpCodecCapability]:
     capabilities = RTCRtpReceiver.getCapabilities("audio")
-    return [codec for codec in capabilities.codecs if codec.mimeType.lower() == "audio/opus"]
+    known = capabilities.codecs if capabilities is not None else []
+    return [codec for codec in known if codec.mimeType.lower() == "audio/opus"]

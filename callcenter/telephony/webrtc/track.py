@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -47,7 +48,7 @@ class AgentTrack(MediaStreamTrack):
         self._encoder = OpusEncoder()
         self._schedule: Schedule | None = None
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> av.Packet[Any]:
         """The next packet, when it is due; aiortc calls this in a loop.
 
         Raises:
@@ -67,6 +68,6 @@ class AgentTrack(MediaStreamTrack):
             self._on_mark(name)
         return packet
 
-    def _encode(self, payload: bytes) -> av.Packet:
+    def _encode(self, payload: bytes) -> av.Packet[Any]:
         samples = np.frombuffer(payload, "<i2", count=PACKET_SAMPLES).astype(np.int16)
         return av.Packet(self._encoder.encode(samples))
