@@ -135,7 +135,7 @@ MEDIA_PACKETS_CONCEALED = Counter(
     ["transport"],
 )
 
-# --- browser calls ---------------------------------------------------------------------------------
+# --- browser calls --------------------------------------------------------------------------------
 
 WEBRTC_PACKETS = Counter(
     "webrtc_packets_total",

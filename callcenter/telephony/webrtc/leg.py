@@ -1,7 +1,7 @@
 """A browser's WebRTC connection as a `Leg`.
 
-The shell round `inbound` and `track`: packets of the browser in, the agent's packets out, and a data
-channel for what is not audio. It decides nothing.
+The shell round `inbound` and `track`: packets of the browser in, the agent's packets out, and a
+data channel for what is not audio. It decides nothing.
 
 The channel carries small JSON objects. Browser -> here: `{"type": "hangup"}`,
 `{"type": "digit", "digit": "5"}`; anything else is ignored, so that other clients' pings do no
