@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
-import structlog
 from aiortc import RTCDataChannel, RTCPeerConnection
 
 from callcenter import metrics
@@ -41,8 +40,6 @@ MAX_CHANNEL_MESSAGE_CHARS = 1_024
 MAX_CAPTIONS_WAITING = 256
 GOODBYE_S = 0.3  # for the last message to reach the wire before the connection is closed
 DIGITS = frozenset("0123456789*#ABCD")
-
-log = structlog.get_logger(__name__)
 
 
 class WebRtcLeg:
@@ -160,8 +157,8 @@ class WebRtcLeg:
                 self._tell(LegEnded("hangup"))
             case {"type": "digit", "digit": str(digit)} if digit in DIGITS:
                 self._tell(LegDigit(digit))
-            case _:
-                log.debug("channel_message_ignored")
+            case _:  # other clients' pings and protocols
+                return
 
     # --- inside -----------------------------------------------------------------------------------
 
