@@ -7,6 +7,7 @@ arguments.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -166,7 +167,8 @@ class Server(uvicorn.Server):
         if self._draining is not None or self._loop is None or not len(self._live):
             super().handle_exit(sig, frame)
             return
-        self._loop.call_soon_threadsafe(self._begin_drain, sig)
+        # In a context of its own: the signal may come while some call's context is the current one.
+        self._loop.call_soon_threadsafe(self._begin_drain, sig, context=contextvars.Context())
 
     async def drain(self, grace_s: float) -> None:
         """Takes no new call and waits for the live ones, at most for the grace."""
