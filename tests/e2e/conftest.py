@@ -1,4 +1,4 @@
-"""A worker with the rehearsal engine, and the Valkey that it registers at: processes of their own."""
+"""A worker with the rehearsal engine and its Valkey, as processes of their own."""
 
 import asyncio
 import os
