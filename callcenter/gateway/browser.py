@@ -5,6 +5,7 @@ The one module of the gateway that may be without aiortc: it imports the rest on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.routes import Route, Routes
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.settings import GatewaySettings
+
+logging.getLogger("aioice").setLevel(logging.WARNING)  # its info lines hold visitors' addresses
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,7 @@ class PipelineLeg:
             await self._outlet.caption(text)
 
     async def hang_up(self) -> None:
-        """Ends the pipeline; its serializer hangs up where it is told to."""
-        await self.close("agent_hangup")
+        """Nothing yet: `close`, which follows, ends the pipeline; its serializer hangs up."""
 
     async def transfer(self, number: str) -> None:
         """A pipeline cannot hand its caller over.

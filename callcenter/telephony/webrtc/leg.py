@@ -99,8 +99,7 @@ class WebRtcLeg:
             self._mark_played(name)
 
     async def hang_up(self) -> None:
-        """Ends the call."""
-        await self.close("agent_hangup")
+        """Nothing to ask anybody for: `close`, which follows, ends the call and knows why."""
 
     async def transfer(self, number: str) -> None:
         """A browser cannot be handed to a telephone number.

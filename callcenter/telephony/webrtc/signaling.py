@@ -9,6 +9,7 @@ where other clients put fields of their own. Knows no HTTP and no rights.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
@@ -24,6 +25,8 @@ from callcenter.telephony.webrtc.leg import WebRtcLeg
 MAX_SDP_CHARS = 32_768  # a browser's offer for one audio stream has about 5,000
 MAX_CANDIDATES = 40  # each one makes this side send checks to the address that it names
 MAX_MEDIA_LINES = 4
+
+_FINGERPRINT = re.compile(r"^a=fingerprint:\S+ [0-9A-Fa-f:]+\s*$", re.MULTILINE)
 
 # What aiortc's parser raises for text that is no SDP: it checks little and trips over the rest.
 _TROUBLE = (
@@ -85,7 +88,7 @@ async def negotiate(leg: WebRtcLeg, offer: Offer, pc_id: str) -> Answer:
     Raises:
         ProtocolError: the offer is no SDP, has no audio with Opus, or too much of anything.
     """
-    _check_size(offer.sdp)
+    _check(offer.sdp)
     connection = leg.connection
     try:
         connection.addTrack(leg.track)
@@ -120,7 +123,9 @@ async def add_candidates(leg: WebRtcLeg, message: Candidates) -> None:
             raise ProtocolError(f"not an ICE candidate: {type(error).__name__}") from error
 
 
-def _check_size(sdp: str) -> None:
+def _check(sdp: str) -> None:
+    if not _FINGERPRINT.search(sdp):
+        raise ProtocolError("the offer has no certificate fingerprint (DTLS-SRTP, RFC 5763)")
     if sdp.count("\nm=") > MAX_MEDIA_LINES:
         raise ProtocolError(f"the offer has more than {MAX_MEDIA_LINES} media lines")
     if sdp.count("a=candidate:") > MAX_CANDIDATES:
