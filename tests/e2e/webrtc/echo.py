@@ -25,12 +25,14 @@ from callcenter.call.audio import CallAudio
 from callcenter.events import LegAudio, LegMarkPlayed, LegStarted
 from callcenter.gateway.webrtc import WIDGET
 from callcenter.media.downlink import AudioPayload
+from callcenter.media.units import is_silent
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.opus import PACKET_SAMPLES
 from callcenter.telephony.webrtc.signaling import Offer, negotiate
 
 BURST_EVERY_S = 0.5
 PACKET_BYTES = 2 * PACKET_SAMPLES
+QUEUE_LIMIT = 3  # packets
 
 PAGE = """<!doctype html><title>echo</title><script type="module">
 import { Phone } from "./widget/phone.js";
@@ -107,14 +109,17 @@ class LossyLeg(WebRtcLeg):
 
 
 async def echo_packets(leg: WebRtcLeg) -> None:
-    """Sends back what comes, packet by packet."""
+    """Sends back what comes, packet by packet; a queue is won back in silence, as in a call."""
     rest = b""
     async for event in leg.events():
         if isinstance(event, LegAudio):
             rest += event.payload
             while len(rest) >= PACKET_BYTES:
-                await leg.play(rest[:PACKET_BYTES])
-                rest = rest[PACKET_BYTES:]
+                packet, rest = rest[:PACKET_BYTES], rest[PACKET_BYTES:]
+                if len(leg.track.queue) < QUEUE_LIMIT or not is_silent(
+                    np.frombuffer(packet, "<i2")
+                ):
+                    await leg.play(packet)
 
 
 async def echo_frames(leg: WebRtcLeg) -> None:
