@@ -141,7 +141,7 @@ MEDIA_PACKETS_CONCEALED = Counter(
 
 WEBRTC_PACKETS = Counter(
     "webrtc_packets_total",
-    "Packets of browsers that did not come as they should: lost, late, concealed, undecodable.",
+    "Packets of browsers that did not come as they should: concealed, late, dropped, undecodable.",
     ["result"],
 )
 

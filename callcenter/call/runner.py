@@ -208,7 +208,9 @@ class CallRunner:
 
     def _start_audio(self, started: LegStarted) -> CallEvent:
         try:
-            self._audio = CallAudio(started.encoding, started.rate_hz, self._clock())
+            self._audio = CallAudio(
+                started.encoding, started.rate_hz, self._clock(), paced=started.paced
+            )
         except ProtocolError as error:
             return LegMisbehaved("unsupported_encoding", str(error))
         return started

@@ -47,8 +47,8 @@ def codec_only(packets: list[bytes], samples: np.ndarray) -> None:
     """The leg's two directions."""
     inbound, encoder = Inbound(), OpusEncoder()
     for index, packet in enumerate(packets):
-        inbound.push(index, 960 * index, packet, 0.02 * index)
-        inbound.pop(0.02 * index)
+        inbound.push(index, packet, 0.02 * index)
+        inbound.read(0.02 * index)
         encoder.encode(samples[index])
 
 
@@ -57,12 +57,12 @@ def whole_call(packets: list[bytes], samples: np.ndarray) -> None:
     inbound, encoder, audio = Inbound(), OpusEncoder(), CallAudio("audio/x-l16", 24_000, 0.0)
     for index, packet in enumerate(packets):
         now = 0.02 * index
-        inbound.push(index, 960 * index, packet, now)
-        for piece in inbound.pop(now):
-            for frame in audio.heard(piece.samples.tobytes(), piece.timestamp_s, now):
-                for item in audio.said(frame, now):
-                    if isinstance(item, AudioPayload):
-                        encoder.encode(np.frombuffer(item.payload, np.int16))
+        inbound.push(index, packet, now)
+        heard = inbound.read(now)
+        for frame in audio.heard(heard.tobytes(), None, now) if heard is not None else ():
+            for item in audio.said(frame, now):
+                if isinstance(item, AudioPayload):
+                    encoder.encode(np.frombuffer(item.payload, np.int16))
 
 
 def core_percent(work: Callable[[list[bytes], np.ndarray], None], *arguments: object) -> float:

@@ -101,11 +101,11 @@ class LossyLeg(WebRtcLeg):
     lost: frozenset[int] = frozenset()
     _count = 0
 
-    def hear(self, sequence: int, timestamp: int, payload: bytes) -> None:
+    def hear(self, sequence: int, payload: bytes) -> None:
         """Passes a packet on, unless its turn to be lost has come."""
         self._count += 1
         if self._count not in self.lost:
-            super().hear(sequence, timestamp, payload)
+            super().hear(sequence, payload)
 
 
 async def echo_packets(leg: WebRtcLeg) -> None:
@@ -128,8 +128,8 @@ async def echo_frames(leg: WebRtcLeg) -> None:
     clock = asyncio.get_running_loop().time
     async for event in leg.events():
         match event:
-            case LegStarted(encoding=encoding, rate_hz=rate_hz):
-                audio = CallAudio(encoding, rate_hz, clock())
+            case LegStarted(encoding=encoding, rate_hz=rate_hz, paced=paced):
+                audio = CallAudio(encoding, rate_hz, clock(), paced=paced)
             case LegMarkPlayed(name=name) if audio is not None:
                 audio.mark_played(name, clock())
             case LegAudio() if audio is not None:

@@ -13,7 +13,7 @@
 const GATHER_MS = 400; // what ICE finds later is sent after the offer
 const CONNECT_MS = 20_000;
 const PING_MS = 1_000; // pipecat's server side takes a silent channel for a dead one
-const PLAYOUT_HINT_MS = 20;
+const PLAYOUT_HINT_MS = 0; // as little as the network allows; the browser adapts
 
 export class CallFailed extends Error {
   constructor(code) {
