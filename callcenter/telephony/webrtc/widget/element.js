@@ -68,6 +68,7 @@ export class PersonaPlexCall extends HTMLElement {
   #startedAt = 0;
   #clock = null;
   #muted = false;
+  #leave = () => this.#phone?.hangUp();
 
   constructor() {
     super();
@@ -75,16 +76,17 @@ export class PersonaPlexCall extends HTMLElement {
     root.innerHTML = `<link rel="stylesheet" href="${STYLE}">${MARKUP}`;
     root.addEventListener("click", (event) => this.#onClick(event));
     this.#captions = new Captions(this.#find(".captions"));
-    addEventListener("pagehide", () => this.#phone?.hangUp());
   }
 
   connectedCallback() {
+    addEventListener("pagehide", this.#leave);
     this.texts = {};
     this.#show("idle");
   }
 
   disconnectedCallback() {
-    this.#phone?.hangUp();
+    removeEventListener("pagehide", this.#leave);
+    this.#leave();
     this.#phone = null;
   }
 
