@@ -28,6 +28,7 @@ from callcenter.gateway.program import freeze_garbage
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.media.vad import load_model
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint, Identity
@@ -86,6 +87,7 @@ class SipGateway:
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
         self._transports = Transports(self._agent.received, known.knows, self._client_tls)
         self._agent.transports = self._transports
+        load_model()  # or else the first call would wait for it
         await self._slots.refresh()
         await self._listen()
         self._register(identity)

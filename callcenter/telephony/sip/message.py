@@ -88,7 +88,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"SIP/2\.0 +(\d{3})(?: (.*))?", re.IGNORECASE)
 
 
-class BadRequest(ProtocolError):  # noqa: N818  (named as the other errors of the package)
+class BadRequest(ProtocolError):
     """A request that is refused with a status of its own.
 
     Attributes:

@@ -29,7 +29,7 @@ SUITES = {  # SDES suites by key and salt length, in our order of preference (RF
 }
 
 
-class NotAcceptable(ProtocolError):  # noqa: N818  (named as the other errors of the package)
+class NotAcceptable(ProtocolError):
     """No way to talk: no common codec, or a policy about encryption; answered with 488."""
 
 

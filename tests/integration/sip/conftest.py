@@ -127,7 +127,7 @@ class Stand:
     async def until_free(self) -> None:
         """Waits until no slot is used and no call lives."""
         async with asyncio.timeout(5):
-            while await self.slots_used() or len(self.gateway.live):
+            while await self.slots_used() or len(self.gateway.live):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
 
@@ -137,7 +137,7 @@ RTP_PORTS = iter(range(20_000, 30_000, 200))
 
 @pytest.fixture
 async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]:
-    """Builds a stand: `await make_stand(trunk="srtp: must", slots=2, sip_tls_port=0)`."""
+    """Builds stands; `trunk` holds lines of the trunks file, the rest are settings."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(

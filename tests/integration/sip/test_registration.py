@@ -45,7 +45,7 @@ async def standing(stand, wanted: Standing) -> None:
     """Waits until the registrar sees us so."""
     (registration,) = stand.gateway._registrations.values()
     async with asyncio.timeout(15):
-        while registration.standing is not wanted:
+        while registration.standing is not wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 

@@ -37,7 +37,7 @@ async def test_the_agent_hangs_up(make_stand, port) -> None:
     stand = await make_stand()
     running = asyncio.create_task(sipp(stand, "hang_up", port=port))
     async with asyncio.timeout(10):
-        while not stand.worker.sessions:
+        while not stand.worker.sessions:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.3)
     stand.worker.act("hangup")
