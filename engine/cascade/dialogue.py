@@ -138,9 +138,7 @@ class Conversation:
         if not ranking:
             return False
         lead = ranking[0].score - (ranking[1].score if len(ranking) > 1 else 0.0)
-        return ranking[0].score >= _SURE or (
-            ranking[0].score >= _MAYBE and lead >= _CLEAR_LEAD
-        )
+        return ranking[0].score >= _SURE or (ranking[0].score >= _MAYBE and lead >= _CLEAR_LEAD)
 
     def _fresh(self, heard: str, best: Match, sure: bool, now: datetime) -> Reply:
         if sure:
@@ -224,7 +222,9 @@ class Conversation:
             return self._start(self._script.intents[target], "", now)
         return None  # a plain yes or no without a target, or another request
 
-    def _confirmed(self, filling: _Filling, verdict: str, heard: str, now: datetime) -> Reply | None:
+    def _confirmed(
+        self, filling: _Filling, verdict: str, heard: str, now: datetime
+    ) -> Reply | None:
         if verdict == YES:
             return self._close(filling.intent, filling.values)
         corrected = {

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class CascadeSettings:
         voice: path of another Piper voice; "" is the packaged one.
         cache_folder: where fixed lines are kept; None for memory only.
         llm: an OpenAI-compatible endpoint; None answers from the persona alone.
+        render_ahead: renders all fixed lines of a persona when its first call comes, so that
+            later answers begin at once.
     """
 
     slots: int = 4
@@ -56,6 +58,7 @@ class CascadeSettings:
     voice: str = ""
     cache_folder: Path | None = None
     llm: LlmSettings | None = None
+    render_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,7 @@ class _Slot:
     prepared: Future[tuple[Script, Matcher]]
     greeting: Future[Samples]
     session: Session | None = None
-
-
-@dataclass(slots=True)
-class _Persona:
-    """What is known about a persona across its calls."""
-
-    prepared: Future[tuple[Script, Matcher]]
-    lines_queued: bool = field(default=False)
+    broken: str = ""  # why the persona could not be prepared; the first tick reports it
 
 
 class CascadeEngine:
@@ -105,12 +101,13 @@ class CascadeEngine:
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         settings = settings or CascadeSettings()
+        self._settings = settings
         self.slots = settings.slots
         self._parts = parts or load_parts(settings)
         self._workshop = workshop or ThreadWorkshop(settings.threads)
         self._now = now
         self._taken: dict[int, _Slot] = {}
-        self._personas: dict[str, _Persona] = {}
+        self._personas: dict[str, Future[tuple[Script, Matcher]]] = {}
 
     def admit(self, spec: SessionSpec) -> int:
         """Takes a slot and starts to prepare its persona.
@@ -134,8 +131,9 @@ class CascadeEngine:
         """Makes sessions of the slots whose persona and greeting are ready; returns them."""
         ready = []
         for index, slot in self._taken.items():
-            if slot.session is None and slot.prepared.done() and slot.greeting.done():
-                slot.session = self._session(slot)
+            waits = slot.session is None and not slot.broken
+            if waits and slot.prepared.done() and slot.greeting.done():
+                self._open(slot)
                 ready.append(index)
         return ready
 
@@ -146,7 +144,7 @@ class CascadeEngine:
         for index, frame in inputs.items():
             session = self._taken[index].session
             if session is None:
-                failed[index] = "the slot is not ready"
+                failed[index] = self._taken[index].broken or "the slot is not ready"
                 continue
             try:
                 outputs[index] = session.tick(frame)
@@ -180,9 +178,10 @@ class CascadeEngine:
             prepared = self._workshop.submit(
                 _PREPARING, Urgency.AHEAD, lambda: (script, parts.matcher(script))
             )
-            known = self._personas[key] = _Persona(prepared)
-            self._render_ahead(script.fixed_lines())
-        return known.prepared
+            self._personas[key] = known = prepared
+            if self._settings.render_ahead:
+                self._render_ahead(script.fixed_lines())
+        return known
 
     def _render_ahead(self, lines: list[str]) -> None:
         render = self._parts.lines.render
@@ -190,6 +189,15 @@ class CascadeEngine:
             self._workshop.submit(
                 _PREPARING, Urgency.PREPARE, lambda line=line: render(line, keep=True)
             )
+
+    def _open(self, slot: _Slot) -> None:
+        error = slot.prepared.exception()
+        if error is None:
+            slot.session = self._session(slot)
+            return
+        _log.error("cascade.persona_unusable", exc_info=error)
+        slot.broken = f"the persona {slot.spec.persona} could not be prepared"
+        self._personas.pop(_fingerprint(slot.spec.dialogue), None)
 
     def _session(self, slot: _Slot) -> Session:
         script, matcher = slot.prepared.result()

@@ -95,7 +95,9 @@ class LineCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:  # a half-written or foreign file
-            _log.warning("cascade.line_cache_unreadable", extra={"file": path.name, "why": str(error)})
+            _log.warning(
+                "cascade.line_cache_unreadable", extra={"file": path.name, "why": str(error)}
+            )
             return None
         return samples if samples.dtype == np.int16 and samples.ndim == 1 else None
 
@@ -105,7 +107,9 @@ class LineCache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as part:
+            with tempfile.NamedTemporaryFile(
+                dir=self._folder, suffix=".part", delete=False
+            ) as part:
                 np.save(part, samples, allow_pickle=False)
             os.replace(part.name, path)  # readers see the whole line or none
         except OSError as error:  # a full or read-only disk: the line is spoken anyway

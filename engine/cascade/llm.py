@@ -1,7 +1,7 @@
 """Answers from an OpenAI-compatible chat endpoint, streamed sentence by sentence.
 
 The endpoint is an outsider: it may hang, answer in HTML or stop half-way. Whatever it does becomes
-an `LlmFailed` or a shorter answer; the built-in dialogue then takes over. This module does not
+an `LlmError` or a shorter answer; the built-in dialogue then takes over. This module does not
 know speech or turns; it runs in a thread of its own kind, for it waits and does not compute.
 """
 
@@ -25,7 +25,7 @@ _MAX_SENTENCES: Final = 4
 _MAX_EVENT_CHARS: Final = 64_000
 
 
-class LlmFailed(Exception):
+class LlmError(Exception):
     """The endpoint gave no usable answer; the message says why, without its content."""
 
 
@@ -84,7 +84,7 @@ class Answer:
         self._settings = settings
         self._now = now
         self._deadline_s = now() + settings.first_sentence_s
-        self._pieces: queue.SimpleQueue[str | LlmFailed | None] = queue.SimpleQueue()
+        self._pieces: queue.SimpleQueue[str | LlmError | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self.finished = False
         self.action = ""
@@ -95,7 +95,7 @@ class Answer:
         """Returns the sentences that came since the last poll.
 
         Raises:
-            LlmFailed: the endpoint failed or was too slow, before its first sentence.
+            LlmError: the endpoint failed or was too slow, before its first sentence.
         """
         sentences: list[str] = []
         while not self.finished:
@@ -105,7 +105,7 @@ class Answer:
                 break
             if piece is None:
                 self.finished = True
-            elif isinstance(piece, LlmFailed):
+            elif isinstance(piece, LlmError):
                 self._fail(piece)
             else:
                 sentences += self._take(piece)
@@ -131,11 +131,11 @@ class Answer:
         if came:
             self._deadline_s = self._now() + self._settings.next_sentence_s
         elif not self.finished and self._now() >= self._deadline_s:
-            self._fail(LlmFailed("no sentence within the time limit"))
+            self._fail(LlmError("no sentence within the time limit"))
         elif self.finished and self.sentences == 0 and not self._cancelled.is_set():
-            raise LlmFailed("the answer was empty")
+            raise LlmError("the answer was empty")
 
-    def _fail(self, why: LlmFailed) -> None:
+    def _fail(self, why: LlmError) -> None:
         self.cancel()
         if self.sentences == 0:
             raise why
@@ -147,10 +147,10 @@ class Answer:
                     return
                 self._pieces.put(sentence)
             self._pieces.put(None)
-        except LlmFailed as error:
+        except LlmError as error:
             self._pieces.put(error)
         except httpx.HTTPError as error:  # the endpoint is down, slow or speaks no HTTP
-            self._pieces.put(LlmFailed(type(error).__name__))
+            self._pieces.put(LlmError(type(error).__name__))
 
 
 class LlmClient:
@@ -190,9 +190,9 @@ class LlmClient:
         with self._client.stream("POST", url, json=body, headers=headers) as response:
             kind = response.headers.get("content-type", "")
             if response.status_code != httpx.codes.OK:
-                raise LlmFailed(f"HTTP status {response.status_code}")
+                raise LlmError(f"HTTP status {response.status_code}")
             if "text/event-stream" not in kind:
-                raise LlmFailed(f"content type {kind.split(';')[0]!r}, not an event stream")
+                raise LlmError(f"content type {kind.split(';')[0]!r}, not an event stream")
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     data = line.removeprefix("data:").strip()
@@ -204,12 +204,12 @@ class LlmClient:
 def _delta(data: str) -> str:
     """The text in one event (OpenAI API reference, "chat completion chunk")."""
     if len(data) > _MAX_EVENT_CHARS:
-        raise LlmFailed("an event over the size limit")
+        raise LlmError("an event over the size limit")
     try:
         choices = json.loads(data)["choices"]
         return str(choices[0]["delta"].get("content") or "") if choices else ""
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise LlmFailed("an event that is no chat completion chunk") from error
+        raise LlmError("an event that is no chat completion chunk") from error
 
 
 def _sentences(pieces: Iterator[str]) -> Iterator[str]:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _BACKCHANNELS: Final = frozenset(
-    "mm mhm mmhm mmhmm hmm hm uhhuh uhuh uh huh um ah oh aha yeah yes yep yup ya okay ok kay right sure "
-    "alright good great fine cool nice thanks true exactly gotcha see i got it all of course well "
-    "mm-hmm mm-hm uh-huh".split()
+    ["mm", "mhm", "mmhm", "mmhmm", "hmm", "hm", "uhhuh", "uhuh", "uh", "huh", "um", "ah", "oh", "aha", "yeah", "yes", "yep", "yup", "ya", "okay", "ok", "kay", "right", "sure", "alright", "good", "great", "fine", "cool", "nice", "thanks", "true", "exactly", "gotcha", "see", "i", "got", "it", "all", "of", "course", "well", "mm-hmm", "mm-hm", "uh-huh"]
 )
 _MAX_WORDS: Final = 3
 

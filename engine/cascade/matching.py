@@ -54,7 +54,7 @@ class Matcher:
             analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True
         ).fit(texts)
         self._words = TfidfVectorizer(
-            ngram_range=(1, 2), token_pattern=r"[a-z']+", sublinear_tf=True
+            ngram_range=(1, 2), tokenizer=str.split, token_pattern=None, sublinear_tf=True
         ).fit(texts)
         self._known = self._features(texts)
         wanted = np.array([[name == column for column in self._names] for _, name in examples])

@@ -64,13 +64,11 @@ class Pronouncer:
 
     def phonemes(self, text: str) -> str:
         """Returns eSpeak-like IPA with the punctuation that carries melody (`.,;:!?`)."""
-        tokens = _WORD_OR_MARK.findall(spoken(text))
         spelled: list[str] = []
         following = ""
-        for token in reversed(tokens):
-            sound = token if token in ".,;:!?" else self._word(token, following)
-            following = sound
-            spelled.append(sound)
+        for part in reversed(_WORD_OR_MARK.findall(spoken(text))):
+            following = part if part in ".,;:!?" else self._word(part, following)
+            spelled.append(following)
         line = " ".join(reversed(spelled))
         return re.sub(r" ([.,;:!?])", r"\1", line)
 

@@ -23,12 +23,12 @@ from engine.cascade.dialogue import Conversation, Reply
 from engine.cascade.ears import RATE_HZ, Ears
 from engine.cascade.endpoint import Endpoint
 from engine.cascade.lines import LineCache
-from engine.cascade.llm import Answer, LlmClient, LlmFailed, Said
+from engine.cascade.llm import Answer, LlmClient, LlmError, Said
 from engine.cascade.manners import is_backchannel
 from engine.cascade.mouth import Mouth
 from engine.cascade.recogniser import Heard, Recogniser
 from engine.cascade.turns import TurnTracker
-from engine.cascade.workshop import TooManyJobs, Urgency, Workshop
+from engine.cascade.workshop import TooManyJobsError, Urgency, Workshop
 from engine.interface import FRAME_S, Frame, FrameOutput
 
 _log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class Session:
             heard = self._submit(
                 Urgency.PAUSE, lambda: networks.recogniser.transcribe(speech, vocabulary)
             )
-        except TooManyJobs:
+        except TooManyJobsError:
             return  # the end of the turn looks again
         self._look = _Look(heard, finished)
 
@@ -207,7 +207,7 @@ class Session:
             self._short = self._submit(
                 Urgency.PAUSE, lambda: networks.recogniser.transcribe(speech, vocabulary)
             )
-        except TooManyJobs:
+        except TooManyJobsError:
             return  # a short sound in a storm of work is let go
         self._short_event = event
 
@@ -302,7 +302,7 @@ class Session:
             return
         try:
             sentences = self._answer.poll()
-        except LlmFailed as error:
+        except LlmError as error:
             _log.warning("cascade.llm_failed", extra={"session_id": self._id, "why": str(error)})
             self._answer = None
             if self._fallback:

@@ -1,4 +1,4 @@
-"""Dates, times, numbers and names out of what a recogniser heard, put so that they can be read back.
+"""Dates, times, numbers and names out of recognised words, put so that they can be read back.
 
 Libraries do the reading: text2num for number words, parsedatetime for dates and times. The little
 rewriting here only bridges speech ("half past six", "the third of May") to what they know.
@@ -31,7 +31,10 @@ _BRIDGES: Final = (
     (r"\b(\d{1,2})[ .](\d\d)\b", r"\1:\2"),
     (r"\b([ap])\.? ?m\b\.?", r"\1m"),
     (r"\b(?:in the|this|tomorrow|today) morning\b", lambda found: _day_part(found[0], "am")),
-    (r"\b(?:in the|this|tomorrow|today) (?:afternoon|evening)\b", lambda found: _day_part(found[0], "pm")),
+    (
+        r"\b(?:in the|this|tomorrow|today) (?:afternoon|evening)\b",
+        lambda found: _day_part(found[0], "pm"),
+    ),
     (r"\b(?:at|tomorrow) night\b|\btonight\b", lambda found: _day_part(found[0], "pm")),
     (r"(:\d\d)\s+((?!am|pm).*\b)?(am|pm)\b", r"\1 \3 \2"),
     (rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTHS})\b", r"\2 \1"),
@@ -49,7 +52,9 @@ _NAME_LEAD: Final = re.compile(
     r"that's|under|for|put it under|call me|please)?[ ,]*",
     re.IGNORECASE,
 )
-_NAME_TAIL: Final = re.compile(r"[ ,]*\b(?:please|thanks|thank you|is my name|here|speaking)\b.*$", re.I)
+_NAME_TAIL: Final = re.compile(
+    r"[ ,]*\b(?:please|thanks|thank you|is my name|here|speaking)\b.*$", re.I
+)
 _MAX_NAME_WORDS: Final = 4
 
 

@@ -12,7 +12,14 @@ from typing import Final
 
 import inflect
 
-_SYMBOLS: Final = {"&": " and ", "%": " percent", "@": " at ", "+": " plus ", "=": " equals ", "°": " degrees"}
+_SYMBOLS: Final = {
+    "&": " and ",
+    "%": " percent",
+    "@": " at ",
+    "+": " plus ",
+    "=": " equals ",
+    "°": " degrees",
+}
 _ABBREVIATIONS: Final = {
     "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "St.": "Street", "Ave.": "Avenue",
     "a.m.": "A M", "p.m.": "P M", "am": "A M", "pm": "P M", "AM": "A M", "PM": "P M",
@@ -44,7 +51,9 @@ def cardinal(figures: str | int | float) -> str:
 
 def ordinal(number: int) -> str:
     """Returns `21` as "twenty first"."""
-    return str(_words().number_to_words(_words().ordinal(number), andword="", comma="")).replace("-", " ")  # type: ignore[arg-type]
+    return str(_words().number_to_words(_words().ordinal(number), andword="", comma="")).replace(
+        "-", " "
+    )  # type: ignore[arg-type]
 
 
 def digits(figures: str) -> str:
@@ -78,7 +87,7 @@ def spoken(text: str) -> str:
 
 def _spell_abbreviation(found: re.Match[str]) -> str:
     if found["clock"]:
-        return _CLOCK_WORDS[found["clock"][0].lower()]
+        return f" {_CLOCK_WORDS[found["clock"][0].lower()]}"
     return _ABBREVIATIONS[found[0]]
 
 
@@ -96,4 +105,6 @@ def _spell_year(found: re.Match[str]) -> str:
     if 2000 <= year <= 2009:
         return cardinal(year)
     century, rest = divmod(year, 100)
-    return f"{cardinal(century)} {'hundred' if rest == 0 else ('oh ' if rest < 10 else '') + cardinal(rest)}"
+    if rest == 0:
+        return f"{cardinal(century)} hundred"
+    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"

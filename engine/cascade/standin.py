@@ -39,7 +39,14 @@ def stand_in(persona: str) -> Script:
         Intent(
             "goodbye",
             "ending the call",
-            ("goodbye", "bye bye", "that's all", "have a nice day", "i have to go", "thank you bye"),
+            (
+                "goodbye",
+                "bye bye",
+                "that's all",
+                "have a nice day",
+                "i have to go",
+                "thank you bye",
+            ),
             ("Thank you for calling. Goodbye!",),
             action="hangup",
         ),
@@ -52,7 +59,9 @@ def stand_in(persona: str) -> Script:
     )
     return Script(
         intents={intent.name: intent for intent in intents},
-        yes=Reply(("yes", "yeah", "yes please", "sure", "of course"), "Good. What can I do for you?"),
+        yes=Reply(
+            ("yes", "yeah", "yes please", "sure", "of course"), "Good. What can I do for you?"
+        ),
         no=Reply(("no", "nope", "no thanks", "not really"), "All right."),
         repeat=Reply(
             ("can you repeat that", "say that again", "pardon", "i didn't catch that"),
@@ -60,7 +69,9 @@ def stand_in(persona: str) -> Script:
         ),
         did_you_mean="Just to be sure: is this about {topic}?",
         corrected="Sorry about that. Let's go through it again.",
-        fallbacks=("I'm sorry, I can't answer that on this line. Could you say it in other words?",),
+        fallbacks=(
+            "I'm sorry, I can't answer that on this line. Could you say it in other words?",
+        ),
         handoff_offer=FollowUp("Would you like me to put you through to a colleague?", yes="human"),
         silence_prompts=("Are you still there?", "I can't hear you. Is there anything I can do?"),
         goodbye="I'll end the call now. Thank you for calling. Goodbye!",

@@ -30,7 +30,7 @@ class Urgency(IntEnum):
     PREPARE = 3  # lines that a later caller may need
 
 
-class TooManyJobs(Exception):
+class TooManyJobsError(Exception):
     """One call has as many jobs waiting as it may have; try again later, or do without."""
 
 
@@ -41,7 +41,7 @@ class Workshop(Protocol):
         """Queues a job.
 
         Raises:
-            TooManyJobs: `owner` has too many jobs unfinished.
+            TooManyJobsError: `owner` has too many jobs unfinished.
         """
         ...
 
@@ -88,7 +88,7 @@ class ThreadWorkshop:
         future: Future[T] = Future()
         with self._ready:
             if self._unfinished[owner] >= _MAX_JOBS_PER_CALL and urgency is not Urgency.PREPARE:
-                raise TooManyJobs(f"{owner} has {_MAX_JOBS_PER_CALL} jobs waiting")
+                raise TooManyJobsError(f"{owner} has {_MAX_JOBS_PER_CALL} jobs waiting")
             self._unfinished[owner] += 1
             heapq.heappush(self._queue, (urgency, next(self._order), owner, future, work))
             self._ready.notify()

@@ -23,7 +23,11 @@ from engine.cascade.phonemes import _misaki_lexicon  # Kokoro was trained on mis
 
 RATE_HZ = 8_000
 FLITE = ("slt", "rms", "awb")
-KOKORO = {"kokoro-a": {"jf_alpha": 1.0}, "kokoro-b": {"jm_kumo": 1.0}, "kokoro-c": {"jf_alpha": 0.5, "jm_kumo": 0.5}}
+KOKORO = {
+    "kokoro-a": {"jf_alpha": 1.0},
+    "kokoro-b": {"jm_kumo": 1.0},
+    "kokoro-c": {"jf_alpha": 0.5, "jm_kumo": 0.5},
+}
 VOICES = (*(f"flite-{name}" for name in FLITE), "festival-slt", *KOKORO)
 
 
@@ -46,13 +50,25 @@ class Kokoro:
     def say(self, text: str, voice: str) -> NDArray[np.float32]:
         """Returns float32 [n] at 24 kHz."""
         words = text.split()
-        sounds = " ".join(self._lexicon.get(w, self._lexicon.get(w.capitalize(), "")) for w in words)
+        sounds = " ".join(
+            self._lexicon.get(w, self._lexicon.get(w.capitalize(), "")) for w in words
+        )
         ids = [self._ids[sound] for sound in sounds + "." if sound in self._ids]
         style = sum(weight * self._styles[name][len(ids)] for name, weight in KOKORO[voice].items())
         names = [put.name for put in self._session.get_inputs()]
         wave = self._session.run(
             None,
-            dict(zip(names, (np.array([[0, *ids, 0]], np.int64), np.asarray(style, np.float32).reshape(1, -1), np.array([1.0], np.float32)), strict=True)),
+            dict(
+                zip(
+                    names,
+                    (
+                        np.array([[0, *ids, 0]], np.int64),
+                        np.asarray(style, np.float32).reshape(1, -1),
+                        np.array([1.0], np.float32),
+                    ),
+                    strict=True,
+                )
+            ),
         )[0]
         return np.asarray(wave, np.float32).reshape(-1)
 
@@ -112,7 +128,9 @@ def main(listing: Path, folder: Path, snr_db: float = 15.0) -> None:
     kokoro = Kokoro()
     folder.mkdir(parents=True, exist_ok=True)
     utterances = [
-        (persona, entry) for persona, group in yaml.safe_load(listing.read_text()).items() for entry in group
+        (persona, entry)
+        for persona, group in yaml.safe_load(listing.read_text()).items()
+        for entry in group
     ]
     for index, (persona, entry) in enumerate(utterances):
         voice = VOICES[index % len(VOICES)]
