@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.cascade.bursts import load_burst_judge
+from engine.cascade.bursts import BurstJudge
 from engine.cascade.dialogue import Conversation
 from engine.cascade.endpoint import Endpoint
 from engine.cascade.lines import LineCache, Samples
@@ -228,7 +228,7 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     networks = Networks(
         recogniser=recogniser,
         endpoint=Endpoint(files.endpoint),
-        judge_burst=load_burst_judge(),
+        judge_burst=BurstJudge(files.burst_whisper).is_backchannel,
         llm=LlmClient(settings.llm) if settings.llm else None,
     )
     voice = Voice(files.voice, english())

@@ -64,11 +64,13 @@ class ModelFiles:
         whisper: a CTranslate2 folder, or a hub id.
         voice: a Piper `.onnx` with its `.onnx.json` beside it.
         endpoint: the Smart Turn `.onnx`.
+        burst_whisper: folder of Whisper tiny, whose encoder judges short bursts.
     """
 
     whisper: Path | str
     voice: Path
     endpoint: Path
+    burst_whisper: Path
 
 
 def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
@@ -81,10 +83,12 @@ def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
     Raises:
         ModelFileError: a file is missing, or a default is not the pinned one.
     """
+    tiny = _packaged(_WHISPER).parent
     return ModelFiles(
-        whisper=_own_whisper(whisper) if whisper else _packaged(_WHISPER).parent,
+        whisper=_own_whisper(whisper) if whisper else tiny,
         voice=_own_voice(Path(voice)) if voice else _packaged(_VOICE),
         endpoint=_packaged(_ENDPOINT),
+        burst_whisper=tiny,
     )
 
 

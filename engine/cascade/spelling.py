@@ -87,7 +87,7 @@ def spoken(text: str) -> str:
 
 def _spell_abbreviation(found: re.Match[str]) -> str:
     if found["clock"]:
-        return f" {_CLOCK_WORDS[found["clock"][0].lower()]}"
+        return " " + _CLOCK_WORDS[found["clock"][0].lower()]
     return _ABBREVIATIONS[found[0]]
 
 

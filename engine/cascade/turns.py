@@ -16,11 +16,13 @@ from enum import Enum, auto
 from typing import Final
 
 CHUNK_S: Final = 0.032
-MIN_SPEECH_S: Final = 0.2  # of voice: less is a click, a breath, a syllable of noise
+# 200 ms of speech: less is a click, a breath, a syllable of noise. Silero hears an onset 40 ms late.
+MIN_SPEECH_S: Final = 0.16
 LOOK_AFTER_S: Final = 0.12  # of pause: time to look at the words, for the turn may be over
 SURE_END_S: Final = 0.35  # of pause that ends a turn which sounds complete
 LIKELY_END_S: Final = 0.6  # ... which may be complete
 DOUBTFUL_END_S: Final = 1.1  # ... which sounds cut off: the caller is thinking
+ASK_AGAIN_S: Final = 0.064  # of voice, until the burst is judged an interruption
 BACKCHANNEL_MAX_S: Final = 0.75  # a burst longer than this is no "mm-hm"
 BURST_GAP_S: Final = 0.24  # of silence that ends a burst
 SILENCE_S: Final = 6.0  # after which the agent asks
@@ -49,7 +51,7 @@ class TurnEnded(Event):
 
 
 class BurstHeard(Event):
-    """The caller has spoken for `MIN_SPEECH_S` into the agent's speech: is it a backchannel?"""
+    """The caller has spoken into the agent's speech for 200 ms or more: is it a backchannel?"""
 
 
 class Interrupted(Event):
@@ -84,8 +86,7 @@ class TurnTracker:
         self._voice_s = 0.0
         self._last_voice_s = 0.0
         self._quiet_since_s = 0.0
-        self._asked = False
-        self._backchannel = False
+        self._ask_at_s = MIN_SPEECH_S
         self._end_after_s = DOUBTFUL_END_S
         self._looked = False
         self._nodded_s = 0.0
@@ -124,18 +125,9 @@ class TurnTracker:
 
     def judge_burst(self, backchannel: bool, now_s: float) -> list[Event]:
         """Takes the verdict on the burst that `BurstHeard` asked about."""
-        if self._state is not _State.BURST:
-            return []
-        if backchannel:
-            self._backchannel = True
+        if backchannel or self._state is not _State.BURST:
             return []
         return self._interrupt(now_s)
-
-    def take_floor(self, now_s: float) -> None:
-        """A short burst turned out to be words: what follows belongs to a turn that it began."""
-        self._state = _State.PAUSE
-        self._end_after_s = SURE_END_S
-        self._looked = True
 
     def _voice(self, agent_speaking: bool, now_s: float) -> list[Event]:
         self._voice_s += CHUNK_S
@@ -158,7 +150,8 @@ class TurnTracker:
         self._state = _State.BURST
         self._start_s = max(0.0, now_s - CHUNK_S - LEAD_IN_S)
         self._voice_s = CHUNK_S
-        self._asked = self._backchannel = self._looked = False
+        self._ask_at_s = MIN_SPEECH_S
+        self._looked = False
         self._nodded_s = now_s
 
     def _burst(self, agent_speaking: bool, now_s: float) -> list[Event]:
@@ -167,12 +160,12 @@ class TurnTracker:
         if not agent_speaking:
             self._state = _State.TURN
             return []
-        if not self._asked:
-            self._asked = True
-            return [BurstHeard(self._start_s, now_s)]
         if self._voice_s >= BACKCHANNEL_MAX_S:
             return self._interrupt(now_s)
-        return []
+        if self._voice_s < self._ask_at_s - 1e-6:
+            return []
+        self._ask_at_s = self._voice_s + ASK_AGAIN_S
+        return [BurstHeard(self._start_s, now_s)]
 
     def _interrupt(self, now_s: float) -> list[Event]:
         self._state = _State.TURN

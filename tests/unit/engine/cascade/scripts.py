@@ -10,7 +10,11 @@ SECTION: dict[str, Any] = {
         {
             "name": "hours",
             "topic": "our hours",
-            "examples": ["when are you open", "what are your opening hours", "how late are you open"],
+            "examples": [
+                "when are you open",
+                "what are your opening hours",
+                "how late are you open",
+            ],
             "answers": ["We open at nine."],
             "follow_up": {"question": "Would you like a table?", "yes": "table", "no": None},
         },
@@ -49,7 +53,10 @@ SECTION: dict[str, Any] = {
     ],
     "yes": {"examples": ["yes", "yes please", "that's right", "correct"], "answer": "Good."},
     "no": {"examples": ["no", "no thanks", "that's wrong"], "answer": "All right."},
-    "repeat": {"examples": ["say that again", "pardon", "repeat please"], "answer": "Sure. {previous}"},
+    "repeat": {
+        "examples": ["say that again", "pardon", "repeat please"],
+        "answer": "Sure. {previous}",
+    },
     "did_you_mean": "Is this about {topic}?",
     "corrected": "Sorry, once more.",
     "fallbacks": ["Sorry, what was that?", "In other words, please?"],

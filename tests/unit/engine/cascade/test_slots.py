@@ -73,7 +73,7 @@ def test_names(heard: str, said: str) -> None:
 
 
 def test_a_name_counts_unasked_only_if_it_says_so() -> None:
-    """"My name is" volunteers a name; a bare word does not."""
+    """ "My name is" volunteers a name; a bare word does not."""
     assert read_slot("name", "a table, my name is Lee", NOW, asked=False) == "Lee"
     assert read_slot("name", "Peterson", NOW, asked=False) == ""
 
