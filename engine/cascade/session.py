@@ -25,7 +25,7 @@ from engine.cascade.endpoint import Endpoint
 from engine.cascade.lines import LineCache
 from engine.cascade.llm import Answer, LlmClient, LlmError, Said
 from engine.cascade.manners import is_backchannel
-from engine.cascade.mouth import Mouth
+from engine.cascade.mouth import SILENCE, Mouth
 from engine.cascade.recogniser import Heard, Recogniser
 from engine.cascade.turns import TurnTracker
 from engine.cascade.workshop import TooManyJobsError, Urgency, Workshop
@@ -121,6 +121,7 @@ class Session:
         self._unheard: tuple[str, ...] = ()
         self._resumes = 0
         self._action = ""
+        self._over = False  # the call was ended; frames may still come until it is gone
         self._answer: Answer | None = None
         self._fallback: Reply | None = None
         self._history: deque[Said] = deque(maxlen=_HISTORY)
@@ -134,14 +135,17 @@ class Session:
     def tick(self, frame: Frame) -> FrameOutput:
         """Takes one frame of the caller and returns one of the agent."""
         self._ticks += 1
+        if self._over:
+            return FrameOutput(SILENCE)
         for chunk in self._ears.hear(frame):
             at_s = chunk.end_sample / RATE_HZ
             for event in self._turns.update(chunk.voiced, self._mouth.sounding, at_s):
                 self._on(event)
         self._collect()
+        action = self._due_action()
         frame_out, text = self._mouth.next_frame()
         self._ears.said(frame_out)
-        return FrameOutput(frame_out, text, self._due_action())
+        return FrameOutput(frame_out, text, action)
 
     def close(self) -> None:
         """Drops what is still under way."""
@@ -343,6 +347,7 @@ class Session:
         if not self._action or self._mouth.speaking or self._answer:
             return ""
         action, self._action = self._action, ""
+        self._over = action == "hangup"
         return action
 
     def _render(self, text: str, urgent: bool) -> Future[NDArray[np.int16]]:

@@ -21,9 +21,9 @@ _SYMBOLS: Final = {
     "°": " degrees",
 }
 _ABBREVIATIONS: Final = {
-    "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "St.": "Street", "Ave.": "Avenue",
-    "a.m.": "A M", "p.m.": "P M", "am": "A M", "pm": "P M", "AM": "A M", "PM": "P M",
-    "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "vs.": "versus", "No.": "number",
+    "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "St.": "Street",
+    "Ave.": "Avenue", "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera",
+    "vs.": "versus", "No.": "number",
 }  # fmt: skip
 _ABBREVIATION: Final = re.compile(
     r"(?<![A-Za-z])(?:(?<=\d)|(?<=\d )|\b)(?P<clock>a\.m\.|p\.m\.|am|pm|AM|PM)(?![A-Za-z])"

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final
 
 CHUNK_S: Final = 0.032
-# 200 ms of speech: less is a click, a breath, a syllable of noise. Silero hears an onset 40 ms late.
+# 200 ms of speech; less is a click or a breath. Silero hears an onset about 40 ms late.
 MIN_SPEECH_S: Final = 0.16
 LOOK_AFTER_S: Final = 0.12  # of pause: time to look at the words, for the turn may be over
 SURE_END_S: Final = 0.35  # of pause that ends a turn which sounds complete

@@ -74,12 +74,14 @@ class Kokoro:
 
 
 def flite(text: str, voice: str) -> NDArray[np.float32]:
+    """Speaks with one of flite's own voices; float32 [n] at 8 kHz."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", file.name], check=True)
         return read(file.name)
 
 
 def festival(text: str) -> NDArray[np.float32]:
+    """Speaks with festival's HTS voice; float32 [n] at 8 kHz."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         command = ["text2wave", "-eval", "(voice_cmu_us_slt_arctic_hts)", "-o", file.name]
         subprocess.run(command, input=text.encode(), check=True, stderr=subprocess.DEVNULL)
@@ -125,6 +127,7 @@ def write(path: Path, wave: NDArray[np.float32]) -> None:
 
 
 def main(listing: Path, folder: Path, snr_db: float = 15.0) -> None:
+    """Writes one recording for each utterance of the listing, the voices in turn."""
     kokoro = Kokoro()
     folder.mkdir(parents=True, exist_ok=True)
     utterances = [

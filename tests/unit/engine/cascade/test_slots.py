@@ -1,12 +1,12 @@
 """Values are found in recognised speech and come back ready to be read out."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
 from engine.cascade.slots import read_slot
 
-NOW = datetime(2026, 11, 22, 10, 0)  # a Sunday
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)  # a Sunday
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_names(heard: str, said: str) -> None:
 
 
 def test_a_name_counts_unasked_only_if_it_says_so() -> None:
-    """ "My name is" volunteers a name; a bare word does not."""
+    """The words "my name is" volunteer a name; a bare word does not."""
     assert read_slot("name", "a table, my name is Lee", NOW, asked=False) == "Lee"
     assert read_slot("name", "Peterson", NOW, asked=False) == ""
 

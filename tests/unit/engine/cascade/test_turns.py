@@ -104,7 +104,7 @@ def test_an_interruption_takes_the_floor_at_once(line: Line) -> None:
 
 
 def test_a_backchannel_passes(line: Line) -> None:
-    """ "mm-hm" ends as a short burst; the agent goes on."""
+    """An "mm-hm" ends as a short burst; the agent goes on."""
     line.feed(0.3, True, agent=True)
     assert line.tracker.judge_burst(backchannel=True, now_s=line.now_s) == []
     assert line.feed(0.4, False, agent=True) == [turns.ShortBurst]
