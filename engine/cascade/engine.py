@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from engine.cascade.script import Script, parse
 from engine.cascade.session import Networks, Session
 from engine.cascade.standin import stand_in
 from engine.cascade.voice import Voice
+from engine.cascade.voicing import VoiceDetector
 from engine.cascade.workshop import ThreadWorkshop, Urgency, Workshop
 from engine.interface import Frame, FrameOutput, NoFreeSlot, SessionSpec, TickResult
 
@@ -186,9 +188,7 @@ class CascadeEngine:
     def _render_ahead(self, lines: list[str]) -> None:
         render = self._parts.lines.render
         for line in dict.fromkeys(line for line in lines if line):
-            self._workshop.submit(
-                _PREPARING, Urgency.PREPARE, lambda line=line: render(line, keep=True)
-            )
+            self._workshop.submit(_PREPARING, Urgency.PREPARE, partial(render, line, keep=True))
 
     def _open(self, slot: _Slot) -> None:
         error = slot.prepared.exception()
@@ -226,6 +226,7 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     files = files or find_models(settings.whisper, settings.voice)
     recogniser = Recogniser(files.whisper, workers=settings.threads)
     networks = Networks(
+        voicing=VoiceDetector(files.voicing),
         recogniser=recogniser,
         endpoint=Endpoint(files.endpoint),
         judge_burst=BurstJudge(files.burst_whisper).is_backchannel,

@@ -59,7 +59,7 @@ class Matcher:
         self._known = self._features(texts)
         wanted = np.array([[name == column for column in self._names] for _, name in examples])
         kernel = self._known @ self._known.T + _RIDGE * np.eye(len(texts))
-        self._weights: Floats = np.linalg.solve(kernel, wanted.astype(np.float64))
+        self._weights = np.linalg.solve(kernel, wanted.astype(np.float64))  # [examples, intents]
 
     def rank(self, heard: Sequence[str]) -> list[Match]:
         """Ranks all intents, best first.

@@ -54,6 +54,13 @@ _ENDPOINT: Final = _Packaged(
     "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
     "Smart Turn v3.2 (BSD-2-Clause), end of turn",
 )
+_VOICING: Final = _Packaged(
+    "faster_whisper",
+    "faster-whisper",
+    "assets/silero_vad_v6.onnx",
+    "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
+    "Silero VAD v6 (MIT), voice activity",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,14 @@ class ModelFiles:
         voice: a Piper `.onnx` with its `.onnx.json` beside it.
         endpoint: the Smart Turn `.onnx`.
         burst_whisper: folder of Whisper tiny, whose encoder judges short bursts.
+        voicing: the Silero `.onnx`.
     """
 
     whisper: Path | str
     voice: Path
     endpoint: Path
     burst_whisper: Path
+    voicing: Path
 
 
 def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
@@ -89,6 +98,7 @@ def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
         voice=_own_voice(Path(voice)) if voice else _packaged(_VOICE),
         endpoint=_packaged(_ENDPOINT),
         burst_whisper=tiny,
+        voicing=_packaged(_VOICING),
     )
 
 

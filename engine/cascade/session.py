@@ -25,9 +25,11 @@ from engine.cascade.endpoint import Endpoint
 from engine.cascade.lines import LineCache
 from engine.cascade.llm import Answer, LlmClient, LlmError, Said
 from engine.cascade.manners import is_backchannel
+from engine.cascade.matching import Match
 from engine.cascade.mouth import SILENCE, Mouth
 from engine.cascade.recogniser import Heard, Recogniser
 from engine.cascade.turns import TurnTracker
+from engine.cascade.voicing import VoiceDetector
 from engine.cascade.workshop import TooManyJobsError, Urgency, Workshop
 from engine.interface import FRAME_S, Frame, FrameOutput
 
@@ -47,6 +49,7 @@ T = TypeVar("T")
 class Networks:
     """The shared, heavy parts."""
 
+    voicing: VoiceDetector
     recogniser: Recogniser
     endpoint: Endpoint
     judge_burst: Callable[[Floats], bool]
@@ -54,17 +57,25 @@ class Networks:
 
 
 @dataclass(frozen=True, slots=True)
+class _Words:
+    """What was heard, and the intents that fit it, best first."""
+
+    heard: Heard
+    ranking: Sequence[Match]
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """One look at a pause: the words so far and whether they sound complete."""
 
-    heard: Future[Heard]
+    words: Future[_Words]
     finished: Future[float]
 
     def done(self) -> bool:
-        return self.heard.done() and self.finished.done()
+        return self.words.done() and self.finished.done()
 
     def cancel(self) -> None:
-        self.heard.cancel()
+        self.words.cancel()
         self.finished.cancel()
 
 
@@ -109,15 +120,13 @@ class Session:
         self._vocabulary = vocabulary
         self._fixed = fixed
         self._backchannels = deque(backchannels)
-        self._ears = Ears()
+        self._ears = Ears(networks.voicing.stream())
         self._turns = TurnTracker()
         self._mouth = Mouth(self._render)
         self._ticks = 0
         self._look: _Look | None = None
         self._ended: turns.TurnEnded | None = None
-        self._burst: Future[bool] | None = None
-        self._short: Future[Heard] | None = None
-        self._short_event: turns.Event | None = None
+        self._short: Future[_Words] | None = None
         self._unheard: tuple[str, ...] = ()
         self._resumes = 0
         self._action = ""
@@ -180,16 +189,18 @@ class Session:
     def _start_look(self, event: turns.Event) -> None:
         self._drop_look()
         speech = self._sound(event)
-        vocabulary = self._vocabulary
-        networks = self._networks
+        endpoint = self._networks.endpoint
         try:
-            finished = self._submit(Urgency.PAUSE, lambda: networks.endpoint.finished(speech))
-            heard = self._submit(
-                Urgency.PAUSE, lambda: networks.recogniser.transcribe(speech, vocabulary)
-            )
+            finished = self._submit(Urgency.PAUSE, lambda: endpoint.finished(speech))
+            words = self._submit(Urgency.PAUSE, lambda: self._understand(speech))
         except TooManyJobsError:
             return  # the end of the turn looks again
-        self._look = _Look(heard, finished)
+        self._look = _Look(words, finished)
+
+    def _understand(self, speech: Floats) -> _Words:
+        """Runs in a worker thread: reads only what never changes in a session."""
+        heard = self._networks.recogniser.transcribe(speech, self._vocabulary)
+        return _Words(heard, self._conversation.rank(heard.hypotheses))
 
     def _drop_look(self) -> None:
         if self._look:
@@ -206,14 +217,10 @@ class Session:
         if self._short is not None:
             return
         speech = self._sound(event)
-        networks, vocabulary = self._networks, self._vocabulary
         try:
-            self._short = self._submit(
-                Urgency.PAUSE, lambda: networks.recogniser.transcribe(speech, vocabulary)
-            )
+            self._short = self._submit(Urgency.PAUSE, lambda: self._understand(speech))
         except TooManyJobsError:
             return  # a short sound in a storm of work is let go
-        self._short_event = event
 
     def _nod(self) -> None:
         if self._backchannels and not self._mouth.speaking:
@@ -233,28 +240,29 @@ class Session:
     def _collect_short(self) -> None:
         if self._short is None or not self._short.done():
             return
-        heard, self._short = self._short.result(), None
-        if not self._usable(heard) or is_backchannel(heard.hypotheses):
+        words, self._short = self._short.result(), None
+        if not self._usable(words.heard) or is_backchannel(words.heard.hypotheses):
             return
         if self._turns.hears_voice:
             return  # it goes on: the turn machine has it
         self._yield_floor("short_words")
-        self._respond(heard)
+        self._respond(words)
 
     def _collect_look(self) -> None:
         look = self._look
         if look is None or not look.done():
             return
-        heard = look.heard.result()
+        words = look.words.result()
         if self._ended is None:
-            understood = self._conversation.understands(heard.hypotheses)
+            understood = self._conversation.understands(words.ranking)
             self._turns.judge_turn(look.finished.result(), understood)
             return
         self._ended = None
         self._look = None
-        self._respond(heard)
+        self._respond(words)
 
-    def _respond(self, heard: Heard) -> None:
+    def _respond(self, words: _Words) -> None:
+        heard = words.heard
         if not self._usable(heard):
             self._without_words(heard)
             return
@@ -262,7 +270,7 @@ class Session:
             self._resume()
             return
         self._unheard, self._resumes = (), 0
-        reply = self._conversation.heard(heard.hypotheses, self._present())
+        reply = self._conversation.heard(heard.hypotheses, words.ranking, self._present())
         _log.info(
             "cascade.turn",
             extra={

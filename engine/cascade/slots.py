@@ -83,7 +83,7 @@ def _bridged(heard: str) -> str:
     text = alpha2digit(heard.lower().replace(",", " "), "en", 0)
     text = _QUARTER_TO.sub(lambda found: f"{(int(found[1]) - 2) % 12 + 1}:45", text)
     for pattern, replacement in _BRIDGES:
-        text = re.sub(pattern, replacement, text)  # type: ignore[arg-type, call-overload]
+        text = re.sub(pattern, replacement, text)
     return re.sub(r"\s+", " ", text.strip(" .!?"))
 
 

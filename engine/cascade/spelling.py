@@ -51,9 +51,9 @@ def cardinal(figures: str | int | float) -> str:
 
 def ordinal(number: int) -> str:
     """Returns `21` as "twenty first"."""
-    return str(_words().number_to_words(_words().ordinal(number), andword="", comma="")).replace(
-        "-", " "
-    )  # type: ignore[arg-type]
+    figures = str(_words().ordinal(str(number)))  # "21st"
+    said = _words().number_to_words(figures, andword="", comma="")
+    return str(said).replace("-", " ")
 
 
 def digits(figures: str) -> str:

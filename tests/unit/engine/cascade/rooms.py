@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from engine.cascade.engine import CascadeEngine, CascadeSettings, Parts
 from engine.cascade.lines import LineCache
 from engine.cascade.llm import LlmClient
 from engine.cascade.matching import Matcher, word_llama
+from engine.cascade.models import find_models
 from engine.cascade.recogniser import Heard
 from engine.cascade.session import Networks
+from engine.cascade.voicing import VoiceDetector
 from engine.cascade.workshop import InlineWorkshop
 from engine.interface import FRAME_SAMPLES, FrameOutput, SessionSpec
 from tests.unit.engine.cascade.scripts import SECTION
@@ -51,6 +54,12 @@ class _Endpoint:
         return self._room.finished
 
 
+@lru_cache(maxsize=1)
+def detector() -> VoiceDetector:
+    """The real voice activity network, loaded once."""
+    return VoiceDetector(find_models().voicing)
+
+
 @dataclass
 class Room:
     """One engine with one call in it; words come from `words`, whatever the sound.
@@ -71,7 +80,9 @@ class Room:
     actions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        networks = Networks(self, _Endpoint(self), lambda burst: self.backchannel, self.llm)  # type: ignore[arg-type]
+        networks = Networks(
+            detector(), self, _Endpoint(self), lambda burst: self.backchannel, self.llm
+        )  # type: ignore[arg-type]
         parts = Parts(
             networks, LineCache(self, "test"), lambda s: Matcher(s.examples(), word_llama())
         )

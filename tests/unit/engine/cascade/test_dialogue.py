@@ -27,7 +27,7 @@ def talk(matcher: Matcher) -> Conversation:
 
 def say(talk: Conversation, *turns: str) -> Reply:
     """Says one turn after the other; returns the last reply."""
-    replies = [talk.heard([turn], NOW) for turn in turns]
+    replies = [talk.heard([turn], talk.rank([turn]), NOW) for turn in turns]
     return replies[-1]
 
 
@@ -149,6 +149,6 @@ def test_not_understood_counts_as_a_miss(talk: Conversation) -> None:
 
 def test_understands_only_what_is_sure(talk: Conversation) -> None:
     """Ends a pause early for a clear request, not for half a sentence."""
-    assert talk.understands(["where can i park"])
-    assert not talk.understands(["i would like to"])
+    assert talk.understands(talk.rank(["where can i park"]))
+    assert not talk.understands(talk.rank(["i would like to"]))
     assert not talk.understands([])
