@@ -17,9 +17,13 @@ from engine.cascade.script import NO, REPEAT, YES, FollowUp, Intent, Script
 from engine.cascade.slots import read_slot
 
 # Scores of `matching.Match`, chosen on tests/data/cascade_callers/dev.yaml.
-_SURE: Final = 0.34  # answer at once
+_SURE: Final = 0.28  # answer at once, if the second intent is
+_LEAD: Final = 0.05  # so far behind
+_LIKELY: Final = 0.23  # answer at once, if the second is
+_CLEAR_LEAD: Final = 0.10  # so far behind
 _MAYBE: Final = 0.18  # ask "did you mean"
-_CLEAR_LEAD: Final = 0.10  # a best intent so far ahead of the second needs only _MAYBE
+_COMPLETE: Final = 0.6  # surely a whole request
+
 _MAX_ASKS: Final = 3  # of one slot, before a colleague is offered
 
 GOODBYE: Final = "goodbye"
@@ -107,7 +111,7 @@ class Conversation:
 
     def understands(self, ranking: Sequence[Match]) -> bool:
         """Tells whether these words are surely a complete request: no need to wait for more."""
-        return bool(ranking) and ranking[0].score >= 2 * _SURE
+        return bool(ranking) and ranking[0].score >= _COMPLETE
 
     def silence(self) -> Reply:
         """The caller has said nothing for some seconds after our last line."""
@@ -140,8 +144,9 @@ class Conversation:
     def _is_sure(self, ranking: Sequence[Match]) -> bool:
         if not ranking:
             return False
-        lead = ranking[0].score - (ranking[1].score if len(ranking) > 1 else 0.0)
-        return ranking[0].score >= _SURE or (ranking[0].score >= _MAYBE and lead >= _CLEAR_LEAD)
+        best = ranking[0].score
+        lead = best - (ranking[1].score if len(ranking) > 1 else 0.0)
+        return (best >= _SURE and lead >= _LEAD) or (best >= _LIKELY and lead >= _CLEAR_LEAD)
 
     def _fresh(self, heard: str, best: Match, sure: bool, now: datetime) -> Reply:
         if sure:
@@ -198,7 +203,7 @@ class Conversation:
         slot = filling.intent.slots[index]
         value = read_slot(slot.kind, heard, now, asked=True)
         leaves = sure and best.intent not in (YES, NO, filling.intent.name)
-        if value and not (leaves and slot.kind in ("name", "text") and best.score >= 2 * _SURE):
+        if value and not (leaves and slot.kind in ("name", "text") and best.score >= _COMPLETE):
             given = {**filling.values, slot.name: value}
             for later in filling.intent.slots[index + 1 :]:
                 if extra := read_slot(later.kind, heard, now, asked=False):

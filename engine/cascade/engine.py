@@ -211,7 +211,6 @@ class CascadeEngine:
             self._now(),
             greeting=spec.greeting,
             role_text=spec.role_text,
-            vocabulary=script.vocabulary(),
             fixed=frozenset([spec.greeting, *script.fixed_lines()]),
             backchannels=script.backchannels,
         )

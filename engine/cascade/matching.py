@@ -1,8 +1,9 @@
 """Which of a persona's intents did the caller mean?
 
 A kernel ridge classifier over the persona's own examples. Its kernel adds three likenesses:
-meaning (WordLlama's static embeddings, MIT) for paraphrases, letter groups for words that the
-recogniser bent, and words for rare terms. Trained in milliseconds when a persona is first used.
+meaning (WordLlama's static embeddings, MIT, rare words weighing more) for paraphrases, letter
+groups for words that the recogniser bent, and words for rare terms. Trained in milliseconds when
+a persona is first used.
 
 This module knows texts and names of intents; not what is done with them.
 """
@@ -43,7 +44,7 @@ class Matcher:
 
     Args:
         examples: (utterance, intent) pairs; an intent needs at least one.
-        embed: texts -> unit vectors, float32 [n, D].
+        embed: words -> vectors, float32 [n, D].
     """
 
     def __init__(self, examples: Sequence[tuple[str, str]], embed: Embed) -> None:
@@ -56,6 +57,8 @@ class Matcher:
         self._words = TfidfVectorizer(
             ngram_range=(1, 2), tokenizer=str.split, token_pattern=None, sublinear_tf=True
         ).fit(texts)
+        self._rarity = dict(zip(self._words.get_feature_names_out(), self._words.idf_, strict=True))
+        self._rarest = float(max(self._words.idf_))  # of words that no example has
         self._known = self._features(texts)
         wanted = np.array([[name == column for column in self._names] for _, name in examples])
         kernel = self._known @ self._known.T + _RIDGE * np.eye(len(texts))
@@ -78,11 +81,19 @@ class Matcher:
     def _features(self, texts: Sequence[str]) -> Floats:
         return np.hstack(
             [
-                np.sqrt(_MEANING) * self._embed(texts),
+                np.sqrt(_MEANING) * np.vstack([self._meaning(text) for text in texts]),
                 np.sqrt(_LETTERS) * self._letters.transform(texts).toarray(),
                 np.sqrt(_WORDS) * self._words.transform(texts).toarray(),
             ]
         )
+
+    def _meaning(self, text: str) -> Floats:
+        """The mean of the words' vectors, weighted by rarity, as a unit vector [D]."""
+        words = text.split()
+        weights = np.array([self._rarity.get(word, self._rarest) for word in words])
+        mean = weights @ self._embed(words).astype(np.float64)
+        unit: Floats = mean / max(float(np.linalg.norm(mean)), 1e-9)
+        return unit
 
 
 def plain(text: str) -> str:
@@ -98,4 +109,9 @@ def word_llama() -> Embed:
     model = wordllama.WordLlama.load(
         dim=256, cache_dir=Path(wordllama.__file__).parent, disable_download=True
     )
-    return lambda texts: np.asarray(model.embed(list(texts), norm=True), np.float32)
+
+    @lru_cache(maxsize=20_000)
+    def vector(word: str) -> NDArray[np.float32]:
+        return np.asarray(model.embed([word], norm=True)[0], np.float32)
+
+    return lambda words: np.vstack([vector(word) for word in words])

@@ -10,7 +10,6 @@ This module does not know turns, calls or threads; CTranslate2 releases the GIL 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,7 +31,6 @@ _TAIL_S: Final = 2.0  # of silence behind the speech, at least
 _TOKENS_PER_S: Final = 8  # fast speech; more is a decoder that repeats itself
 _SPARE_TOKENS: Final = 12
 _HYPOTHESES: Final = 5
-_MAX_PROMPT_TOKENS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +77,15 @@ class Recogniser:
             language="en",
         )
 
-    def transcribe(self, speech: Floats, vocabulary: str = "") -> Heard:
+    def transcribe(self, speech: Floats) -> Heard:
         """Writes down one turn.
 
         Args:
             speech: float32 [n] at 16 kHz, within [-1, 1]; only its last 27 s are heard.
-            vocabulary: words that are likely in this call; leans the decoder towards them.
         """
         encoded = self._encode(speech)
         language, probability = self._language(encoded)
-        prompt = [*self._context(vocabulary), *self._tokenizer.sot_sequence]
-        prompt.append(self._tokenizer.no_timestamps)
+        prompt = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
         budget = len(prompt) + _SPARE_TOKENS + int(_TOKENS_PER_S * len(speech) / RATE_HZ)
         result = self._whisper.model.generate(
             encoded,
@@ -126,9 +122,3 @@ class Recogniser:
             return "en", 1.0
         code, probability = self._whisper.model.detect_language(encoded)[0][0]
         return code.strip("<|>"), float(probability)
-
-    def _context(self, vocabulary: str) -> Sequence[int]:
-        if not vocabulary:
-            return ()
-        tokens = self._tokenizer.encode(f" {vocabulary.strip()}")[:_MAX_PROMPT_TOKENS]
-        return (self._tokenizer.sot_prev, *tokens)

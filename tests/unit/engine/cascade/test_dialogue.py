@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.cascade.dialogue import Conversation, Reply
-from engine.cascade.matching import Matcher, word_llama
+from engine.cascade.matching import Match, Matcher, word_llama
 from engine.cascade.script import parse
 from tests.unit.engine.cascade.scripts import SECTION
 
@@ -121,8 +121,8 @@ def test_understanding_resets_the_fallbacks(talk: Conversation) -> None:
 
 def test_did_you_mean(talk: Conversation) -> None:
     """An uncertain match is asked about by its topic; yes takes it."""
-    reply = say(talk, "something about a car maybe")
-    assert reply.lines == ("Is this about parking?",)
+    doubt = [Match("parking", 0.25), Match("hours", 0.20)]
+    assert talk.heard(["the car"], doubt, NOW).lines == ("Is this about parking?",)
     assert say(talk, "yes").lines == ("You can park behind the house.",)
 
 
