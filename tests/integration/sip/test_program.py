@@ -49,8 +49,15 @@ async def start(
 async def test_a_whole_life(make_caller, redis_url, tmp_path) -> None:
     """Healthy, answers OPTIONS, shows metrics, and a signal ends it with 0."""
     udp, http = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+    shown = free_port(socket.SOCK_STREAM)
     program = await start(
-        tmp_path, redis_url, TRUNKS, sip_udp_port=udp, sip_tcp_port=0, sip_http_port=http
+        tmp_path,
+        redis_url,
+        TRUNKS,
+        sip_udp_port=udp,
+        sip_tcp_port=0,
+        sip_http_port=http,
+        metrics_port=shown,
     )
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}") as client:
         async with asyncio.timeout(20):
@@ -65,7 +72,7 @@ async def test_a_whole_life(make_caller, redis_url, tmp_path) -> None:
         assert (await caller.ask("OPTIONS")).startswith("SIP/2.0 200")
         refused = await caller.ask("INVITE", caller.sdp())
         assert 'text="no_capacity"' in refused
-        page = (await client.get("/metrics")).text
+        page = (await client.get(f"http://127.0.0.1:{shown}/metrics")).text
         assert 'callcenter_refusals_total{code="no_capacity",transport="sip"} 1.0' in page
     program.send_signal(signal.SIGTERM)
     output, _ = await program.communicate()
@@ -93,6 +100,7 @@ async def test_the_rehearsal_engine_greets(make_caller, redis_url, tmp_path) -> 
         sip_udp_port=udp,
         sip_tcp_port=0,
         sip_http_port=http,
+        metrics_port=0,
         gateway_pools=pool,
     )
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}") as client:
