@@ -73,7 +73,7 @@ def configure(level: str, program: str, show_pii: bool) -> QueueListener:
 
 
 class DeferringHandler(QueueHandler):
-    """Formats a line where it was logged, so that context is at hand; never waits for the writer."""
+    """Formats a line where it was logged, with its context; never waits for the writer."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Loses the line when the queue is full."""
