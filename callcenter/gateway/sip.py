@@ -116,6 +116,7 @@ class SipReception:
                 self._busy(call, trunk, refusal)
             else:
                 await self._carry(leg, call, trunk, route)
+                metrics.RTP_PORTS_FREE.set(self._ports.free)
 
     async def _carry(self, leg: SipLeg, call: SipCall, trunk: Trunk, route: Route) -> None:
         began, name = time.monotonic(), call_name(call)

@@ -24,7 +24,7 @@ from callcenter.telephony.sip.transaction import T1_S, T2_S
 from callcenter.telephony.sip.uri import Peer
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, REFER"
-SUPPORTED = frozenset({"timer", "replaces", "norefersub"})
+SUPPORTED = frozenset({"timer"})
 SDP_TYPE = "application/sdp"
 GLARE_RETRY_S = 1.0  # RFC 3261 14.1: 0 to 2 s for whoever doesn't own the Call-ID
 REFER_TIMEOUT_S = 30.0
@@ -260,20 +260,18 @@ class SipCall:
             self._bye(code)
             self._end("local")
 
-    def refer(self, target: str, now: float, replaces: str = "") -> None:
-        """Asks the far end to call somebody else (RFC 3515), or to replace that call (RFC 3891).
+    def refer(self, target: str, now: float) -> None:
+        """Asks the far end to call somebody else (RFC 3515): a blind transfer.
 
         Args:
             target: URI of whom to call.
             now: seconds.
-            replaces: for an attended transfer, the other call's dialog, escaped for a URI.
         """
         if self.state is not State.CONFIRMED:
             self._events.append(Transferred(481))
             return
         request = self.dialog.request("REFER")
-        query = f"?Replaces={replaces}" if replaces else ""
-        request.add("refer-to", f"<{target}{query}>")
+        request.add("refer-to", f"<{target}>")
         request.add("referred-by", f"<{self.dialog.local.uri}>")
         self._refer_until = now + REFER_TIMEOUT_S
         self._ask(request)
@@ -489,7 +487,7 @@ class SipCall:
 
     def _accept(self, request: Request, peer: Peer, body: bytes, now: float) -> None:
         response = self._response(request, 200)
-        response.add("supported", "timer, replaces")
+        response.add("supported", ", ".join(sorted(SUPPORTED)))
         for name, value in self._timer.answer(request, now):
             response.add(name, value)
         if body:

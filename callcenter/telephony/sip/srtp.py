@@ -24,6 +24,10 @@ class Srtp:
         self._out = _session(local, Policy.SSRC_ANY_OUTBOUND)
         self._in = _session(remote, Policy.SSRC_ANY_INBOUND)
 
+    def expect(self, remote: CryptoKey) -> None:
+        """The far end has a new key. Ours goes on: its packet count is part of the encryption."""
+        self._in = _session(remote, Policy.SSRC_ANY_INBOUND)
+
     def protect(self, packet: bytes) -> bytes:
         """Encrypts an RTP packet of ours."""
         return bytes(self._out.protect(packet))

@@ -20,7 +20,7 @@ from callcenter.errors import ProtocolError
 from callcenter.media.received import ReceivedAudio
 from callcenter.media.units import PACKET_S, Pcm16
 from callcenter.telephony.sip import rtp
-from callcenter.telephony.sip.codecs import Codec, make
+from callcenter.telephony.sip.codecs import make
 from callcenter.telephony.sip.dtmf import DigitReceiver, DigitSender
 from callcenter.telephony.sip.rtcp import REPORT_EVERY_S, Reporter, SenderStats
 from callcenter.telephony.sip.rtp import ReceiverStats, RtpPacket
@@ -95,8 +95,7 @@ class MediaStream:
         self._sequence, self._timestamp = sequence, timestamp
         self.reporter = Reporter(self._sender, cname)
         self._srtp: Srtp | None = None
-        self._codec: Codec = make("pcmu")
-        self._decoders: dict[str, Codec] = {}
+        self._codec, self._sends = make("pcmu"), "pcmu"
         self._received: ReceivedAudio | None = None
         self._received_as = ""
         self._source: Address | None = None  # latched
@@ -122,16 +121,10 @@ class MediaStream:
     def agree(self, plan: MediaPlan, now: float) -> None:
         """Takes a plan, the first or a new one."""
         before, self.plan = self.plan, plan
-        if before is None or before.codec.name != plan.codec.name:
-            self._codec = make(plan.codec.name)
+        if plan.codec.name != self._sends:
+            self._codec, self._sends = make(plan.codec.name), plan.codec.name
             self._drop_audio()
-        if plan.local_key is None or plan.remote_key is None:
-            self._srtp = None
-        elif before is None or (before.local_key, before.remote_key) != (
-            plan.local_key,
-            plan.remote_key,
-        ):
-            self._srtp = Srtp(plan.local_key, plan.remote_key)
+        self._agree_on_keys(before, plan)
         if before is None or before.remote != plan.remote:
             self._source = self._rtcp_to = None
         if self._report_at is None:
@@ -139,6 +132,14 @@ class MediaStream:
         self.last_packet_at = now
         if plan.on_hold:
             self._drop_audio()
+
+    def _agree_on_keys(self, before: MediaPlan | None, plan: MediaPlan) -> None:
+        if plan.local_key is None or plan.remote_key is None:
+            self._srtp = None
+        elif self._srtp is None or before is None or before.local_key != plan.local_key:
+            self._srtp = Srtp(plan.local_key, plan.remote_key)
+        elif before.remote_key != plan.remote_key:
+            self._srtp.expect(plan.remote_key)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -174,6 +175,7 @@ class MediaStream:
             self.counters.refused += 1
             return
         self._rtcp_to = source
+        self.last_packet_at = now  # a far end that suppresses silence is alive all the same
 
     def _accepts(self, packet: RtpPacket, plan: MediaPlan) -> bool:
         known = packet.payload_type in plan.accepts

@@ -7,10 +7,11 @@ the socket. A stream is kept and used again for everything that goes to its far 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -76,7 +77,10 @@ class Transports:
     def send(self, peer: Peer, data: bytes) -> None:
         """Sends a message; what cannot be sent is lost, and whoever waits for an answer knows."""
         if peer.transport == "udp":
-            self._send_udp(peer, data)
+            if _is_address(peer.host):
+                self._send_udp(peer, data)
+            else:
+                self._run(self._resolve_and_send(peer, data))
             return
         connection = self._connections.get(peer)
         if connection is not None:
@@ -122,6 +126,18 @@ class Transports:
                 return
         log.warning("sip_not_sent", detail=f"no UDP socket for {peer.host}")
 
+    async def _resolve_and_send(self, peer: Peer, data: bytes) -> None:
+        """A name is looked up beside the event loop: no call waits for DNS."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    peer.host, peer.port, type=socket.SOCK_DGRAM
+                )
+        except (OSError, UnicodeError, TimeoutError) as error:  # no such name, or no answer
+            log.warning("sip_not_resolved", detail=str(error))
+            return
+        self._send_udp(Peer("udp", str(found[0][4][0]), peer.port), data)
+
     # --- streams ----------------------------------------------------------------------------------
 
     def opened(self, connection: _Connection, peer: Peer, *, inbound: bool) -> bool:
@@ -150,7 +166,10 @@ class Transports:
                 waiting.append(data)
             return
         self._opening[peer] = deque([data])
-        task = asyncio.create_task(self._connect(peer))
+        self._run(self._connect(peer))
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -229,3 +248,11 @@ class _Connection(asyncio.Protocol):
         """Closes in order."""
         if self._stream is not None:
             self._stream.close()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a name
+        return False
+    return True

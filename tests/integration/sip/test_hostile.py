@@ -1,7 +1,8 @@
-"""What strangers and broken peers send to a gateway with a live call: the call keeps every frame."""
+"""Strangers and broken peers send junk to a gateway with a live call, which keeps every frame."""
 
 import asyncio
 import contextlib
+import itertools
 import random
 import resource
 import socket
@@ -30,11 +31,11 @@ async def exchange(caller, packets: int) -> list[bytes]:
 def whole(packets: list[bytes]) -> bool:
     """Whether no packet is missing and the agent's tone sounds through.
 
-    The stand-in worker shares this process's event loop: when that is late the tone itself has holes.
+    The stand-in worker shares this process's event loop: when that is late the tone has holes.
     """
     numbers = [int.from_bytes(packet[2:4], "big") for packet in packets]
     levels = [np.abs(g711.decode_ulaw(packet[12:])).max() for packet in packets]
-    steps = {(b - a) & 0xFFFF for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {(b - a) & 0xFFFF for a, b in itertools.pairwise(numbers)}
     return steps == {1} and float(np.mean(np.array(levels) > 2_000)) > 0.95
 
 

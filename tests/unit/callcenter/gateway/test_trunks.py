@@ -24,7 +24,8 @@ trunks:
       - {number: "+15550100", persona: bank, transfer_to: "+15550199"}
   - name: pbx
     networks: ["198.51.100.7/32"]
-    register: {registrar: "sip:pbx.example.com;transport=tcp", username: agent, password_file: secret}
+    register:
+      {registrar: "sip:pbx.example.com;transport=tcp", username: agent, password_file: secret}
     default: {persona: bank}
 """
 

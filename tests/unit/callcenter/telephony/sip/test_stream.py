@@ -225,6 +225,21 @@ def test_forged_srtp_is_refused() -> None:
     assert stream.counters.refused == 2
 
 
+def test_a_new_key_of_the_far_end_leaves_ours_alone() -> None:
+    """After 65,536 packets ours still decrypts (RFC 3711 3.3.1: the roll-over counter goes on)."""
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    ours, old, new = (CryptoKey(suite, bytes([n]) * 30) for n in range(3))
+    stream = MediaStream(7, 65_530, 0, lambda host: False, "x", lambda: 0.0)
+    stream.agree(replace(plan(), local_key=ours, remote_key=old), 0.0)
+    far = a_stream(replace(plan(), local_key=old, remote_key=ours))
+    for turn in range(20):
+        if turn == 10:
+            stream.agree(replace(plan(), local_key=ours, remote_key=new), 0.2)
+        for data, _ in stream.tick(0.02 * turn).send:
+            far.receive(data, FAR, 0.02 * turn)
+    assert far.counters.packets_in == 20
+
+
 def test_reports_go_both_ways() -> None:
     """Loss and round trip are known after two reports each."""
     clock = [1_700_000_000.0]
