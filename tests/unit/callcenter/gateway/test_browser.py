@@ -59,7 +59,7 @@ def test_no_secret_no_door(table: routes.Routes) -> None:
 
 def test_a_persona_without_a_route_stops_the_start(table: routes.Routes) -> None:
     """The message says which, and which there are."""
-    with pytest.raises(ConfigurationError, match="airline.*bank, hotel, clinic"):
+    with pytest.raises(ConfigurationError, match=r"airline.*bank, hotel, clinic"):
         build(table, webrtc_secret=SECRET, webrtc_personas="bank, airline")
 
 
