@@ -38,7 +38,7 @@ def worker() -> None:
     from callcenter.settings import WorkerSettings
     from callcenter.worker import program
 
-    program.run(WorkerSettings.load())
+    raise typer.Exit(program.run(WorkerSettings.load()))
 
 
 @app.command()
