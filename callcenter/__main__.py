@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,worker,call}`.
+"""The command line: `python -m callcenter {demo,gateway,worker,call,model,sizing}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -42,6 +42,31 @@ def worker() -> None:
 
 
 @app.command()
+def model(
+    into: Annotated[Path, typer.Option(help="Folder for the model; the workers' CHECKPOINT.")],
+    revision: Annotated[str, typer.Option(help="Commit id of the model's repository.")] = "",
+    repository: Annotated[str, typer.Option(help="On the hub.")] = "nvidia/personaplex-7b-v1",
+    token: Annotated[str, typer.Option(envvar="HF_TOKEN", help="Has accepted the licence.")] = "",
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read and accept the licence.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Download nothing; prove the files that are there.")
+    ] = False,
+) -> None:
+    """Fetch the model, once: resumable, every file proved by its checksum."""
+    from callcenter.worker import model as program
+
+    if verify:
+        typer.echo("\n".join(program.verify(into)))
+        return
+    typer.echo(program.LICENCE_NOTICE.format(repository=repository), err=True)
+    if not accept_licence:
+        raise ConfigurationError("nothing was downloaded: add --accept-licence to accept it")
+    typer.echo("\n".join(program.run(repository, revision, into, token or None)))
+
+
+@app.command()
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
@@ -75,6 +100,9 @@ def call(
     ] = "",
     caller: Annotated[str, typer.Option(help="Number to call from.")] = "+15005550006",
     max_s: Annotated[float, typer.Option(help="Hang up after so long in any case.")] = 120.0,
+    expect_speech: Annotated[
+        bool, typer.Option("--expect-speech", help="Fail unless the agent was heard.")
+    ] = False,
 ) -> None:
     """Call a running system as Twilio does, in real time; prints one JSON line."""
     from callcenter.evaluation.call import run
@@ -94,6 +122,7 @@ def call(
         public_url=public_url,
         caller=caller,
         max_s=max_s,
+        expect_speech=expect_speech,
     )
     raise typer.Exit(status)
 

