@@ -77,6 +77,8 @@ class GatewaySettings(CommonSettings):
     Attributes:
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
+        metrics_host: where the metrics page listens; by default nobody outside this host sees it.
+        metrics_port: the metrics page's own port; never let a public proxy pass it.
         gateway_pools: worker pools in order of preference.
         routes_file: which number is answered by which persona.
         max_calls: calls that this process carries at once; one more is "no free slot".
@@ -100,6 +102,8 @@ class GatewaySettings(CommonSettings):
     gateway_id: str = Field(default_factory=lambda: _unique_id("gateway"))
     gateway_host: str = "127.0.0.1"
     gateway_port: Port = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8081
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
     routes_file: Path

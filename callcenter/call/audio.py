@@ -54,6 +54,10 @@ class CallAudio:
             frames.append(frame)
         return frames
 
+    def waited(self, waited_s: float) -> None:
+        """The worker says how long a frame of the caller lay there before its tick."""
+        self._uplink.waited(waited_s)
+
     def said(self, frame: Pcm16, now: float) -> list[Outgoing]:
         """Takes one frame of the agent; returns what must be sent to the leg now."""
         if self.first_sound_at is None and not is_silent(frame):

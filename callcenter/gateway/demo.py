@@ -42,7 +42,7 @@ def run(port: int, slots: int) -> None:
     _check_port(port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
-    numbers = _numbers(library.load())
+    numbers, metrics_port = _numbers(library.load()), _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
         stack.enter_context(_worker(redis_url, link_secret, slots))
@@ -52,12 +52,14 @@ def run(port: int, slots: int) -> None:
             link_secret=link_secret,
             gateway_host=HOST,
             gateway_port=port,
+            metrics_port=metrics_port,
             public_base_url=f"http://{HOST}:{port}",
             routes_file=_routes_file(folder, numbers),
             twilio_auth_token=auth_token,
             gateway_drain_s=1.0,
         )
-        program.run(settings, on_start=lambda: typer.echo(_welcome(numbers, port, auth_token)))
+        welcome = _welcome(numbers, port, metrics_port, auth_token)
+        program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
 
 
@@ -157,12 +159,13 @@ def _routes_file(folder: Path, numbers: dict[str, str]) -> Path:
     return path
 
 
-def _welcome(numbers: dict[str, str], port: int, auth_token: str) -> str:
+def _welcome(numbers: dict[str, str], port: int, metrics_port: int, auth_token: str) -> str:
     first = next(iter(numbers))
     sample = library.SHIPPED / "voices" / "joe.wav"
     lines = [
         "",
-        f"The call center answers on http://{HOST}:{port}  (metrics: /metrics, Ctrl-C ends it)",
+        f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
+        f"The gateway's metrics: http://{HOST}:{metrics_port}/metrics",
         "The engine is the rehearsal engine: recorded lines, no model.",
         "",
         *(f"  {number}  {name}" for number, name in numbers.items()),

@@ -198,10 +198,11 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """Serves until a signal.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
+    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
 
 
