@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from callcenter import logs
+from callcenter import logs, tracing
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -202,8 +202,12 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
-    with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
-        server(settings, on_start).run()
+    flush_traces = tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
+    try:
+        with page, suppress(KeyboardInterrupt):  # uvicorn raises it again after its clean end
+            server(settings, on_start).run()
+    finally:
+        flush_traces()
 
 
 def _routes(settings: GatewaySettings) -> routes.Routes:

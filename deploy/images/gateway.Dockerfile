@@ -18,7 +18,8 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY callcenter /src/callcenter
 COPY engine /src/engine
 COPY personas /src/personas
-RUN /opt/build/bin/pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps --no-build-isolation /src \
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels /src \
+    && /opt/build/bin/pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps /wheels/*.whl \
     && /opt/venv/bin/python3 -m compileall -q /opt/venv/lib
 
 FROM ${BASE_IMAGE}

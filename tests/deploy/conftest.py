@@ -39,7 +39,9 @@ def helm(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @functools.cache
 def rendered(name: str, values: Path, *options: str) -> tuple[Manifest, ...]:
     """The chart's manifests with a values file."""
-    done = helm(name, "template", "cc", str(CHART), "--namespace", "voice", "-f", str(values), *options)
+    done = helm(
+        name, "template", "cc", str(CHART), "--namespace", "voice", "-f", str(values), *options
+    )
     assert done.returncode == 0, done.stderr
     return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
 

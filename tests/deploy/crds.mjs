@@ -26,6 +26,7 @@ async function model(kind) {
 for await (const line of createInterface({ input: process.stdin })) {
   const document = JSON.parse(line);
   const kind = `${document.apiVersion}/${document.kind}`;
+  if (kind.startsWith("external-secrets.io/")) document.apiVersion = "external-secrets.io/v1beta1";
   let error = null;
   if (!(kind in KINDS)) {
     error = `no schema is known for ${kind}`;

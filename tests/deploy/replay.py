@@ -49,7 +49,15 @@ class Image:
     def chroot(self, *command: str, env: Mapping[str, str] | None = None) -> list[str]:
         """The command line that runs a command in here, as the image's user."""
         settings = [f"{name}={value}" for name, value in {**self.env, **(env or {})}.items()]
-        return ["chroot", f"--userspec={self.user}", str(self.root), "env", "-i", *settings, *command]
+        return [
+            "chroot",
+            f"--userspec={self.user}",
+            str(self.root),
+            "env",
+            "-i",
+            *settings,
+            *command,
+        ]
 
 
 def base_root() -> Path:
@@ -172,9 +180,9 @@ def _copy(
         here = here / there.name if into_folder else here
         here.parent.mkdir(parents=True, exist_ok=True)
         if there.is_dir():
-            subprocess.run(["cp", "-a", f"{there}/.", str(here)], check=True) if here.exists() else (
-                shutil.copytree(there, here, symlinks=True)
-            )
+            subprocess.run(
+                ["cp", "-a", f"{there}/.", str(here)], check=True
+            ) if here.exists() else (shutil.copytree(there, here, symlinks=True))
         else:
             shutil.copy(there, here)
         if leave_out and here.suffix == ".lock":

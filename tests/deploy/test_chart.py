@@ -30,7 +30,9 @@ from tests.deploy.conftest import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-CUSTOM = re.compile(r"(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|external-secrets\.io)/")
+CUSTOM = re.compile(
+    r"(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|external-secrets\.io)/"
+)
 PROGRAMS = {  # component -> the settings that its program reads
     "gateway": settings.GatewaySettings,
     "worker": settings.WorkerSettings,
@@ -281,7 +283,7 @@ def test_business_hours_become_cron_triggers() -> None:
         "desiredReplicas": "4",
     }
     assert busy["metadata"]["threshold"] == "32"
-    for part in ("worker_slots_used", "broker_queue_depth", "+ 8"):
+    for part in ("worker_slots_used", "rejected_capacity", "+ 8"):
         assert part in busy["metadata"]["query"]
 
 
@@ -330,7 +332,9 @@ REFUSED = [  # values that are wrong, and the words that must stand in the refus
 
 @pytest.mark.parametrize("name", HELMS)
 @pytest.mark.parametrize(("options", "words"), REFUSED, ids=[" ".join(case[0]) for case in REFUSED])
-def test_wrong_values_are_refused_readably(name: str, options: tuple[str, ...], words: str, refusal) -> None:
+def test_wrong_values_are_refused_readably(
+    name: str, options: tuple[str, ...], words: str, refusal
+) -> None:
     """By the schema or by the checks; the message says what is wrong."""
     arguments = [part for option in options for part in ("--set", option)]
     assert words in refusal(name, *arguments)
@@ -374,7 +378,10 @@ def test_policies_hold_but_for_the_exceptions() -> None:
         env={"PYTHONPATH": str(Path(checkov).parents[1]), "PATH": "/usr/bin:/bin", "HOME": "/tmp"},
     )
     report = json.loads(done.stdout)
-    failed = {(one["check_id"], one["resource"].split(".")[0]) for one in report["results"]["failed_checks"]}
+    failed = {
+        (one["check_id"], one["resource"].split(".")[0])
+        for one in report["results"]["failed_checks"]
+    }
     allowed = {(rule, kind) for rule, entry in exceptions.items() for kind in entry["kinds"]}
     assert failed - allowed == set()
     assert allowed - failed == set(), "exceptions that nothing needs"
