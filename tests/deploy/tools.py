@@ -121,10 +121,8 @@ def _prometheus(folder: Path) -> None:
 
 def _schemas(folder: Path) -> None:
     (folder / "package.json").write_text("{}")
-    _run(
-        "npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *SCHEMA_PACKAGES,
-        cwd=folder,
-    )  # fmt: skip
+    quiet = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+    _run("npm", "install", *quiet, *SCHEMA_PACKAGES, cwd=folder)
 
 
 def _venv(*requirements: str) -> Callable[[Path], None]:

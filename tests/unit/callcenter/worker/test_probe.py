@@ -1,8 +1,9 @@
 """The worker's own session, on made-up clocks."""
 
 import numpy as np
+import pytest
 
-from callcenter.worker.probe import EVERY_S, FRESH_S, Probe
+from callcenter.worker.probe import AGAIN_S, EVERY_S, FRESH_S, Probe
 from callcenter.worker.sessions import Delivery, Session
 from engine.interface import FrameOutput, SessionSpec
 
@@ -21,8 +22,18 @@ def test_it_is_due_at_once_then_seldom_and_never_beside_calls() -> None:
     assert probe.due(100.0, sessions=0)
     assert not probe.due(100.0, sessions=1)
     probe.begin(100.0)
+    probe.stepped(100.1)
     assert not probe.due(100.0 + EVERY_S - 0.1, sessions=0)
     assert probe.due(100.0 + EVERY_S, sessions=0)
+
+
+def test_a_late_answer_is_asked_for_again_soon() -> None:
+    """One stall at start keeps a worker out for a second, not for ten."""
+    probe = Probe(SPEC)
+    probe.begin(100.0)
+    probe.end()
+    assert not probe.due(100.0 + AGAIN_S - 0.1, sessions=0)
+    assert probe.due(100.0 + AGAIN_S, sessions=0)
 
 
 def test_it_goes_when_it_has_heard_one_frame() -> None:
@@ -65,3 +76,5 @@ def test_without_a_prompt_an_idle_engine_is_trusted() -> None:
     probe = Probe(None)
     assert not probe.due(0.0, sessions=0)
     assert probe.unready(1e9) == ""
+    with pytest.raises(ValueError, match="never due"):
+        probe.begin(0.0)
