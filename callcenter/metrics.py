@@ -17,6 +17,8 @@ FRAME_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0
 PREFILL_BUCKETS_S = (0.01, 0.08, 0.1, 0.25, 0.5, 1, 2, 4, 8)
 QUEUED_AUDIO_BUCKETS_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.4)
 CONTROL_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+LOST_BUCKETS = (0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+MOS_BUCKETS = (1, 2, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5)  # ITU-T G.109's classes of satisfaction
 
 # --- calls (gateway) ------------------------------------------------------------------------------
 
@@ -139,6 +141,14 @@ MEDIA_PACKETS_CONCEALED = Counter(
     ["transport"],
 )
 
+# --- browser calls --------------------------------------------------------------------------------
+
+WEBRTC_PACKETS = Counter(
+    "webrtc_packets_total",
+    "Packets of browsers that did not come as they should: concealed, late, dropped, undecodable.",
+    ["result"],
+)
+
 # --- engine and worker ----------------------------------------------------------------------------
 
 ENGINE_FRAME_SECONDS = Histogram(
@@ -191,4 +201,49 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     "event_loop_lag_seconds",
     "How late the event loop wakes a timer.",
     buckets=CONTROL_BUCKETS_S,
+)
+
+# --- SIP and RTP ----------------------------------------------------------------------------------
+
+SIP_TURNED_AWAY = Counter(
+    "sip_turned_away_total",
+    "Requests turned away before they became a call: stranger, unauthorized, rate, channels, ...",
+    ["trunk", "code"],
+)
+SIP_MALFORMED = Counter("sip_malformed_total", "Messages that could not even be answered.")
+SIP_TRANSFERS = Counter(
+    "sip_transfers_total", "REFERs by what became of them.", ["trunk", "status"]
+)
+SIP_REGISTERED = Gauge("sip_registered", "1 while a registrar knows us.", ["trunk"])
+RTP_PORTS_FREE = Gauge("rtp_ports_free", "Pairs of RTP ports that are free.")
+RTP_STRANGERS = Counter(
+    "rtp_strangers_total", "Packets from an address that was not the far end's.", ["trunk"]
+)
+RTP_REFUSED = Counter(
+    "rtp_refused_total", "Packets that were no RTP, forged, or of another type.", ["trunk"]
+)
+RTP_CONCEALED = Counter("rtp_concealed_total", "Packets that were made up.", ["trunk"])
+RTP_LOST_RATIO = Histogram(
+    "rtp_lost_ratio",
+    "Share of a call's packets that the network lost.",
+    ["trunk", "dir"],
+    buckets=LOST_BUCKETS,
+)
+RTP_JITTER_SECONDS = Histogram(
+    "rtp_jitter_seconds",
+    "Interarrival jitter at the end of a call (RFC 3550).",
+    ["trunk"],
+    buckets=CONTROL_BUCKETS_S,
+)
+RTP_ROUND_TRIP_SECONDS = Histogram(
+    "rtp_round_trip_seconds",
+    "Network round trip by RTCP.",
+    ["trunk"],
+    buckets=CONTROL_BUCKETS_S,
+)
+RTP_MOS = Histogram(
+    "rtp_mos",
+    "Predicted opinion score of a call (E-model, G.107).",
+    ["trunk"],
+    buckets=MOS_BUCKETS,
 )

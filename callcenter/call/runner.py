@@ -58,7 +58,7 @@ from callcenter.events import (
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
 from callcenter.media.downlink import AudioPayload
-from callcenter.telephony.leg import CallControlFailed, Leg
+from callcenter.telephony.leg import CallControlFailed, Captioned, Leg
 
 MAX_PLAY_OUT_S = 2.0  # how long a hang-up waits for the last words
 MEASURE_EVERY_S = 0.5
@@ -188,6 +188,8 @@ class CallRunner:
                         log.info("worker_drains", deadline_s=deadline_s)
                     case Text(piece=piece):
                         log.debug("agent_text", **{"pii.text": piece})
+                        if isinstance(self._leg, Captioned):
+                            await self._leg.caption(piece)
         except LinkLost:  # the worker died, or the network between
             return "link_lost"
         except Refused as refusal:  # the engine gave this session up
@@ -206,7 +208,9 @@ class CallRunner:
 
     def _start_audio(self, started: LegStarted) -> CallEvent:
         try:
-            self._audio = CallAudio(started.encoding, started.rate_hz, self._clock())
+            self._audio = CallAudio(
+                started.encoding, started.rate_hz, self._clock(), paced=started.paced
+            )
         except ProtocolError as error:
             return LegMisbehaved("unsupported_encoding", str(error))
         return started

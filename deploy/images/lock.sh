@@ -13,6 +13,12 @@ compile() { # LOCK SOURCE [EXTRA...]
     --python-platform x86_64-manylinux_2_28 "$@" -o "$lock" "$source"
 }
 
+extras() { # NAME...: as options, those that pyproject.toml has
+  for name in "$@"; do
+    if grep -q "^$name = \[" pyproject.toml; then echo "--extra $name"; fi
+  done
+}
+
 for lock in build gateway worker; do
   file=deploy/images/$lock.lock
   if [ "${1:-}" = --check ]; then
@@ -23,8 +29,8 @@ for lock in build gateway worker; do
   fi
   case $lock in
     build) compile "$copy" deploy/images/build.in ;;
-    gateway) compile "$copy" pyproject.toml --extra webrtc --extra otel ;;
-    worker) compile "$copy" pyproject.toml --extra worker --extra otel ;;
+    gateway) compile "$copy" pyproject.toml $(extras webrtc sip admin otel) ;;
+    worker) compile "$copy" pyproject.toml $(extras worker otel) ;;
   esac
   if [ "${1:-}" = --check ]; then
     cmp -s "$file" "$copy" || { echo "$file does not fit pyproject.toml: run deploy/images/lock.sh" >&2; exit 1; }

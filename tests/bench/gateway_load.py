@@ -65,6 +65,7 @@ MARKER_EVERY_PACKETS = 50
 MARKER_SHARE = 0.5  # of a packet's energy at the marker's frequency
 HOP_SAMPLES = 240
 WARM_UP_S = 3.0
+LISTEN_ON_S = 1.0  # after the last marker: it has to come back
 NUMBER = "+15550100"
 
 
@@ -238,7 +239,11 @@ async def talk(
             due_s = started_s + packet * PACKET_S
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             heard.late_s = max(heard.late_s, time.monotonic() - due_s)
-            marking = packet * PACKET_S > WARM_UP_S and (packet + index) % MARKER_EVERY_PACKETS == 0
+            at_s = packet * PACKET_S
+            marking = (
+                WARM_UP_S < at_s < seconds - LISTEN_ON_S
+                and (packet + index) % MARKER_EVERY_PACKETS == 0
+            )
             if marking:
                 marked_s = due_s
                 heard.markers_sent += 1

@@ -38,6 +38,8 @@ WINDOW_POSITIONS = 512  # holds the prompt below twice
 ROLE = "You work for Cedar Valley Bank which is a bank and your name is Alex."
 PREFILL = 'engine_prompt_prefill_seconds_{part}{{engine="personaplex"{bound}}}'
 
+ENDED = 'worker_sessions_total{engine="personaplex",outcome="ended"}'
+
 pytestmark = pytest.mark.timeout(90)
 
 
@@ -158,14 +160,16 @@ async def test_two_calls_at_once_are_answered_by_the_model(system: System, tmp_p
     assert not np.array_equal(one, two), "each call has a seed of its own"
     assert system.words()
 
-    after = system.worker_metrics()
+    async with asyncio.timeout(10):
+        ended = sample(before, ENDED) + 2
+        while sample(after := system.worker_metrics(), ENDED) < ended:  # noqa: ASYNC110 - a page
+            await asyncio.sleep(0.1)
 
     def gain(name: str) -> float:
         return sample(after, name) - sample(before, name)
 
     assert gain('engine_frame_seconds_count{engine="personaplex",stage="total"}') >= 50
     assert gain(PREFILL.format(part="count", bound="")) == 2
-    assert gain('worker_sessions_total{engine="personaplex",outcome="ended"}') == 2
 
 
 async def test_a_known_persona_starts_within_one_tick(system: System, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
 from prometheus_client import generate_latest
 from websockets.exceptions import ConnectionClosed
+
+from callcenter.broker.broker import Broker
+from callcenter.gateway import program
 
 
 async def end_of(socket) -> tuple[int, str]:
@@ -51,6 +55,23 @@ async def test_a_broken_connection_frees_the_slot(make_stand) -> None:
     socket.transport.abort()
     async with asyncio.timeout(2):
         await stand.until_used(0)
+
+
+async def test_a_slot_whose_socket_never_comes_is_free_after_its_lease(
+    make_stand, monkeypatch
+) -> None:
+    """The caller hung up while it rang; nobody renews, and the next call gets the slot."""
+    monkeypatch.setattr(program, "Broker", partial(Broker, call_lease_s=0.4))
+    stand = await make_stand(slots=1)
+    assert (await stand.caller().announce()).status_code == 200
+    assert await stand.slots_used() == 1
+    assert (await stand.caller().announce()).status_code == 503
+    await asyncio.sleep(0.5)
+    next_caller = stand.caller()
+    socket = await next_caller.start()
+    await next_caller.hear(socket)
+    assert await stand.slots_used() == 1
+    await socket.close()
 
 
 async def test_a_lost_worker_is_replaced_by_another(make_stand) -> None:
