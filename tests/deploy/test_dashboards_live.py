@@ -58,10 +58,13 @@ def system(folder: Path, redis_url: str) -> Iterator[tuple[str, list[dict[str, o
             running(folder / "gateway.log", "gateway", **common, **gateway)
         )
         second.until_ready(f"{server}/readyz")
-        yield server, [
-            scrape("gateway", ports["metrics"]),
-            scrape("worker", ports["worker"]) | {"pool": "main"},
-        ]
+        yield (
+            server,
+            [
+                scrape("gateway", ports["metrics"]),
+                scrape("worker", ports["worker"]) | {"pool": "main"},
+            ],
+        )
 
 
 def scrape(component: str, port: int) -> dict[str, object]:

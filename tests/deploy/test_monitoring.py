@@ -35,7 +35,11 @@ def exported() -> dict[str, set[str]]:
         if not isinstance(value, MetricWrapperBase):
             continue
         family, labels = value.describe()[0], set(value._labelnames)
-        suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
+        suffixes = {
+            "counter": ["_total"],
+            "gauge": [""],
+            "histogram": ["_bucket", "_count", "_sum"],
+        }
         for suffix in suffixes[family.type]:
             found[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     for family in REGISTRY.collect():
@@ -69,7 +73,9 @@ def test_names_and_labels_are_those_of_the_programs() -> None:
         for name, selector in re.findall(r"([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\})?", bare):
             if name in FUNCTIONS or name in NOT_OURS or name in SCRAPED_LABELS:
                 continue
-            if not re.search(rf"\b{name}\b(?!\s*[=!])", re.sub(r"\{[^}]*\}|by \([^)]*\)|on \([^)]*\)", "", bare)):
+            if not re.search(
+                rf"\b{name}\b(?!\s*[=!])", re.sub(r"\{[^}]*\}|by \([^)]*\)|on \([^)]*\)", "", bare)
+            ):
                 continue  # a label's name
             assert name in known, f"{place}: {name} is exported by nobody"
             labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
@@ -131,7 +137,10 @@ def test_dashboards_are_well_formed(path: Path) -> None:
     """As Grafana reads them: unique panels on a grid without overlaps, one data source."""
     dashboard = json.loads(path.read_text(encoding="utf-8"))
     assert dashboard["uid"] == f"callcenter-{path.stem}"
-    assert [entry["name"] for entry in dashboard["templating"]["list"]] == ["datasource", "namespace"]
+    assert [entry["name"] for entry in dashboard["templating"]["list"]] == [
+        "datasource",
+        "namespace",
+    ]
     panels = dashboard["panels"]
     assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
