@@ -136,6 +136,32 @@ def call(
     raise typer.Exit(status)
 
 
+@app.command()
+def sizing(
+    concurrent: Annotated[int, typer.Option(help="Calls at once at peak.")] = 0,
+    calls_per_hour: Annotated[float, typer.Option(help="Calls in the busiest hour.")] = 0.0,
+    average_s: Annotated[float, typer.Option(help="Their mean length.")] = 240.0,
+    blocking: Annotated[float, typer.Option(help="Share that may find no slot.")] = 0.01,
+    device: Annotated[str, typer.Option(help="Part of the GPU's name.")] = "H100",
+    kv: Annotated[str, typer.Option(help="Precision of the cache: bf16 or fp8.")] = "fp8",
+    weights: Annotated[str, typer.Option(help="Precision of the weights: bf16 or fp8.")] = "bf16",
+    spare_gpus: Annotated[int, typer.Option(help="That may fail at peak.")] = 1,
+    calls_per_gateway: Annotated[int, typer.Option(help="Of one gateway pod.")] = 50,
+    gpu_price_per_hour: Annotated[float, typer.Option(help="In any currency.")] = 0.0,
+    gateway_price_per_hour: Annotated[float, typer.Option(help="In the same.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """How many GPUs and gateways, how much bandwidth, what a call costs."""
+    from callcenter.evaluation import sizing as program
+
+    wishes = program.Wishes(
+        concurrent, calls_per_hour, average_s, blocking, device, kv, weights, spare_gpus,
+        calls_per_gateway, gpu_price_per_hour, gateway_price_per_hour,
+    )  # fmt: skip
+    result = program.size(wishes, program.measurements())
+    typer.echo(result.to_json() if as_json else result.to_text())
+
+
 def main() -> None:
     """Runs the command; a wrong configuration is a message, not a traceback."""
     try:
