@@ -143,7 +143,7 @@ def sizing(
     average_s: Annotated[float, typer.Option(help="Their mean length.")] = 240.0,
     blocking: Annotated[float, typer.Option(help="Share that may find no slot.")] = 0.01,
     device: Annotated[str, typer.Option(help="Part of the GPU's name.")] = "H100",
-    kv: Annotated[str, typer.Option(help="Precision of the cache: bf16 or fp8.")] = "fp8",
+    kv: Annotated[str, typer.Option(help="Precision of the cache: bf16 or fp8.")] = "bf16",
     weights: Annotated[str, typer.Option(help="Precision of the weights: bf16 or fp8.")] = "bf16",
     spare_gpus: Annotated[int, typer.Option(help="That may fail at peak.")] = 1,
     calls_per_gateway: Annotated[int, typer.Option(help="Of one gateway pod.")] = 50,

@@ -22,6 +22,7 @@ Attributes = dict[str, str | int | float | bool]
 OpenSpan = Callable[[str, str, Attributes], Any]
 
 _open_span: OpenSpan | None = None
+_close: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def span(name: str, call_id: str, **attributes: str | int | float | bool) -> Ite
         yield
 
 
-def configure(program: str, endpoint: str | None, exporter: Any = None) -> Callable[[], None]:
+def configure(program: str, endpoint: str | None, exporter: Any = None) -> None:
     """Turns tracing on, once, at start-up.
 
     Args:
@@ -48,15 +49,12 @@ def configure(program: str, endpoint: str | None, exporter: Any = None) -> Calla
         endpoint: OTLP over HTTP, such as http://otel-collector:4318; None leaves tracing off.
         exporter: instead of one for the endpoint.
 
-    Returns:
-        Sends what is still waiting; call it at the end.
-
     Raises:
         ConfigurationError: tracing is wanted but its packages are not installed.
     """
-    global _open_span
+    global _open_span, _close
     if endpoint is None and exporter is None:
-        return lambda: None
+        return
     try:
         from opentelemetry import trace
         from opentelemetry.sdk.resources import Resource
@@ -77,13 +75,15 @@ def configure(program: str, endpoint: str | None, exporter: Any = None) -> Calla
         marks = {"call.id": call_id, **attributes}
         return tracer.start_as_current_span(name, context, attributes=marks)
 
-    def shutdown() -> None:
-        global _open_span
-        _open_span = None
-        provider.shutdown()
+    _open_span, _close = open_span, provider.shutdown
 
-    _open_span = open_span
-    return shutdown
+
+def shutdown() -> None:
+    """Sends what is still waiting and turns tracing off; harmless when it is off."""
+    global _open_span, _close
+    close, _open_span, _close = _close, None, None
+    if close is not None:
+        close()
 
 
 def trace_id(call_id: str) -> int:

@@ -112,6 +112,7 @@ def create_app(parts: Parts) -> FastAPI:
         await asyncio.wait(watch)
         await parts.http.aclose()
         await parts.redis.aclose()
+        tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
     app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
@@ -217,12 +218,9 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
-    flush_traces = tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
-    try:
-        with page, suppress(KeyboardInterrupt):  # uvicorn raises it again after its clean end
-            server(settings, on_start).run()
-    finally:
-        flush_traces()
+    tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
+    with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
+        server(settings, on_start).run()
 
 
 def _routes(settings: GatewaySettings) -> routes.Routes:

@@ -56,11 +56,11 @@ def run(settings: WorkerSettings) -> int:
     known_prompts = warm_up(engine, personas)
     usable = [each for each in personas if each.prompt_hash in known_prompts] or personas
     probe = session_of(usable[0], "probe") if usable else None
-    flush_traces = tracing.configure("worker", settings.otel_exporter_otlp_endpoint)
+    tracing.configure("worker", settings.otel_exporter_otlp_endpoint)
     try:
         return asyncio.run(Worker(settings, engine, known_prompts, probe).run())
     finally:
-        flush_traces()
+        tracing.shutdown()
 
 
 class Worker:

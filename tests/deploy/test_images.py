@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 import tomllib
@@ -194,4 +195,4 @@ def test_the_images_steps_work_on_a_bare_debian(
                 time.sleep(0.5)
         finally:
             running.terminate()
-    assert running.returncode == 0
+    assert running.returncode in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it got

@@ -16,12 +16,12 @@ def exporter():
 
 def record(exporter, *steps) -> None:
     """What one process contributes."""
-    flush = tracing.configure("test", None, exporter)
+    tracing.configure("test", None, exporter)
     try:
         for step in steps:
             step()
     finally:
-        flush()
+        tracing.shutdown()
 
 
 def test_the_steps_of_a_call_share_a_trace_across_processes(exporter) -> None:
@@ -77,10 +77,10 @@ def test_a_step_that_fails_is_marked(exporter) -> None:
 
 def test_off_it_does_nothing(exporter) -> None:
     """Without an endpoint, and after the end."""
-    flush = tracing.configure("test", None)
+    tracing.configure("test", None)
     with tracing.span("call.claim", "CA1"):
         pass
-    flush()
+    tracing.shutdown()
     record(exporter)
     with tracing.span("call.claim", "CA1"):
         pass

@@ -41,7 +41,7 @@ def test_slots_are_the_fewest_that_do(load: float) -> None:
 
 def test_concurrent_calls_by_hand() -> None:
     """500 calls on GPUs of 64: eight, and a spare; bandwidth both ways."""
-    sizing = size(Wishes(concurrent=500, calls_per_gateway=50), CURVE)
+    sizing = size(Wishes(concurrent=500, calls_per_gateway=50, kv="fp8"), CURVE)
     assert (sizing.slots, sizing.slots_per_gpu, sizing.gpus, sizing.gateways) == (500, 64, 9, 11)
     assert sizing.sip_mbit_per_s == 80.0  # 80 kbit/s a way
     assert sizing.link_mbit_per_s == pytest.approx(392, abs=1)
@@ -50,7 +50,7 @@ def test_concurrent_calls_by_hand() -> None:
 
 def test_calls_an_hour_become_slots_and_a_price() -> None:
     """1,500 calls of four minutes are 100 Erlang, 117 slots at one in a hundred turned away."""
-    wishes = Wishes(calls_per_hour=1_500, average_s=240, gpu_price_per_hour=3.0)
+    wishes = Wishes(calls_per_hour=1_500, average_s=240, gpu_price_per_hour=3.0, kv="fp8")
     sizing = size(wishes, CURVE)
     assert (sizing.slots, sizing.gpus) == (117, 3)
     assert sizing.cost_per_call == pytest.approx(3 * 3.0 / 1_500)
@@ -58,7 +58,7 @@ def test_calls_an_hour_become_slots_and_a_price() -> None:
 
 def test_a_point_beyond_the_limit_is_not_used_and_precision_matters() -> None:
     """128 calls were measured, but leave no time for prompts."""
-    assert size(Wishes(concurrent=1), CURVE).slots_per_gpu == 64
+    assert size(Wishes(concurrent=1, kv="fp8"), CURVE).slots_per_gpu == 64
     assert size(Wishes(concurrent=1, kv="bf16"), CURVE).slots_per_gpu == 36
 
 
@@ -99,7 +99,7 @@ def test_the_measured_curves_rise() -> None:
 
 def test_for_people_and_for_programs() -> None:
     """The same numbers."""
-    sizing = size(Wishes(concurrent=500, gpu_price_per_hour=2.0), CURVE)
+    sizing = size(Wishes(concurrent=500, gpu_price_per_hour=2.0, kv="fp8"), CURVE)
     assert "GPUs                 9" in sizing.to_text()
     assert "cost of a call" in sizing.to_text()
     assert json.loads(sizing.to_json())["gpus"] == 9
