@@ -26,9 +26,8 @@ MEASUREMENTS = "capacity.jsonl"
 _PACKETS_PER_S = 50
 _G711_BYTES = 160
 _RTP_HEADERS_BYTES = 40  # IPv4, UDP, RTP
-_STREAM_WRAPPING_BYTES = (
-    160 + 54 + 69
-)  # JSON round the base64 text, its growth by a third, TCP and TLS
+# JSON round the base64 text, its growth by a third, TCP and TLS.
+_STREAM_WRAPPING_BYTES = 160 + 54 + 69
 SIP_BITS_PER_S = _PACKETS_PER_S * 8 * (_G711_BYTES + _RTP_HEADERS_BYTES)
 TWILIO_BITS_PER_S = _PACKETS_PER_S * 8 * (_G711_BYTES + _STREAM_WRAPPING_BYTES)
 LINK_BITS_PER_S = 12.5 * 8 * (3_840 + 16 + 60)  # a frame, our header, WebSocket and TCP

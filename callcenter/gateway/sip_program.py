@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from callcenter import logs, metrics
+from callcenter import logs, metrics, tracing
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -213,8 +213,10 @@ def run(settings: SipSettings) -> None:
         ConfigurationError: the trunks file, a persona or a certificate is wrong.
     """
     logs.configure(settings.log_level, "sip", settings.log_pii)
+    tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(settings))
+    tracing.shutdown()
 
 
 class _Http(uvicorn.Server):

@@ -24,7 +24,7 @@ DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
 NOT_OURS = {"up", "ALERTS", "DCGM_FI_DEV_FB_USED"}  # Prometheus' own, and NVIDIA's exporter
 FUNCTIONS = {
     *("sum", "max", "count", "rate", "increase", "histogram_quantile", "vector", "by", "on"),
-    *("unless", "and", "or", "le"),
+    *("unless", "min", "and", "or", "le"),
 }
 
 

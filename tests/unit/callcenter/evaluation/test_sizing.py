@@ -64,7 +64,7 @@ def test_a_point_beyond_the_limit_is_not_used_and_precision_matters() -> None:
 
 def test_an_unmeasured_gpu_is_told_with_what_there_is() -> None:
     """Nothing is guessed."""
-    with pytest.raises(ConfigurationError, match="nothing was measured on B200.*NVIDIA H100"):
+    with pytest.raises(ConfigurationError, match=r"nothing was measured on B200.*NVIDIA H100"):
         size(Wishes(concurrent=1, device="B200"), CURVE)
 
 
