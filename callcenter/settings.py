@@ -228,6 +228,8 @@ class SipSettings(CommonSettings):
         sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
             system's when empty.
         sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        sip_http_host, sip_http_port: /healthz and /readyz.
+        metrics_host, metrics_port: the metrics page, on a port of its own.
         rtp_first_port, rtp_last_port: two for each call.
         rtp_timeout_s: a call without a packet for so long is ended.
         max_calls: calls that this process carries at once.
@@ -249,6 +251,8 @@ class SipSettings(CommonSettings):
     sip_tls_require_client: bool = False
     sip_http_host: str = "127.0.0.1"
     sip_http_port: Port = 8082
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8083
     rtp_first_port: Annotated[int, Field(ge=1_024, le=65_534)] = 10_000
     rtp_last_port: Annotated[int, Field(ge=1_025, le=65_535)] = 10_199
     rtp_timeout_s: Seconds = 30.0
