@@ -47,6 +47,8 @@ class CommonSettings(BaseSettings):
         redis_timeout_s: a command that takes longer counts as "Redis is down".
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
+            made without it.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -56,6 +58,7 @@ class CommonSettings(BaseSettings):
     link_secret: SharedSecret
     log_level: LogLevel = "info"
     log_pii: bool = False
+    otel_exporter_otlp_endpoint: str | None = None
 
     @classmethod
     def load(cls: type[AnySettings], **overrides: object) -> AnySettings:
@@ -300,6 +303,9 @@ class WorkerSettings(CommonSettings):
         device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
         heartbeat_s: how often the worker tells the broker that it lives.
         drain_deadline_s: how long a draining worker lets its calls go on.
+        pod_name, pod_namespace: this worker's pod; set, it tells the cluster how many calls it
+            has, so that a scale-down picks an idle one.
+        kubernetes_service_host, kubernetes_service_port: set by Kubernetes in every pod.
     """
 
     worker_id: str = Field(default_factory=lambda: _unique_id("worker"))
@@ -318,6 +324,10 @@ class WorkerSettings(CommonSettings):
     device: str = "cpu"
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
+    pod_name: str | None = None
+    pod_namespace: str | None = None
+    kubernetes_service_host: str | None = None
+    kubernetes_service_port: Port = 443
 
 
 def _explain(error: ValidationError) -> str:
