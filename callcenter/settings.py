@@ -301,6 +301,9 @@ class WorkerSettings(CommonSettings):
         hf_token: access token for the repo.
         voices_dir: voice clips; the voices that come with the personas when empty.
         device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
+        engine_kernels: on a GPU, run the model in fused kernels; false for plain PyTorch.
+        kv_fp8: keep keys and values in 8 bits: twice the calls on a GPU.
+        weights_fp8: keep the model's layers in 8 bits: 6 GiB less; needs engine_kernels.
         heartbeat_s: how often the worker tells the broker that it lives.
         drain_deadline_s: how long a draining worker lets its calls go on.
         pod_name, pod_namespace: this worker's pod; set, it tells the cluster how many calls it
@@ -322,6 +325,9 @@ class WorkerSettings(CommonSettings):
     personas_dir: Path | None = None
     voices_dir: Path | None = None
     device: str = "cpu"
+    engine_kernels: bool = True
+    kv_fp8: bool = False
+    weights_fp8: bool = False
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
     pod_name: str | None = None
