@@ -158,9 +158,7 @@ def _of_number(
         return None
     if number.persona is not None:
         steps.append(Step(place, True, f"is answered by persona {number.persona}"))
-        target = PersonasTarget(
-            kind="personas", personas=[WeightedPersona(persona=number.persona)]
-        )
+        target = PersonasTarget(kind="personas", personas=[WeightedPersona(persona=number.persona)])
         return Route(name="number", title=number.title, target=target)
     for route in snapshot.routes:
         if route.name == number.route and route.enabled:

@@ -6,6 +6,7 @@ persona. Revisions only grow. It knows no Redis and no database.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from callcenter.published.documents import (
     Schedule,
     Trunk,
 )
+from personas.schema import Persona
 
 Moment = Annotated[datetime, Field(strict=False)]
 
@@ -82,3 +84,13 @@ class Snapshot(Document):
     schedules: list[Schedule] = Field(default_factory=list)
     limits: list[Limit] = Field(default_factory=list)
     trials: list[Trial] = Field(default_factory=list)
+
+
+def read_persona(content: dict[str, Any]) -> Persona:
+    """A stored content as a persona.
+
+    Raises:
+        ValueError: it is of a release with another form.
+    """
+    # By way of JSON, so that strict models accept lists where they declare tuples.
+    return Persona.model_validate_json(json.dumps(content))

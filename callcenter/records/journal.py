@@ -115,16 +115,15 @@ class Journal:
     async def flush(self) -> bool:
         """Writes what waits; False if Redis does not answer."""
         while self._queue:
-            batch = [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             try:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for entry in batch:
                         pipe.xadd(STREAM, encode(entry), maxlen=STREAM_MAX_ENTRIES)  # type: ignore[arg-type]
                     await pipe.execute()
             except (RedisError, OSError) as error:  # it is away; entries wait
+                self._queue.extendleft(reversed(batch))
                 log.warning("journal_not_written", detail=str(error), waiting=len(self._queue))
                 return False
-            for _ in batch:
-                self._queue.popleft()
         self._waiting.clear()
         return True
