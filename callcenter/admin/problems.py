@@ -41,7 +41,7 @@ class ProblemDetails(BaseModel):
 
 
 @dataclass
-class Problem(CallcenterError):
+class Problem(CallcenterError):  # noqa: N818  (named as the other errors of the package)
     """A request that is refused.
 
     Attributes:

@@ -105,6 +105,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     """The ASGI application over the parts.
 
     Args:
+        parts: what the routes work with.
         on_secret: gets the first admin's secret at the first start.
     """
 
