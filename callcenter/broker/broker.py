@@ -208,9 +208,16 @@ class Broker:
     # --- common -----------------------------------------------------------------------------------
 
     async def _run(self, name: str, pool: str, *arguments: str | int | float) -> Any:
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._scripts[name](keys=[self._prefixes[pool]], args=arguments)
+                answer = await self._scripts[name](keys=[self._prefixes[pool]], args=arguments)
+                if task and task.cancelling() > cancelled_before:
+                    # redis-py uses asyncio.wait_for, and that of Python 3.11 loses a cancellation
+                    # which meets the end of what is waited for: the task would live on.
+                    raise asyncio.CancelledError
+                return answer
         except TimeoutError:
             raise BrokerUnavailable(f"Redis gave no answer within {self._timeout_s} s") from None
         except (RedisError, OSError) as error:

@@ -39,8 +39,8 @@ def run(port: int, slots: int) -> None:
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     _check_port(port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
     numbers = _numbers(library.load())
     with suppress(KeyboardInterrupt), ExitStack() as stack:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from callcenter.errors import Draining, NoCapacity, Refused
+
+STOP_S = 3.0  # for the last words, and for Redis
 
 
 class AlreadyConnected(Refused):
@@ -85,9 +87,14 @@ class LiveCalls:
     async def drain(self, grace_s: float) -> None:
         """Takes no new call, lets the others end, and ends those that are left after the grace."""
         self._draining = True
-        try:
-            async with asyncio.timeout(grace_s):
+        if await self._is_empty_within(grace_s):
+            return
+        for runner in list(self._runners.values()):
+            runner.stop()
+        await self._is_empty_within(STOP_S)
+
+    async def _is_empty_within(self, patience_s: float) -> bool:
+        with suppress(TimeoutError):  # long calls
+            async with asyncio.timeout(patience_s):
                 await self._empty.wait()
-        except TimeoutError:  # long calls
-            for runner in list(self._runners.values()):
-                runner.stop()
+        return not self._runners

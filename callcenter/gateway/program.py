@@ -7,6 +7,7 @@ arguments.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ from callcenter.gateway import health, routes, twilio
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.media.vad import load_model
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -83,6 +85,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.slots.keep_table()),
@@ -149,7 +152,8 @@ class Server(uvicorn.Server):
         if self._draining is not None or self._loop is None or not len(self._live):
             super().handle_exit(sig, frame)
             return
-        self._loop.call_soon_threadsafe(self._begin_drain, sig)
+        # In a context of its own: the signal may come while some call's context is the current one.
+        self._loop.call_soon_threadsafe(self._begin_drain, sig, context=contextvars.Context())
 
     async def drain(self, grace_s: float) -> None:
         """Takes no new call and waits for the live ones, at most for the grace."""

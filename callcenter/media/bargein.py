@@ -6,7 +6,8 @@ one can come any more (`SETTLE_S`), and are then worked through in the order of 
 Events are that much late and exactly dated. The resolution is the detector's: one window of 32 ms,
 its onset and end both being window edges.
 
-    barge-in      caller starts while the agent speaks
+    barge-in      caller starts while the agent speaks, and both speak for 60 ms: an agent that
+                  ends sooner had finished anyway, nothing reacts within less than a frame
     yielded       ... and the agent falls silent: latency = caller's onset -> agent's last sample
     missed        ... and the agent is still speaking 0.5 s after the caller has finished
     backchannel   ... but the caller said < 0.6 s and the agent went on, as it should
@@ -41,6 +42,7 @@ from callcenter.media.units import FRAME_S, SPEECH_HANGOVER_S, SPEECH_WINDOW_S
 # for; one more frame for the frames of the two directions not coming together.
 SETTLE_S = SPEECH_HANGOVER_S + SPEECH_WINDOW_S + 2 * FRAME_S
 
+COINCIDENCE_S = 0.06  # two windows, rounded down
 BACKCHANNEL_MAX_S = 0.6
 AFTERMATH_S = 0.5  # an agent that stops within this after a backchannel stopped because of it
 
@@ -67,6 +69,7 @@ class _Barge:
 
     onset_s: float
     ended_s: float | None = None
+    announced: bool = False
 
     def is_short(self) -> bool:
         return self.ended_s is not None and self.ended_s - self.onset_s < BACKCHANNEL_MAX_S
@@ -131,7 +134,6 @@ class TurnTracker:
             self._barge.ended_s = None
             return
         self._barge = _Barge(at_s)
-        self._events.append(BargeIn(at_s))
 
     def _caller_stops(self, at_s: float) -> None:
         if self._barge is None:
@@ -151,19 +153,24 @@ class TurnTracker:
         barge, self._barge = self._barge, None
         if barge is None:
             return
-        if barge.is_short():
+        if barge.announced and barge.is_short():
             self._events.append(FalseStop(at_s))
             return
-        latency_s = at_s - barge.onset_s
-        self._events.append(Yielded(at_s, latency_s, latency_s + lag_s))
-        if barge.ended_s is not None:
-            self._turn_ended_s = barge.ended_s
+        if barge.announced:
+            latency_s = at_s - barge.onset_s
+            self._events.append(Yielded(at_s, latency_s, latency_s + lag_s))
+        self._turn_ended_s = barge.ended_s
 
     def _advance(self, to_s: float) -> None:
         """Lets time pass to `to_s`: the talk clocks run, and a barge-in may be over."""
         self._count_talk(to_s)
         barge = self._barge
-        if barge is None or barge.ended_s is None or to_s < barge.ended_s + AFTERMATH_S:
+        if barge is None:
+            return
+        if not barge.announced and to_s >= barge.onset_s + COINCIDENCE_S:
+            barge.announced = True
+            self._events.append(BargeIn(barge.onset_s))
+        if barge.ended_s is None or to_s < barge.ended_s + AFTERMATH_S:
             return
         self._barge = None
         if barge.is_short():

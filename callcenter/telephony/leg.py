@@ -14,7 +14,7 @@ from callcenter.errors import CallcenterError
 from callcenter.events import LegEvent
 
 
-class CallControlFailed(CallcenterError):  # noqa: N818  (named as the other errors of the package)
+class CallControlFailed(CallcenterError):
     """The carrier did not carry out a hang-up or a transfer; the call is as it was."""
 
 

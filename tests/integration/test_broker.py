@@ -1,6 +1,7 @@
 """The broker's scripts on a real Valkey."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -317,3 +318,23 @@ async def test_redis_hanging_is_told_in_bounded_time() -> None:
     hang.set()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_cancellation_that_the_client_loses_still_ends_the_task(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if Redis's answer and the cancellation come at the same moment."""
+    asked = asyncio.Event()
+
+    async def answer_in_spite(**_: object) -> int:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return 1
+
+    monkeypatch.setitem(broker._scripts, "renew", answer_in_spite)
+    task = asyncio.create_task(broker.renew("CA1", 1))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -25,9 +25,19 @@ from callcenter.telephony.leg import CallControlFailed
 from callcenter.telephony.twilio import protocol
 from callcenter.telephony.twilio.control import CallResource
 
-CLOSE_NORMAL = 1000
+CLOSE_NORMAL = 1000  # RFC 6455 section 7.4.1
 CLOSE_POLICY = 1008
 CLOSE_TOO_LARGE = 1009
+CLOSE_INTERNAL = 1011
+
+_CLOSE_CODES = {
+    "malformed": CLOSE_POLICY,
+    "too_fast": CLOSE_POLICY,
+    "unsupported_encoding": CLOSE_POLICY,
+    "start_timeout": CLOSE_POLICY,
+    "too_large": CLOSE_TOO_LARGE,
+    "internal_error": CLOSE_INTERNAL,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -98,9 +108,8 @@ class TwilioLeg:
         """Closes the socket, after which Twilio runs the fallback verb."""
         if self._websocket.application_state is WebSocketState.DISCONNECTED:
             return
-        orderly = code in ("", "hangup")
         try:
-            await self._websocket.close(CLOSE_NORMAL if orderly else CLOSE_POLICY, code)
+            await self._websocket.close(_CLOSE_CODES.get(code, CLOSE_NORMAL), code)
         except (WebSocketDisconnect, RuntimeError):  # the other side closed while we were about to
             log.debug("socket_was_closed")
 

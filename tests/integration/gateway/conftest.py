@@ -122,7 +122,9 @@ class Caller:
     async def connect(self, url: str, signature: str | None = None) -> ClientConnection:
         """Opens the media socket."""
         headers = {"X-Twilio-Signature": signature or self.carrier.sign(url)}
-        return await connect(url, additional_headers=headers, compression=None, proxy=None)
+        return await connect(
+            url, additional_headers=headers, compression=None, proxy=None, max_queue=None
+        )
 
     async def start(self) -> ClientConnection:
         """Webhook, socket, connected and start."""

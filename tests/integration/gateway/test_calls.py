@@ -77,7 +77,7 @@ async def test_a_lost_worker_without_a_substitute_closes_the_socket(make_stand) 
     await caller.hear(socket)
     await stand.workers[0].die()
     async with asyncio.timeout(5):
-        assert await end_of(socket) == (1008, "no_capacity")
+        assert await end_of(socket) == (1000, "no_capacity")
 
 
 async def test_a_worker_that_ends_the_session_is_replaced(make_stand) -> None:
@@ -99,7 +99,7 @@ async def test_the_longest_call(make_stand) -> None:
     stand = await make_stand(max_call_s=0.5)
     socket = await stand.caller().start()
     async with asyncio.timeout(5):
-        assert await end_of(socket) == (1008, "max_duration")
+        assert await end_of(socket) == (1000, "max_duration")
     assert await stand.slots_used() == 0
 
 
@@ -178,7 +178,7 @@ async def test_calls_end_when_the_gateway_leaves(make_stand) -> None:
     await asyncio.sleep(0)
     assert (await stand.caller().announce()).status_code == 503
     assert (await stand.http.get(f"{stand.base_url}/readyz")).json()["why"] == "draining"
-    assert await end_of(socket) == (1008, "shutdown")
+    assert await end_of(socket) == (1000, "shutdown")
     await draining
     async with asyncio.timeout(2):
         await stand.until_used(0)

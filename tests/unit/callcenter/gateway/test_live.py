@@ -1,6 +1,7 @@
 """The register of live calls."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -11,10 +12,19 @@ from callcenter.gateway.live import AlreadyConnected, LiveCalls
 class Runner:
     """Remembers that it was asked to stop."""
 
-    stopped = False
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
 
     def stop(self) -> None:
-        self.stopped = True
+        self.stopped.set()
+
+
+@pytest.fixture
+def live_call():
+    """A register with one call in it, its runner, and how it ends."""
+    live, runner, stack = LiveCalls(max_calls=2), Runner(), contextlib.ExitStack()
+    stack.enter_context(live.carrying("CA1", runner))
+    return live, runner, stack.close
 
 
 async def test_a_bounded_register() -> None:
@@ -49,12 +59,15 @@ async def test_a_drain_waits_for_calls_that_end() -> None:
         with pytest.raises(Draining):
             live.check_room()
     await drain
-    assert not runner.stopped
+    assert not runner.stopped.is_set()
 
 
-async def test_a_drain_asks_those_to_stop_that_stay() -> None:
-    """After the grace."""
-    live, runner = LiveCalls(max_calls=2), Runner()
-    with live.carrying("CA1", runner):
-        await live.drain(grace_s=0.0)
-        assert runner.stopped
+async def test_a_drain_asks_those_to_stop_that_stay(live_call) -> None:
+    """After the grace; and it waits until they have left."""
+    live, runner, leave = live_call
+    drain = asyncio.create_task(live.drain(grace_s=0.0))
+    await runner.stopped.wait()
+    assert not drain.done()
+    leave()
+    await drain
+    assert len(live) == 0

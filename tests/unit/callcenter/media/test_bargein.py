@@ -63,6 +63,11 @@ def test_a_barge_in_that_is_yielded_to() -> None:
     assert events == [BargeIn(2.0), Yielded(2.25, 0.25, 0.25), TurnGap(4.5, 0.5)]
 
 
+def test_an_agent_that_ends_as_the_caller_starts_has_not_yielded() -> None:
+    """30 ms of overlap is a coincidence: an ordinary turn, which would flatter the figures."""
+    assert follow([(2.0, 4.0)], [(1.0, 2.03), (4.5, 6.0)]) == [TurnGap(4.5, 0.5)]
+
+
 def test_playout_lag_makes_the_audible_latency_longer() -> None:
     """What is sent is heard later."""
     tracker = TurnTracker(settle_s=0.0)
