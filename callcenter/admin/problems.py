@@ -41,7 +41,7 @@ class ProblemDetails(BaseModel):
 
 
 @dataclass
-class Problem(CallcenterError):  # noqa: N818  (named as the other errors of the package)
+class Problem(CallcenterError):
     """A request that is refused.
 
     Attributes:
