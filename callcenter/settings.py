@@ -78,7 +78,8 @@ class GatewaySettings(CommonSettings):
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
         gateway_pools: worker pools in order of preference.
-        routes_file: which number is answered by which persona.
+        routes_file: which number is answered by which persona; without it, what the admin app has
+            published counts.
         max_calls: calls that this process carries at once; one more is "no free slot".
         max_call_s: a call is hung up after this time.
         gateway_drain_s: after the first SIGTERM, how long live calls may go on.
@@ -102,7 +103,7 @@ class GatewaySettings(CommonSettings):
     gateway_port: Port = 8080
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    routes_file: Path
+    routes_file: Path | None = None
     personas_dir: Path | None = None
 
     max_calls: Annotated[int, Field(ge=1)] = 200
