@@ -54,8 +54,12 @@ class Parts:
     deliverer: webhooks.Deliverer
 
 
-def build(settings: AdminSettings) -> Parts:
+def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     """Makes the parts; connects to nothing.
+
+    Args:
+        settings: everything they need.
+        rates: other than the usual rate limits.
 
     Raises:
         ConfigurationError: a setting or a persona file is wrong.
@@ -71,7 +75,7 @@ def build(settings: AdminSettings) -> Parts:
     }
     primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
     publisher = Publisher(database, board, clips, primer)
-    rates, master = RateLimits(), settings.admin_secret.get_secret_value()
+    rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
     http = httpx.AsyncClient(follow_redirects=False)
     state = app.State(
         gate=Gate(database, rates, publisher),
