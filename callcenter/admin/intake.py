@@ -8,8 +8,9 @@ waits and tries again; gateways do not notice.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,8 @@ BATCH = 500
 BLOCK_MS = 1_000
 RETRY_S = 2.0
 FOLLOW_MAX_S = 3_600.0
+LONGEST_CALL = timedelta(hours=4, minutes=10)  # a persona's limit is at most 4 hours
+CLOSE_EVERY_S = 300.0
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +56,25 @@ class Intake:
 
     async def run(self) -> None:
         """Reads for ever; cancel it at the end of the process."""
+        close_at = 0.0
         start = "0"  # first what an earlier life of this process had taken and not stored
         while True:
             try:
                 start = await self.read_once(start)
+                if time.monotonic() > close_at:
+                    await self.close_forgotten()
+                    close_at = time.monotonic() + CLOSE_EVERY_S
             except (RedisError, OSError, DBAPIError) as error:  # one of them is away
                 log.warning("journal_not_read", detail=str(error))
                 start = "0"
                 await asyncio.sleep(RETRY_S)
+
+    async def close_forgotten(self) -> None:
+        """Ends, in the books, calls that are older than any call can be."""
+        now = datetime.now(UTC)
+        async with self._database.writing() as db:
+            if closed := await calls.close_forgotten(db, now - LONGEST_CALL, now):
+                log.warning("forgotten_calls_closed", calls=closed)
 
     async def read_once(self, start: str) -> str:
         """Reads and stores one batch; returns where to go on."""
