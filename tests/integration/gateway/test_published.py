@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from callcenter.broker.broker import connect
 from tests.integration.admin.conftest import Admin, serving
-from tests.integration.gateway.conftest import LINK_SECRET, Stand
+from tests.integration.gateway.conftest import Stand
 
 BANK, HOTEL = "+15550100", "+15550105"
 pytestmark = pytest.mark.timeout(60)
@@ -15,13 +16,11 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture
 async def admin(redis_url: str, tmp_path) -> AsyncIterator[Admin]:
     """An admin app that gives the shipped personas numbers; nobody else's configuration counts."""
-    from callcenter.broker.broker import connect
-
     redis = connect(redis_url)
     await redis.flushdb()
     await redis.aclose()
     url = f"sqlite:///{tmp_path}/admin.db"
-    async with serving(url, redis_url, first_numbers=True, link_secret=LINK_SECRET) as app:
+    async with serving(url, redis_url, first_numbers=True) as app:
         await until_published(app)
         yield app
 
@@ -48,7 +47,7 @@ async def answered_by(stand: Stand, number: str) -> str:
 
 async def until_answered(stand: Stand, number: str, words: str) -> None:
     """Calls until a new configuration has come through."""
-    while words not in await answered_by(stand, number):
+    while words not in await answered_by(stand, number):  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.1)
 
 
@@ -77,7 +76,7 @@ async def test_published_rolled_back_and_live_calls_untouched(admin: Admin, make
 async def test_calls_without_admin_and_database(redis_url: str, make_stand, tmp_path) -> None:
     """The admin app is stopped and its database deleted: calls are answered as before."""
     url = f"sqlite:///{tmp_path}/admin.db"
-    async with serving(url, redis_url, first_numbers=True, link_secret=LINK_SECRET) as app:
+    async with serving(url, redis_url, first_numbers=True) as app:
         await until_published(app)
     for file in tmp_path.glob("admin.db*"):
         file.unlink()
@@ -88,7 +87,7 @@ async def test_calls_without_admin_and_database(redis_url: str, make_stand, tmp_
 
 
 async def test_what_is_not_a_persona(admin: Admin, make_stand) -> None:
-    """Closed hours: a message; a transfer; a refusal; and the way there when all slots are taken."""
+    """With every slot taken, the overflow counts: a message, a transfer, a refusal."""
     stand = await make_stand(slots=1, routes_file=None)
     tag = {"If-Match": "*"}
     for index, (target, words) in enumerate(
