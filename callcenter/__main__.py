@@ -44,10 +44,12 @@ def worker() -> None:
 @app.command()
 def admin() -> None:
     """Serve the admin API and the console; settings come from the environment."""
-    from callcenter.admin import program
     from callcenter.settings import AdminSettings
 
-    program.run(AdminSettings.load())
+    settings = AdminSettings.load()  # first: a missing one is said without loading the rest
+    from callcenter.admin import program
+
+    program.run(settings)
 
 
 @app.command()

@@ -30,6 +30,7 @@ from callcenter.errors import ConfigurationError
 from callcenter.gateway import health, routes, twilio
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
@@ -85,6 +86,7 @@ def build(settings: GatewaySettings) -> Parts:
         _link_access(settings),
         _policy(settings),
         journal,
+        Quotas(redis),
     )
     signatures = SignatureCheck(settings.public_base_url, settings.auth_tokens)
     return Parts(

@@ -57,7 +57,9 @@ class PublishedRoutes:
         facts = IncomingCall(call.trunk, called, call.caller, call.headers)
         decision = decide(self._snapshot, facts, self._clock(), _draw(call_id))
         choices = [
-            self._route(action, decision.route) if isinstance(action, Answer) else action
+            self._route(action, decision.route, call.trunk)
+            if isinstance(action, Answer)
+            else action
             for action in decision.actions
         ]
         return tuple(choice for choice in choices if choice is not None)
@@ -86,7 +88,7 @@ class PublishedRoutes:
             self._render(persona.name, persona.version, persona.content, {})
         log.info("configuration_changed", revision=snapshot.revision)
 
-    def _route(self, answer: Answer, name: str) -> Route | None:
+    def _route(self, answer: Answer, name: str, trunk: str) -> Route | None:
         """An answer with its prompt; None if the prompt lacks a value."""
         published = answer.persona
         rendered = self._render(
@@ -101,7 +103,21 @@ class PublishedRoutes:
             name=name,
             version=str(published.version),
             voice_sha256=voices.get(rendered.voice, ""),
+            limits=self._limits(published.name, trunk),
         )
+
+    def _limits(self, persona: str, trunk: str) -> dict[str, int]:
+        """The limits that count a call: the admins' own, and the trunk's channels."""
+        counted = {"all": None, "persona": persona, "trunk": trunk}
+        found = {
+            limit.name: limit.max_concurrent
+            for limit in self._snapshot.limits
+            if limit.subject == counted[limit.scope]
+        }
+        for known in self._snapshot.trunks:
+            if known.name == trunk and known.max_channels is not None:
+                found[f"trunk:{trunk}"] = known.max_channels
+        return found
 
     def _render(
         self, name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]

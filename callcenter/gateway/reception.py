@@ -24,6 +24,7 @@ from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
@@ -104,8 +105,10 @@ class Reception:
         access: LinkAccess,
         policy: Policy,
         journal: Journal,
+        quotas: Quotas,
     ) -> None:
         self._journal = journal
+        self._quotas = quotas
         self._routes = routes
         self._slots = slots
         self._grants = grants
@@ -167,9 +170,11 @@ class Reception:
         began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
         self._journal.note(grant.call_sid, "call_began", began)
         runner = self._runner(leg, grant, route, claim)
+        quotas = self._quotas.held(grant.call_sid, route.limits)
         with self._live.carrying(grant.call_sid, runner):
             log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
-            result = await runner.run()
+            async with quotas:
+                result = await runner.run()
         ended = {
             "outcome": result.outcome.value,
             "code": result.code,
@@ -185,9 +190,14 @@ class Reception:
         )
 
     async def _connect(self, call: Announcement, route: Route) -> str:
-        claim = await claim_slot(
-            self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
-        )
+        await self._quotas.enter(call.call_sid, route.limits)
+        try:
+            claim = await claim_slot(
+                self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
+            )
+        except (Refused, BrokerUnavailable):  # the place is for whoever gets a slot
+            await self._quotas.leave(call.call_sid, route.limits)
+            raise
         token = await self._grants.issue(
             StreamGrant(
                 call_sid=call.call_sid,

@@ -135,3 +135,23 @@ async def test_hung_up_from_the_console(admin: Admin, make_stand) -> None:
     assert (call["persona"], call["persona_version"]) == ("hotel", "1")
     assert call["voice_sha256"]
     assert call["quality"]["packets_out"] > 0
+
+
+async def test_a_limit_sends_calls_to_the_overflow(admin: Admin, make_stand) -> None:
+    """One call at once for a persona; the second one hears why, and a place that is free counts."""
+    stand = await make_stand(slots=4, routes_file=None)
+    limit = {"name": "one", "title": "One", "scope": "persona", "subject": "hotel"}
+    made = await admin.http.post("/v1/limits", json={**limit, "max_concurrent": 1})
+    assert made.status_code == 201, made.text
+    tag = {"If-Match": "*"}
+    await admin.http.patch(f"/v1/numbers/{BANK}", json={"persona": "bank"}, headers=tag)
+    await until_answered(stand, BANK, "bank")  # the limit came through with it
+    holder = stand.caller(HOTEL)
+    stream = await holder.start()
+    await holder.hear(stream)
+    refused = await stand.caller(HOTEL).announce()
+    assert refused.status_code == 503
+    assert "bank" in await answered_by(stand, BANK)
+    await stream.close()
+    await stand.until_used(0)
+    assert "hotel" in await answered_by(stand, HOTEL)

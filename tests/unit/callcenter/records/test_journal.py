@@ -63,7 +63,7 @@ def test_an_entry_survives_the_stream() -> None:
 def test_what_is_no_entry(change: dict) -> None:
     """A ValueError, whatever is wrong."""
     fields = {**encode(Entry("CA1", 1.0, "turn", {})), **change}
-    with pytest.raises(ValueError, match="missing|noon|Expecting|no object"):
+    with pytest.raises(ValueError, match=r"missing|noon|Expecting|no object"):
         decode({name: value for name, value in fields.items() if value is not None})
 
 
