@@ -30,7 +30,8 @@ BLOCK_MS = 1_000
 RETRY_S = 2.0
 FOLLOW_MAX_S = 3_600.0
 LONGEST_CALL = timedelta(hours=4, minutes=10)  # a persona's limit is at most 4 hours
-CLOSE_EVERY_S = 300.0
+TIDY_EVERY_S = 60.0
+DEAD_AFTER_MS = 60_000  # a living process stores what it has read within a second
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +57,15 @@ class Intake:
 
     async def run(self) -> None:
         """Reads for ever; cancel it at the end of the process."""
-        close_at = 0.0
+        tidy_at = 0.0
         start = "0"  # first what an earlier life of this process had taken and not stored
         while True:
             try:
                 start = await self.read_once(start)
-                if time.monotonic() > close_at:
+                if time.monotonic() > tidy_at:
                     await self.close_forgotten()
-                    close_at = time.monotonic() + CLOSE_EVERY_S
+                    await self.take_over()
+                    start, tidy_at = "0", time.monotonic() + TIDY_EVERY_S
             except (RedisError, OSError, DBAPIError) as error:  # one of them is away
                 log.warning("journal_not_read", detail=str(error))
                 start = "0"
@@ -75,6 +77,13 @@ class Intake:
         async with self._database.writing() as db:
             if closed := await calls.close_forgotten(db, now - LONGEST_CALL, now):
                 log.warning("forgotten_calls_closed", calls=closed)
+
+    async def take_over(self) -> None:
+        """Takes what a process had read and not stored when it died."""
+        await self._join()
+        await self._redis.xautoclaim(
+            STREAM, GROUP, self._consumer, min_idle_time=DEAD_AFTER_MS, count=BATCH
+        )
 
     async def read_once(self, start: str) -> str:
         """Reads and stores one batch; returns where to go on."""

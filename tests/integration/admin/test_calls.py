@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from callcenter.admin import intake
 from callcenter.broker.broker import connect
 from callcenter.published.board import Board
-from callcenter.records.journal import Journal
+from callcenter.records.journal import STREAM, Entry, Journal, encode
 from tests.integration.admin.conftest import Admin
 
 ANNOUNCED = {
@@ -181,3 +182,19 @@ async def test_calls_that_were_forgotten_are_closed(admin: Admin, gateway: Gatew
     await admin.parts.intake.close_forgotten()
     call = await until(admin, call_id, "ended")
     assert (call["outcome"], call["code"]) == ("failed", "gateway_lost")
+
+
+async def test_what_a_dead_process_had_read_is_not_lost(
+    admin: Admin, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process takes its entries over and stores them."""
+    call_id = f"CA{secrets.token_hex(8)}"
+    monkeypatch.setattr(intake, "DEAD_AFTER_MS", 0)
+    entry = encode(Entry(call_id, time.time(), "call_announced", ANNOUNCED))
+    async with admin.parts.database.writing():  # the app's own loop cannot store anything now
+        await gateway.redis.xadd(STREAM, entry)
+        await gateway.redis.xreadgroup(intake.GROUP, "dead", {STREAM: ">"}, count=500)
+    await admin.parts.intake.take_over()
+    while await admin.parts.intake.read_once("0") != ">":
+        pass
+    await until(admin, call_id, "ringing")
