@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,worker,admin,call}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -30,6 +30,15 @@ def gateway() -> None:
     from callcenter.settings import GatewaySettings
 
     program.run(GatewaySettings.load())
+
+
+@app.command()
+def sip() -> None:
+    """Answer calls over SIP trunks; settings come from the environment, trunks from TRUNKS_FILE."""
+    from callcenter.gateway import sip_program
+    from callcenter.settings import SipSettings
+
+    sip_program.run(SipSettings.load())
 
 
 @app.command()

@@ -12,21 +12,23 @@ from __future__ import annotations
 import secrets
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callcenter.errors import ConfigurationError
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+HTTP_SCHEMES = ("http", "https")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineKind = Literal["rehearsal", "personaplex", "cascade"]
 FallbackVerb = Literal["say", "redirect", "dial"]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
+Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas
 SharedSecret = Annotated[SecretStr, Field(min_length=32)]
 
 AnySettings = TypeVar("AnySettings", bound="CommonSettings")
@@ -77,6 +79,8 @@ class GatewaySettings(CommonSettings):
     Attributes:
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
+        metrics_host: where the metrics page listens; by default nobody outside this host sees it.
+        metrics_port: the metrics page's own port; never let a public proxy pass it.
         gateway_pools: worker pools in order of preference.
         routes_file: which number is answered by which persona; without it, what the admin app has
             published counts.
@@ -96,11 +100,27 @@ class GatewaySettings(CommonSettings):
             leave a call is to close its socket, after which the fallback verb runs.
         twilio_fallback_verb: what the caller gets when the gateway closes the socket.
         twilio_fallback_value: text to say, URL to redirect to, or number to dial.
+        webrtc_secret: signs the tokens of browser calls; without it there are no browser calls.
+        webrtc_origins: pages that may place calls, such as https://www.example.com, separated by
+            commas; the gateway's own pages always may.
+        webrtc_personas: personas that browsers may call; all that have a route when empty.
+        webrtc_token_ttl_s: from the click to the call's first message.
+        webrtc_max_call_s: a browser call is hung up after this time.
+        webrtc_max_calls: browser calls of this process at once.
+        webrtc_calls_per_visitor: calls of one address at once.
+        webrtc_requests_per_minute: calls that one address may ask for.
+        webrtc_connect_timeout_s: how long browser and gateway may look for a way to each other.
+        stun_urls: for example stun:stun.example.com:3478, separated by commas.
+        turn_urls: for example turn:turn.example.com:3478?transport=udp, separated by commas.
+        turn_secret: shared with the TURN server; credentials are minted for each session.
+        turn_ttl_s: how long such a credential may be used to allocate a relay.
     """
 
     gateway_id: str = Field(default_factory=lambda: _unique_id("gateway"))
     gateway_host: str = "127.0.0.1"
     gateway_port: Port = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8081
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
     routes_file: Path | None = None
@@ -125,16 +145,37 @@ class GatewaySettings(CommonSettings):
     twilio_fallback_verb: FallbackVerb = "say"
     twilio_fallback_value: str = "We are sorry, we lost the connection. Please call again."
 
-    @field_validator("gateway_pools", mode="before")
+    webrtc_secret: SharedSecret | None = None
+    webrtc_origins: Names = ()
+    webrtc_personas: Names = ()
+    webrtc_token_ttl_s: Seconds = 60.0
+    webrtc_max_call_s: Seconds = 900.0
+    webrtc_max_calls: Annotated[int, Field(ge=1)] = 50
+    webrtc_calls_per_visitor: Annotated[int, Field(ge=1)] = 2
+    webrtc_requests_per_minute: Annotated[int, Field(ge=1)] = 10
+    webrtc_connect_timeout_s: Seconds = 15.0
+    stun_urls: Names = ()
+    turn_urls: Names = ()
+    turn_secret: SecretStr | None = None
+    turn_ttl_s: Annotated[int, Field(ge=60)] = 600
+
+    @field_validator(
+        "gateway_pools",
+        "webrtc_origins",
+        "webrtc_personas",
+        "stun_urls",
+        "turn_urls",
+        mode="before",
+    )
     @classmethod
-    def _split_pools(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return _split(value)
 
     @field_validator("public_base_url")
     @classmethod
     def _check_public_base_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in HTTP_SCHEMES or not parts.hostname:
             raise ValueError("must be an http(s) URL, for example https://voice.example.com")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError("must be https: Twilio opens media sockets over wss only")
@@ -142,11 +183,99 @@ class GatewaySettings(CommonSettings):
             raise ValueError("must not have a query or a fragment: Twilio drops them")
         return value.rstrip("/")
 
+    @field_validator("webrtc_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in HTTP_SCHEMES:
+                raise ValueError(f"{origin!r} is no origin, for example https://www.example.com")
+        return value
+
+    @model_validator(mode="after")
+    def _check_turn(self) -> GatewaySettings:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError("TURN_URLS needs TURN_SECRET: credentials are minted with it")
+        return self
+
+    @property
+    def own_origin(self) -> str:
+        """The origin of the gateway's own pages."""
+        parts = urlsplit(self.public_base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """The Twilio auth tokens whose signatures are good, first the current one."""
         tokens = (self.twilio_auth_token, self.twilio_auth_token_secondary)
         return tuple(token.get_secret_value() for token in tokens if token is not None)
+
+
+class SipSettings(CommonSettings):
+    """The SIP gateway's settings.
+
+    Attributes:
+        gateway_pools: worker pools in order of preference.
+        trunks_file: who may call from where, and which number is answered by which persona.
+        sip_bind_host: where sockets listen; never all interfaces of a host by accident.
+        sip_advertised_host: the address in Contact, Via and SDP; the bound one when empty.
+        sip_udp_port, sip_tcp_port, sip_tls_port: -1 leaves a transport out.
+        sip_tls_certificate, sip_tls_key: PEM files; needed for TLS.
+        sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
+            system's when empty.
+        sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        rtp_first_port, rtp_last_port: two for each call.
+        rtp_timeout_s: a call without a packet for so long is ended.
+        max_calls: calls that this process carries at once.
+    """
+
+    gateway_id: str = Field(default_factory=lambda: _unique_id("sip"))
+    gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
+    trunks_file: Path
+    personas_dir: Path | None = None
+
+    sip_bind_host: str = "127.0.0.1"
+    sip_advertised_host: str | None = None
+    sip_udp_port: Annotated[int, Field(ge=-1, le=65_535)] = 5060
+    sip_tcp_port: Annotated[int, Field(ge=-1, le=65_535)] = 5060
+    sip_tls_port: Annotated[int, Field(ge=-1, le=65_535)] = -1
+    sip_tls_certificate: Path | None = None
+    sip_tls_key: Path | None = None
+    sip_tls_ca: Path | None = None
+    sip_tls_require_client: bool = False
+    sip_http_host: str = "127.0.0.1"
+    sip_http_port: Port = 8082
+    rtp_first_port: Annotated[int, Field(ge=1_024, le=65_534)] = 10_000
+    rtp_last_port: Annotated[int, Field(ge=1_025, le=65_535)] = 10_199
+    rtp_timeout_s: Seconds = 30.0
+
+    max_calls: Annotated[int, Field(ge=1)] = 100
+    max_call_s: Seconds = 3_600.0
+    gateway_drain_s: Seconds = 60.0
+    start_timeout_s: Seconds = 5.0
+    session_token_ttl_s: Seconds = 30.0
+    link_open_timeout_s: Seconds = 5.0
+    max_audio_lead_s: Seconds = 2.0
+
+    @field_validator("gateway_pools", mode="before")
+    @classmethod
+    def _split_pools(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.sip_tls_port >= 0 and not (self.sip_tls_certificate and self.sip_tls_key):
+            raise ValueError("SIP_TLS_PORT needs SIP_TLS_CERTIFICATE and SIP_TLS_KEY")
+        if self.rtp_last_port - self.rtp_first_port + 1 < 2 * self.max_calls:
+            raise ValueError("RTP_FIRST_PORT to RTP_LAST_PORT must hold two ports for each call")
+        return self
+
+    @property
+    def advertised_host(self) -> str:
+        """What peers are told."""
+        return self.sip_advertised_host or self.sip_bind_host
 
 
 class WorkerSettings(CommonSettings):

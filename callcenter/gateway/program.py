@@ -27,7 +27,8 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
-from callcenter.gateway import health, routes, twilio
+from callcenter.gateway import browser, health, routes, twilio
+from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.quotas import Quotas
@@ -60,6 +61,7 @@ class Parts:
     board: Board
     journal: Journal
     published: PublishedRoutes | None
+    browser: BrowserDoor | None
 
 
 def build(settings: GatewaySettings) -> Parts:
@@ -75,7 +77,7 @@ def build(settings: GatewaySettings) -> Parts:
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
     board, journal = Board(redis), Journal(redis)
-    published, table = PublishedRoutes(board), None
+    published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
     reception = Reception(
@@ -83,7 +85,7 @@ def build(settings: GatewaySettings) -> Parts:
         slots,
         StreamGrants(redis, settings.stream_token_ttl_s),
         live,
-        _link_access(settings),
+        access,
         _policy(settings),
         journal,
         Quotas(redis),
@@ -101,6 +103,7 @@ def build(settings: GatewaySettings) -> Parts:
         board=board,
         journal=journal,
         published=None if table else published,
+        browser=browser.build(settings, table or published, slots, live, access, journal),
     )
 
 
@@ -125,6 +128,8 @@ def create_app(parts: Parts) -> FastAPI:
         yield
         for task in watch:
             task.cancel()
+        if parts.browser is not None:
+            await parts.browser.close()
         await asyncio.wait(watch)
         await parts.journal.flush()
         await parts.http.aclose()
@@ -137,6 +142,8 @@ def create_app(parts: Parts) -> FastAPI:
             parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
         )
     )
+    if parts.browser is not None:
+        app.mount("/", parts.browser.app)
     return app
 
 
@@ -235,10 +242,11 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """Serves until a signal.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
+    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
 
 

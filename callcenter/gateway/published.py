@@ -8,7 +8,7 @@ it replaces the old one, and one that cannot be read replaces nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,18 @@ import structlog
 from callcenter.errors import BrokerUnavailable
 from callcenter.gateway.routes import Choice, Route, without_punctuation
 from callcenter.published.board import Board
-from callcenter.published.routing import TRIAL_PREFIX, Answer, IncomingCall, decide
+from callcenter.published.routing import (
+    TRIAL_PREFIX,
+    Answer,
+    IncomingCall,
+    decide,
+    voice_blocked,
+)
 from callcenter.published.snapshot import Snapshot, read_persona
 from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 2.0
+BROWSER = "webrtc"
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +70,31 @@ class PublishedRoutes:
             for action in decision.actions
         ]
         return tuple(choice for choice in choices if choice is not None)
+
+    def by_persona(self, only: Collection[str] = ()) -> Mapping[str, Route]:
+        """The published personas that browsers may call, and trials by their made-up numbers.
+
+        Args:
+            only: names; none for all.
+        """
+        return _Personas(self, only)
+
+    def published(self, only: Collection[str]) -> list[str]:
+        """Names of the personas that are published now."""
+        return [name for name in self._snapshot.current if not only or name in only]
+
+    def of_persona(self, name: str) -> Route | None:
+        """The route straight to a persona's published version, or to a trial."""
+        if name.startswith(TRIAL_PREFIX):
+            call = IncomingCall(BROWSER, name)
+            found = self.plan(name, call)
+            return next((choice for choice in found if isinstance(choice, Route)), None)
+        version = self._snapshot.current.get(name)
+        for persona in self._snapshot.personas:
+            usable = not voice_blocked(self._snapshot, persona.content["voice"], self._clock())
+            if (persona.name, persona.version) == (name, version) and usable:
+                return self._route(Answer(persona, {}, None), "", BROWSER)
+        return None
 
     async def keep_current(self) -> None:
         """Takes new snapshots over for ever; cancel it at the end of the process."""
@@ -130,6 +162,28 @@ class PublishedRoutes:
                 log.error("persona_not_usable", persona=name, version=version, detail=str(error))
                 self._rendered[key] = None
         return self._rendered[key]
+
+
+class _Personas(Mapping[str, Route]):
+    """A view that is always that of the newest snapshot."""
+
+    def __init__(self, routes: PublishedRoutes, only: Collection[str]) -> None:
+        self._routes = routes
+        self._only = only
+
+    def __getitem__(self, name: str) -> Route:
+        known = name.startswith(TRIAL_PREFIX) or name in self._routes.published(self._only)
+        route = self._routes.of_persona(name) if known else None
+        if route is None:
+            raise KeyError(name)
+        return route
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._routes.published(self._only)
+        return (name for name in names if self._routes.of_persona(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _draw(call_id: str) -> float:

@@ -20,7 +20,7 @@ import structlog
 from callcenter import metrics
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
-from callcenter.call.runner import CallRunner
+from callcenter.call.runner import CallResult, CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
 from callcenter.gateway.live import LiveCalls
@@ -175,13 +175,7 @@ class Reception:
             log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
             async with quotas:
                 result = await runner.run()
-        ended = {
-            "outcome": result.outcome.value,
-            "code": result.code,
-            "duration_s": round(result.duration_s, 3),
-            "quality": asdict(result.quality) if result.quality else {},
-        }
-        self._journal.note(grant.call_sid, "call_ended", ended)
+        self._journal.note(grant.call_sid, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,
@@ -208,7 +202,11 @@ class Reception:
                 pin=route.pinned(),
             )
         )
-        self._journal.note(call.call_sid, "call_announced", _announced(call, route, claim))
+        self._journal.note(
+            call.call_sid,
+            "call_announced",
+            announced_entry(TRANSPORT, call.called, call.caller, route, claim),
+        )
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
             {"persona": route.persona.name},
@@ -280,12 +278,24 @@ def _twiml_of(choice: TransferTarget | MessageTarget | RejectTarget) -> str:
             return reject_twiml(choice.reason)
 
 
-def _announced(call: Announcement, route: Route, claim: Claim) -> dict[str, Any]:
+def ended_entry(result: CallResult) -> dict[str, Any]:
+    """How a call ended, for its record."""
+    return {
+        "outcome": result.outcome.value,
+        "code": result.code,
+        "duration_s": round(result.duration_s, 3),
+        "quality": asdict(result.quality) if result.quality else {},
+    }
+
+
+def announced_entry(
+    trunk: str, called: str, caller: str, route: Route, claim: Claim
+) -> dict[str, Any]:
     """What is pinned when a call is claimed, for its record."""
     return {
-        "trunk": TRANSPORT,
-        "called": call.called,
-        "caller": call.caller,
+        "trunk": trunk,
+        "called": called,
+        "caller": caller,
         "route": route.name,
         "persona": route.persona.name,
         "persona_version": route.version,

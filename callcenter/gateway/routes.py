@@ -132,6 +132,14 @@ class Routes:
         route = self.find(call.called)
         return () if route is None else (route,)
 
+    def by_persona(self) -> dict[str, Route]:
+        """The first route of each persona, by the persona's name."""
+        found: dict[str, Route] = {}
+        routes = [*self.by_number.values(), *([self.default] if self.default else [])]
+        for route in routes:
+            found.setdefault(route.persona.name, route)
+        return found
+
 
 def load(path: Path, library: Library) -> Routes:
     """Reads a routes file and renders the persona of every route.
