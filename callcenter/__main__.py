@@ -65,7 +65,7 @@ def admin() -> None:
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
-    admin_port: Annotated[int, typer.Option(help="Where the console is, on 127.0.0.1.")] = 8070,
+    admin_port: Annotated[int, typer.Option(help="Where the console is; 0: anywhere.")] = 8070,
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps the admin app's database.")
     ] = None,

@@ -49,6 +49,7 @@ def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
     _check_port(port, "--port")
     _check_port(admin_port, "--admin-port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
+    admin_port = admin_port or _free_port()
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
     metrics_port = _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
