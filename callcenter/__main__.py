@@ -54,11 +54,12 @@ def worker() -> None:
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
+    engine: Annotated[str, typer.Option(help="cascade, or rehearsal (no models).")] = "cascade",
 ) -> None:
-    """Start everything on this machine: Valkey, one worker with the rehearsal engine, a gateway."""
+    """Start everything on this machine: Valkey, one worker without a GPU, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots)
+    program.run(port, slots, engine)
 
 
 @app.command()

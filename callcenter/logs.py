@@ -22,7 +22,10 @@ Fields = MutableMapping[str, Any]
 
 
 def configure(level: str, program: str, show_pii: bool) -> None:
-    """Sets structlog and the standard library's logging up; once, at start-up."""
+    """Sets structlog and the standard library's logging up; once, at start-up.
+
+    Fields that a library gives as `extra` become fields of the line.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -42,7 +45,7 @@ def configure(level: str, program: str, show_pii: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

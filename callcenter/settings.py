@@ -25,6 +25,7 @@ HTTP_SCHEMES = ("http", "https")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineKind = Literal["rehearsal", "personaplex", "cascade"]
+GpuNumbers = Literal["bf16", "fp8"]
 FallbackVerb = Literal["say", "redirect", "dial"]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
@@ -289,13 +290,39 @@ class WorkerSettings(CommonSettings):
         worker_http_port: port of /healthz, /readyz and /metrics.
         worker_slots: how many calls at once.
         engine: which engine answers; `rehearsal` is a partner for tests, not a model.
-        checkpoint: a checkpoint folder or a Hugging Face repo id; for `personaplex`.
+        personas_dir: the personas to make ready at start; the shipped ones when empty.
+        heartbeat_s: how often the worker tells the broker that it lives.
+        drain_deadline_s: how long a draining worker lets its calls go on.
+
+    For ENGINE=personaplex:
+        checkpoint: a checkpoint folder or a Hugging Face repo id.
         checkpoint_revision: pinned revision of the repo; needed when `checkpoint` is a repo id.
         hf_token: access token for the repo.
         voices_dir: voice clips; the voices that come with the personas when empty.
         device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
-        heartbeat_s: how often the worker tells the broker that it lives.
-        drain_deadline_s: how long a draining worker lets its calls go on.
+        kv_dtype: of keys and values; `fp8` holds twice the calls.
+        kv_pages: pages of keys and values; 0 takes what every slot's full window needs, or what
+            the device has.
+        min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
+            second.
+        prompt_positions: the longest prompt, voice included.
+        cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
+        weights_dtype: of the temporal layers; `fp8` saves 6.1 GiB and needs the kernels.
+        gpu_kernels, gpu_graphs, gpu_tf32: fast ways that can be left out, to find a fault.
+        gpu_reserve_gib: device memory that stays free of keys and values.
+
+    For ENGINE=cascade:
+        cascade_threads: worker threads for all calls together; as many as there are cores.
+        cascade_whisper: folder or hub id of another recogniser (CTranslate2); the packaged
+            Whisper tiny when empty.
+        cascade_voice: path of another Piper voice; the packaged one when empty.
+        cascade_cache_dir: keeps rendered lines between starts; memory only when empty.
+        llm_base_url: of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; without
+            it the persona's dialogue answers alone.
+        llm_model, llm_api_key: the model's name there, and the bearer key if it wants one.
+        llm_first_sentence_s: after this long the persona's dialogue answers instead.
+        llm_next_sentence_s: the longest pause between two sentences.
+        llm_max_tokens: of one answer.
     """
 
     worker_id: str = Field(default_factory=lambda: _unique_id("worker"))
@@ -314,6 +341,40 @@ class WorkerSettings(CommonSettings):
     device: str = "cpu"
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
+
+    kv_dtype: GpuNumbers = "bf16"
+    kv_pages: Annotated[int, Field(ge=0)] = 0
+    min_window_positions: Annotated[int, Field(ge=1)] = 1_500
+    prompt_positions: Annotated[int, Field(ge=1)] = 768
+    cached_prompts: Annotated[int, Field(ge=0)] = 8
+    weights_dtype: GpuNumbers = "bf16"
+    gpu_kernels: bool = True
+    gpu_graphs: bool = True
+    gpu_tf32: bool = True
+    gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
+
+    cascade_threads: Annotated[int, Field(ge=1)] = 2
+    cascade_whisper: str = ""
+    cascade_voice: str = ""
+    cascade_cache_dir: Path | None = None
+    llm_base_url: str | None = None
+    llm_model: str = ""
+    llm_api_key: SecretStr | None = None
+    llm_first_sentence_s: Seconds = 1.5
+    llm_next_sentence_s: Seconds = 3.0
+    llm_max_tokens: Annotated[int, Field(ge=1)] = 120
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.weights_dtype == "fp8" and not self.gpu_kernels:
+            raise ValueError("WEIGHTS_DTYPE=fp8 needs GPU_KERNELS=true")
+        if self.llm_base_url is None:
+            return self
+        if urlsplit(self.llm_base_url).scheme not in HTTP_SCHEMES:
+            raise ValueError("LLM_BASE_URL must begin with http:// or https://")
+        if not self.llm_model:
+            raise ValueError("LLM_BASE_URL needs LLM_MODEL, the model's name there")
+        return self
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,7 +1,8 @@
 """The whole system on one machine, for trying out: Valkey, one worker, the gateway.
 
-Secrets are made for this run and thrown away. The worker runs the rehearsal engine: recorded lines,
-no model. Valkey and the worker are processes of their own; the gateway runs in this one.
+Secrets are made for this run and thrown away. The worker runs an engine that needs no GPU: the
+cascade, or the rehearsal engine. Valkey and the worker are processes of their own; the gateway runs
+in this one.
 """
 
 from __future__ import annotations
@@ -28,24 +29,39 @@ from callcenter.settings import GatewaySettings
 from personas import library
 
 HOST = "127.0.0.1"
-WORKER_START_S = 30.0
+WORKER_START_S = 120.0  # the cascade's first start reads its models from a cold disk
 WORKER_STOP_S = 5.0
 FIRST_NUMBER = 15_550_100
 
+ENGINES = {
+    "cascade": "The cascade engine answers: speech recognition, the personas' dialogues and a "
+    "synthetic voice,\non this machine's CPU. It is not PersonaPlex.",
+    "rehearsal": "The rehearsal engine answers: recorded lines, no model. It understands nothing.",
+}
+SWITCH = """For PersonaPlex itself, the full-duplex model, run a worker on a machine with a GPU:
+  ENGINE=personaplex CHECKPOINT=... DEVICE=cuda python -m callcenter worker"""
 
-def run(port: int, slots: int) -> None:
+
+def run(port: int, slots: int, engine: str = "cascade") -> None:
     """Runs until Ctrl-C.
+
+    Args:
+        port: of the gateway.
+        slots: calls at once.
+        engine: one of `ENGINES`.
 
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
     _check_port(port)
+    _check_engine(engine)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
     numbers, metrics_port = _numbers(library.load()), _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
-        stack.enter_context(_worker(redis_url, link_secret, slots))
+        typer.echo(f"Starting the {engine} engine ...")
+        stack.enter_context(_worker(redis_url, link_secret, slots, engine))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callcenter-demo-")))
         settings = GatewaySettings.load(
             redis_url=redis_url,
@@ -61,7 +77,7 @@ def run(port: int, slots: int) -> None:
             webrtc_origins=f"http://localhost:{port}",  # what people type instead of 127.0.0.1
             webrtc_requests_per_minute=60,
         )
-        welcome = _welcome(numbers, port, metrics_port, auth_token)
+        welcome = _welcome(numbers, port, metrics_port, auth_token, engine)
         program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
 
@@ -79,6 +95,13 @@ def _check_port(port: int) -> None:
             ) from None
 
 
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise ConfigurationError(
+            f"the demo has no engine {engine!r}: give --engine {' or '.join(ENGINES)}\n{SWITCH}"
+        )
+
+
 @contextmanager
 def _valkey() -> Iterator[str]:
     """An embedded Valkey; gives its URL."""
@@ -93,14 +116,15 @@ def _valkey() -> Iterator[str]:
 
 
 @contextmanager
-def _worker(redis_url: str, link_secret: str, slots: int) -> Iterator[None]:
+def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterator[None]:
     """A worker process, ready to serve."""
     http_port = _free_port()
     environment = {
+        "CASCADE_CACHE_DIR": str(_cache_folder()),
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
-        "ENGINE": "rehearsal",
+        "ENGINE": engine,
         "WORKER_POOL": "main",
         "WORKER_HOST": HOST,
         "WORKER_PORT": str(_free_port()),
@@ -120,11 +144,20 @@ def _worker(redis_url: str, link_secret: str, slots: int) -> Iterator[None]:
         _stop(process)
 
 
+def _cache_folder() -> Path:
+    """Where rendered lines stay between runs (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "personaplex-callcenter" / "lines"
+
+
 def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
     give_up_at = time.monotonic() + WORKER_START_S
     while time.monotonic() < give_up_at:
         if process.poll() is not None:
-            raise ConfigurationError(f"the worker ended with status {process.returncode}")
+            raise ConfigurationError(
+                f"the worker ended with status {process.returncode}, for the reason above; "
+                "--engine rehearsal needs no models"
+            )
         try:
             if httpx.get(url, timeout=1.0, trust_env=False).is_success:
                 return
@@ -162,14 +195,18 @@ def _routes_file(folder: Path, numbers: dict[str, str]) -> Path:
     return path
 
 
-def _welcome(numbers: dict[str, str], port: int, metrics_port: int, auth_token: str) -> str:
+def _welcome(
+    numbers: dict[str, str], port: int, metrics_port: int, auth_token: str, engine: str
+) -> str:
     first = next(iter(numbers))
     sample = library.SHIPPED / "voices" / "joe.wav"
     lines = [
         "",
         f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
         f"The gateway's metrics: http://{HOST}:{metrics_port}/metrics",
-        "The engine is the rehearsal engine: recorded lines, no model.",
+        "",
+        ENGINES[engine],
+        SWITCH,
         "",
         f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
         "",

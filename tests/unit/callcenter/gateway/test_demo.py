@@ -32,7 +32,7 @@ def test_every_persona_has_a_number(tmp_path) -> None:
 
 def test_the_welcome_can_be_pasted() -> None:
     """The command line that it shows has the secret, a number and a file that is there."""
-    text = demo._welcome({"+15550100": "bank"}, 8_081, 9_000, "secret")
+    text = demo._welcome({"+15550100": "bank"}, 8_081, 9_000, "secret", "cascade")
     assert "TWILIO_AUTH_TOKEN=secret" in text
     assert "--number +15550100 --server http://127.0.0.1:8081" in text
     assert "http://127.0.0.1:9000/metrics" in text
