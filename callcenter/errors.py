@@ -1,15 +1,15 @@
 """The exception tree.
 
-    CallcenterError
-    ├── ProtocolError          the other side sent something that the protocol forbids
-    │   └── MessageTooLarge    ... or too much of it
-    ├── Refused                we said no, on purpose; carries a short code for metrics
-    │   ├── Unauthorized       signature, token or allow-list
-    │   ├── NoCapacity         no free slot
-    │   └── Draining           the worker takes no new session
-    ├── BrokerUnavailable      Redis does not answer
-    ├── LinkLost               the connection to the worker ended without an "end"
-    └── ConfigurationError     a setting, route or persona file is wrong; names the place
+CallcenterError
+├── ProtocolError          the other side sent something that the protocol forbids
+│   └── MessageTooLarge    ... or too much of it
+├── Refused                we said no, on purpose; carries a short code for metrics
+│   ├── Unauthorized       signature, token or allow-list
+│   ├── NoCapacity         no free slot
+│   └── Draining           the worker takes no new session
+├── BrokerUnavailable      Redis does not answer
+├── LinkLost               the connection to the worker ended without an "end"
+└── ConfigurationError     a setting, route or persona file is wrong; names the place
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-""""""
+"""The broker: which worker takes a call, written down in Redis."""

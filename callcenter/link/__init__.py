@@ -1,1 +1,1 @@
-""""""
+"""The link between gateway and worker: one WebSocket a call."""

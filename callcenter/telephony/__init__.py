@@ -1,1 +1,1 @@
-""""""
+"""Carriers: each turns its own protocol into one `leg.Leg`."""

@@ -1,1 +1,1 @@
-""""""
+"""The worker: one engine, one tick thread, one link server."""

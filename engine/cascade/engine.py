@@ -46,7 +46,8 @@ class CascadeSettings:
     Attributes:
         slots: calls at once.
         threads: worker threads for all calls together.
-        whisper: "tiny" or "base" (packaged), or folder or hub id of another recogniser.
+        whisper: "tiny" or "base" (packaged), or folder or hub id of another recogniser; "" is
+            base where it is installed, else tiny.
         voice: path of another Piper voice; "" is the packaged one.
         cache_folder: where fixed lines are kept; None for memory only.
         llm: an OpenAI-compatible endpoint; None answers from the persona alone.
@@ -56,7 +57,7 @@ class CascadeSettings:
 
     slots: int = 4
     threads: int = 2
-    whisper: str = "tiny"
+    whisper: str = ""
     voice: str = ""
     cache_folder: Path | None = None
     llm: LlmSettings | None = None
@@ -211,6 +212,7 @@ class CascadeEngine:
             self._now(),
             greeting=spec.greeting,
             role_text=spec.role_text,
+            vocabulary=script.vocabulary(),
             fixed=frozenset([spec.greeting, *script.fixed_lines()]),
             backchannels=script.backchannels,
         )
@@ -223,7 +225,9 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
         ModelFileError: a model file is missing or damaged.
     """
     files = files or find_models(settings.whisper, settings.voice, settings.cache_folder)
-    recogniser = Recogniser(files.whisper, workers=settings.threads)
+    tiny = files.whisper == files.burst_whisper
+    _log.info("cascade.recogniser", extra={"model": "tiny" if tiny else str(files.whisper)})
+    recogniser = Recogniser(files.whisper, workers=settings.threads, prompted=not tiny)
     networks = Networks(
         voicing=VoiceDetector(files.voicing),
         recogniser=recogniser,

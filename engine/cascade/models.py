@@ -12,10 +12,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from importlib import metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from engine.interface import EngineError
+
+DEFAULT_CACHE_FOLDER: Final = Path.home() / ".cache" / "personaplex-callcenter"
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -94,10 +97,11 @@ def find_models(whisper: str = "", voice: str = "", cache_folder: Path | None = 
     """Finds all files; empty arguments mean the packaged defaults.
 
     Args:
-        whisper: "tiny" (the default), "base" (both packaged), a folder, or a hub id such as
-            "Systran/faster-whisper-small".
+        whisper: "tiny" or "base" (packaged), a folder, or a hub id such as
+            "Systran/faster-whisper-small"; "" is base where it is installed, else tiny.
         voice: path of a Piper `.onnx`.
-        cache_folder: where "base", packaged in two parts, is put together.
+        cache_folder: where "base", packaged in two parts, is put together; None is
+            `~/.cache/personaplex-callcenter`.
 
     Raises:
         ModelFileError: a file is missing, or a default is not the pinned one.
@@ -113,15 +117,15 @@ def find_models(whisper: str = "", voice: str = "", cache_folder: Path | None = 
 
 
 def _whisper(name: str, tiny: Path, cache_folder: Path | None) -> Path | str:
-    if name in ("", "tiny"):
+    if name == "tiny" or (name == "" and not _base_installed()):
         return tiny
-    if name == "base":
-        if cache_folder is None:
-            raise ModelFileError(
-                "Whisper base comes in two parts: name a cache folder to join them"
-            )
-        return _joined_base(cache_folder / "whisper-base")
+    if name in ("", "base"):
+        return _joined_base((cache_folder or DEFAULT_CACHE_FOLDER) / "whisper-base")
     return _own_whisper(name)
+
+
+def _base_installed() -> bool:
+    return all(find_spec(package) is not None for package, _ in _BASE_PARTS)
 
 
 def _joined_base(folder: Path) -> Path:
@@ -139,7 +143,7 @@ def _joined_base(folder: Path) -> Path:
             (folder / name).write_bytes((parts[-1].parent / name).read_bytes())
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise ModelFileError(
-            "Whisper base is not installed; run: pip install 'personaplex-callcenter[cascade-base]'"
+            "Whisper base is not installed; run: pip install 'personaplex-callcenter[cascade]'"
         ) from error
     if sha256(Path(joined.name)) != _BASE_SHA256:
         os.unlink(joined.name)

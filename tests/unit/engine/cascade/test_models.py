@@ -11,7 +11,7 @@ from engine.cascade.models import ModelFileError, find_models
 @pytest.mark.timeout(30)
 def test_the_packaged_files_are_there_and_right() -> None:
     """All hashes agree with what is installed."""
-    files = find_models()
+    files = find_models("tiny")
     assert files.voice.suffix == ".onnx"
     assert Path(files.whisper, "model.bin").is_file()
 
@@ -65,7 +65,8 @@ def test_whisper_base_is_joined_once(tmp_path: Path) -> None:
     assert (folder / "model.bin").stat().st_mtime_ns == written_ns
 
 
-def test_whisper_base_needs_a_place() -> None:
-    """Without a cache folder it cannot be joined."""
-    with pytest.raises(ModelFileError, match="name a cache folder"):
-        models._whisper("base", Path(), None)
+def test_the_best_installed_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the halves of base, tiny is taken."""
+    monkeypatch.setattr(models, "_base_installed", lambda: False)
+    assert models._whisper("", Path("tiny"), None) == Path("tiny")
+    assert models._whisper("tiny", Path("tiny"), None) == Path("tiny")

@@ -1,0 +1,57 @@
+# Two commands matter: `make demo` answers calls on this machine, `make test` proves that it works.
+# Each keeps an environment of its own, rebuilt when pyproject.toml changes.
+
+PYTHON ?= python3
+# CPU build of torch for the tests. Where the default index serves only CUDA builds, name the index
+# of the CPU builds: make test TORCH_INDEX=<url>
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+ORACLES := .oracle
+
+DEMO := .venv-demo/installed
+DEV := .venv/installed
+TOOLS := .tools/fetched
+
+.PHONY: demo test check unit bench clean
+
+demo: $(DEMO)
+	.venv-demo/bin/python -m callcenter demo
+
+test: check unit
+
+check: $(DEV)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+unit: $(DEV) $(ORACLES)/installed $(TOOLS)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv .venv-demo .tools $(ORACLES)
+
+# No torch in here: the demo's engines run without it.
+$(DEMO): pyproject.toml
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/pip install --quiet --upgrade pip
+	.venv-demo/bin/pip install --quiet --editable '.[demo,webrtc]'
+	touch $@
+
+$(DEV): pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,sip,pipecat,otel,dev]'
+	touch $@
+
+# Independent implementations that the model is compared with. They pin old libraries that they do
+# not need at run time, so they are installed without their dependencies, beside the environment.
+$(ORACLES)/installed: $(DEV)
+	.venv/bin/pip install --quiet --no-deps --upgrade --target $(ORACLES)/moshi-0.1.0 moshi==0.1.0
+	touch $@
+
+# Helm, promtool and other judges of deploy/ and helm/; what cannot be had is skipped, with a word.
+$(TOOLS): $(DEV) tests/deploy/tools.py
+	.venv/bin/python tests/deploy/tools.py
+	touch $@

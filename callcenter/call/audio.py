@@ -1,0 +1,96 @@
+"""One call's audio in both directions, and who speaks in it.
+
+    leg payload -> Uplink -> frames for the engine     caller's speech --.
+                                                                          +-> TurnTracker -> events
+    engine's frame -> Downlink -> payloads, marks      agent's speech ---'
+
+It joins the cores of `media`; like them it reads no clock and sends nothing. It does not know who
+carries the audio, nor what becomes of the events.
+"""
+
+from __future__ import annotations
+
+from callcenter.events import SpeechEdge, TurnEvent
+from callcenter.media.bargein import Party, TurnTracker
+from callcenter.media.codec import codec
+from callcenter.media.downlink import Downlink, Outgoing
+from callcenter.media.quality import CallQuality, call_quality
+from callcenter.media.units import FRAME_S, Pcm16, is_silent
+from callcenter.media.uplink import Uplink
+from callcenter.media.vad import SpeechDetector
+
+
+class CallAudio:
+    """Both directions of one call.
+
+    Attributes:
+        started_at: when media began.
+        first_sound_at: when the agent's first audible frame was handed over; None before.
+    """
+
+    def __init__(self, encoding: str, rate_hz: int, now: float, *, paced: bool = False) -> None:
+        """Prepares for the wire's form, which `LegStarted` names.
+
+        Raises:
+            ProtocolError: the encoding or the rate is not supported.
+        """
+        self.started_at = now
+        self.first_sound_at: float | None = None
+        self._uplink = Uplink(encoding, rate_hz)
+        self._downlink = Downlink(encoding, rate_hz, paced=paced)
+        self._bytes_per_s = rate_hz * codec(encoding).bytes_per_sample
+        self._heard_s = 0.0
+        self._tracker = TurnTracker()
+        self._caller = SpeechDetector()
+        self._agent = SpeechDetector()
+
+    def heard(self, payload: bytes, timestamp_s: float | None, now: float) -> list[Pcm16]:
+        """Takes audio of the caller; returns the frames that it completes, int16 [1920] each."""
+        self._heard_s += len(payload) / self._bytes_per_s
+        self._uplink.push(payload, now, timestamp_s)
+        frames = []
+        while (frame := self._uplink.pop(now)) is not None:
+            self._track(Party.CALLER, self._caller.push(frame, now - FRAME_S))
+            frames.append(frame)
+        return frames
+
+    def waited(self, waited_s: float) -> None:
+        """The worker says how long a frame of the caller lay there before its tick."""
+        self._uplink.waited(waited_s)
+
+    def said(self, frame: Pcm16, now: float) -> list[Outgoing]:
+        """Takes one frame of the agent; returns what must be sent to the leg now."""
+        if self.first_sound_at is None and not is_silent(frame):
+            self.first_sound_at = now
+        lag_s = self._downlink.backlog_s(now)
+        self._track(Party.AGENT, self._agent.push(frame, now), lag_s)
+        self._downlink.push(frame, now)
+        return self._downlink.pop(now)
+
+    def lead_s(self, now: float) -> float:
+        """How far the caller's audio has run ahead of real time; negative after gaps."""
+        return self._heard_s - (now - self.started_at)
+
+    def backlog_s(self, now: float) -> float:
+        """Agent audio that the caller has still to hear."""
+        return self._downlink.backlog_s(now)
+
+    def mark_played(self, name: str, now: float) -> None:
+        """The leg says that a mark was reached."""
+        self._downlink.mark_played(name, now)
+
+    def flush(self, now: float) -> None:
+        """The leg was told to throw away what it has not played."""
+        self._downlink.flush(now)
+
+    def turn_events(self, now: float) -> list[TurnEvent]:
+        """What became certain about the turns since the last call."""
+        return self._tracker.pop(now)
+
+    def quality(self) -> CallQuality:
+        """All counters so far."""
+        return call_quality(self._uplink.counters, self._downlink.counters, self._tracker.talk)
+
+    def _track(self, party: Party, edges: list[SpeechEdge], lag_s: float = 0.0) -> None:
+        for edge in edges:
+            self._tracker.hear(party, edge, lag_s)

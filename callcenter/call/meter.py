@@ -1,0 +1,113 @@
+"""What a call adds to the metrics, while it goes on.
+
+It observes and nothing else: no decision hangs on it.
+"""
+
+from __future__ import annotations
+
+from callcenter import metrics
+from callcenter.call.machine import Outcome
+from callcenter.events import (
+    Backchannel,
+    FalseStop,
+    MissedBargeIn,
+    OverlapStart,
+    TurnEvent,
+    TurnGap,
+    Yielded,
+)
+from callcenter.media.quality import CallQuality
+
+_RESULTS: dict[type[TurnEvent], str] = {
+    Yielded: "yielded",
+    Backchannel: "ignored_backchannel",
+    MissedBargeIn: "missed",
+    FalseStop: "false_stop",
+}
+
+
+class CallMeter:
+    """One call's metrics.
+
+    Args:
+        transport: of the leg.
+        persona: slug.
+        announced_at: when the carrier first spoke of the call.
+    """
+
+    def __init__(self, transport: str, persona: str, announced_at: float) -> None:
+        self._transport = transport
+        self._persona = persona
+        self._announced_at = announced_at
+        self._is_set_up = False
+        self._sound_seen = False
+        self._counted: CallQuality | None = None
+
+    def began(self) -> None:
+        """The leg is open."""
+        metrics.CALLS_ACTIVE.labels(self._transport).inc()
+
+    def ended(self, outcome: Outcome, *, worker_lost: bool = False) -> None:
+        """The call is over; `worker_lost` if that is because no other worker took it over."""
+        if worker_lost:
+            metrics.RECLAIMS.labels("lost").inc()
+        metrics.CALLS_ACTIVE.labels(self._transport).dec()
+        metrics.CALLS.labels(self._transport, outcome.value).inc()
+
+    def session_ready(self, now: float) -> None:
+        """Media flows both ways; only a call's first session counts as its set-up."""
+        if self._is_set_up:
+            metrics.RECLAIMS.labels("moved").inc()
+            return
+        self._is_set_up = True
+        elapsed_s = max(0.0, now - self._announced_at)
+        metrics.CALL_SETUP_SECONDS.labels(self._transport).observe(elapsed_s)
+
+    def first_sound(self, after_s: float) -> None:
+        """The agent's first sound, so long after media began; later calls change nothing."""
+        if not self._sound_seen:
+            self._sound_seen = True
+            metrics.FIRST_AUDIO_SECONDS.labels(self._transport, self._persona).observe(after_s)
+
+    def turn(self, event: TurnEvent) -> None:
+        """Something became certain about the turns."""
+        persona = self._persona
+        if isinstance(event, TurnGap):
+            metrics.TURN_GAP_SECONDS.labels(persona, "gap").observe(event.gap_s)
+        elif isinstance(event, OverlapStart):
+            metrics.TURN_OVERLAP_STARTS.labels(persona).inc()
+        if (result := _RESULTS.get(type(event))) is not None:
+            metrics.BARGEIN.labels(persona, result).inc()
+        if isinstance(event, Backchannel):
+            metrics.BACKCHANNELS.labels(persona, "user").inc()
+        if isinstance(event, Yielded):
+            overrun_s = event.audible_latency_s - event.latency_s
+            metrics.BARGEIN_STOP_SECONDS.labels(persona).observe(event.latency_s)
+            metrics.BARGEIN_AUDIBLE_STOP_SECONDS.labels(persona).observe(event.audible_latency_s)
+            metrics.BARGEIN_OVERRUN_SECONDS.labels(persona).observe(max(0.0, overrun_s))
+
+    def waited(self, waited_s: float) -> None:
+        """A frame of the caller lay so long at the worker before its tick."""
+        metrics.MEDIA_JITTER_BUFFER_SECONDS.labels(self._transport).observe(waited_s)
+
+    def send_lead(self, backlog_s: float) -> None:
+        """Samples how much agent audio waits at the far end."""
+        metrics.MEDIA_SEND_LEAD_SECONDS.labels(self._transport).observe(backlog_s)
+
+    def quality(self, now_is: CallQuality) -> None:
+        """Adds what the call's counters gained since the last time."""
+        before = self._counted
+        self._counted = now_is
+        gains = {
+            name: getattr(now_is, name) - (getattr(before, name) if before else 0)
+            for name in CallQuality.__dataclass_fields__
+        }
+        metrics.MEDIA_PACKETS.labels(self._transport, "in").inc(gains["packets_in"])
+        metrics.MEDIA_PACKETS.labels(self._transport, "out").inc(gains["packets_out"])
+        metrics.MEDIA_PACKETS_LOST.labels(self._transport).inc(max(0, gains["packets_lost"]))
+        metrics.MEDIA_FRAMES_DROPPED.labels("in", "late_or_fast").inc(gains["frames_dropped"])
+        metrics.MEDIA_PACKETS_TRIMMED.labels(self._transport).inc(gains["packets_trimmed"])
+        metrics.MEDIA_PACKETS_CONCEALED.labels(self._transport).inc(gains["packets_concealed"])
+        metrics.AGENT_TALK_SECONDS.labels(self._persona).inc(gains["agent_talk_s"])
+        metrics.USER_TALK_SECONDS.labels(self._persona).inc(gains["caller_talk_s"])
+        metrics.DOUBLE_TALK_SECONDS.labels(self._persona).inc(gains["double_talk_s"])

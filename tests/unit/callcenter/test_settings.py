@@ -1,0 +1,137 @@
+"""The environment, read once."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from callcenter.errors import ConfigurationError
+from callcenter.settings import GatewaySettings, WorkerSettings
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The least that a gateway needs."""
+    monkeypatch.setenv("LINK_SECRET", SECRET)
+    monkeypatch.setenv("PUBLIC_BASE_URL", "https://voice.example.com/")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "auth-token")
+    monkeypatch.setenv("ROUTES_FILE", "routes.yaml")
+    return monkeypatch
+
+
+def test_a_gateway_reads_its_environment(environment) -> None:
+    """Names are field names in capitals; lists are separated by commas."""
+    environment.setenv("GATEWAY_POOLS", "main, overflow")
+    environment.setenv("MAX_CALLS", "7")
+    settings = GatewaySettings.load()
+    assert settings.gateway_pools == ("main", "overflow")
+    assert settings.max_calls == 7
+    assert settings.routes_file == Path("routes.yaml")
+    assert settings.public_base_url == "https://voice.example.com"
+    assert settings.auth_tokens == ("auth-token",)
+
+
+def test_two_auth_tokens_during_a_rotation(environment) -> None:
+    """The current one first."""
+    environment.setenv("TWILIO_AUTH_TOKEN_SECONDARY", "next")
+    assert GatewaySettings.load().auth_tokens == ("auth-token", "next")
+
+
+def test_an_empty_variable_is_an_unset_one(environment) -> None:
+    """Charts and compose files write empty strings."""
+    environment.setenv("TWILIO_ACCOUNT_SID", "")
+    environment.setenv("MAX_CALLS", "")
+    settings = GatewaySettings.load()
+    assert (settings.twilio_account_sid, settings.max_calls) == (None, 200)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LINK_SECRET", "short"),
+        ("PUBLIC_BASE_URL", "voice.example.com"),
+        ("PUBLIC_BASE_URL", "http://voice.example.com"),
+        ("PUBLIC_BASE_URL", "https://voice.example.com/?a=b"),
+        ("GATEWAY_POOLS", " , "),
+        ("MAX_CALLS", "0"),
+        ("MAX_CALL_S", "-1"),
+        ("NO_CAPACITY_STATUS", "99"),
+        ("TWILIO_FALLBACK_VERB", "sing"),
+        ("GATEWAY_PORT", "70000"),
+    ],
+)
+def test_a_wrong_variable_is_named_without_its_value(environment, variable, value) -> None:
+    """The value may be a secret."""
+    environment.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable) as error:
+        GatewaySettings.load()
+    if value == "short":
+        assert value not in str(error.value).split("should")[0]
+
+
+def test_all_missing_variables_are_named_at_once(monkeypatch) -> None:
+    """So that a start needs one attempt, not four."""
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN", "ROUTES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError) as error:
+        GatewaySettings.load()
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN", "ROUTES_FILE"):
+        assert name in str(error.value)
+
+
+def test_a_local_gateway_needs_no_certificate(environment) -> None:
+    """The demo and the tests run over plain HTTP on loopback."""
+    environment.setenv("PUBLIC_BASE_URL", "http://127.0.0.1:8080")
+    assert GatewaySettings.load().public_base_url == "http://127.0.0.1:8080"
+
+
+def test_settings_are_frozen_and_secrets_do_not_print(environment) -> None:
+    """Nobody changes them later; a log line of them tells nothing."""
+    settings = GatewaySettings.load()
+    with pytest.raises(ValidationError):
+        settings.max_calls = 1
+    assert SECRET not in repr(settings)
+    assert "auth-token" not in repr(settings)
+
+
+def test_ids_differ_between_processes(environment) -> None:
+    """Two gateways on one host must not share their claims."""
+    assert GatewaySettings.load().gateway_id != GatewaySettings.load().gateway_id
+
+
+def test_a_worker_reads_its_environment(environment) -> None:
+    """The defaults are those of the demo: the rehearsal engine on a CPU."""
+    environment.setenv("WORKER_SLOTS", "32")
+    settings = WorkerSettings.load(engine="rehearsal")
+    assert (settings.worker_slots, settings.engine, settings.device) == (32, "rehearsal", "cpu")
+
+
+def test_browser_settings(environment) -> None:
+    """Off without a secret; lists are separated by commas; the gateway's own origin is known."""
+    assert GatewaySettings.load().webrtc_secret is None
+    environment.setenv("WEBRTC_SECRET", SECRET)
+    environment.setenv("WEBRTC_ORIGINS", "https://www.example.com, https://shop.example.com:8443")
+    environment.setenv("PUBLIC_BASE_URL", "https://voice.example.com/under/here")
+    settings = GatewaySettings.load()
+    assert settings.webrtc_origins == ("https://www.example.com", "https://shop.example.com:8443")
+    assert settings.own_origin == "https://voice.example.com"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBRTC_SECRET", "short"),
+        ("WEBRTC_ORIGINS", "www.example.com"),
+        ("WEBRTC_ORIGINS", "https://www.example.com/"),
+        ("WEBRTC_ORIGINS", "https://www.example.com, *"),
+        ("WEBRTC_MAX_CALLS", "0"),
+        ("TURN_URLS", "turn:turn.example.com"),
+    ],
+)
+def test_wrong_browser_settings_are_named(environment, variable: str, value: str) -> None:
+    """An origin with a path would never match; TURN without a secret would never authenticate."""
+    environment.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable):
+        GatewaySettings.load()
