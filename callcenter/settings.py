@@ -25,7 +25,6 @@ HTTP_SCHEMES = ("http", "https")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineKind = Literal["rehearsal", "personaplex", "cascade"]
-GpuNumbers = Literal["bf16", "fp8"]
 FallbackVerb = Literal["say", "redirect", "dial"]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
@@ -48,6 +47,8 @@ class CommonSettings(BaseSettings):
         redis_timeout_s: a command that takes longer counts as "Redis is down".
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
+            made without it.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -57,6 +58,7 @@ class CommonSettings(BaseSettings):
     link_secret: SharedSecret
     log_level: LogLevel = "info"
     log_pii: bool = False
+    otel_exporter_otlp_endpoint: str | None = None
 
     @classmethod
     def load(cls: type[AnySettings], **overrides: object) -> AnySettings:
@@ -226,6 +228,8 @@ class SipSettings(CommonSettings):
         sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
             system's when empty.
         sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        sip_http_host, sip_http_port: /healthz and /readyz.
+        metrics_host, metrics_port: the metrics page, on a port of its own.
         rtp_first_port, rtp_last_port: two for each call.
         rtp_timeout_s: a call without a packet for so long is ended.
         max_calls: calls that this process carries at once.
@@ -247,6 +251,8 @@ class SipSettings(CommonSettings):
     sip_tls_require_client: bool = False
     sip_http_host: str = "127.0.0.1"
     sip_http_port: Port = 8082
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8083
     rtp_first_port: Annotated[int, Field(ge=1_024, le=65_534)] = 10_000
     rtp_last_port: Annotated[int, Field(ge=1_025, le=65_535)] = 10_199
     rtp_timeout_s: Seconds = 30.0
@@ -293,6 +299,9 @@ class WorkerSettings(CommonSettings):
         personas_dir: the personas to make ready at start; the shipped ones when empty.
         heartbeat_s: how often the worker tells the broker that it lives.
         drain_deadline_s: how long a draining worker lets its calls go on.
+        pod_name, pod_namespace: this worker's pod; set, it tells the cluster how many calls it
+            has, so that a scale-down picks an idle one.
+        kubernetes_service_host, kubernetes_service_port: set by Kubernetes in every pod.
 
     For ENGINE=personaplex:
         checkpoint: a checkpoint folder or a Hugging Face repo id.
@@ -300,21 +309,22 @@ class WorkerSettings(CommonSettings):
         hf_token: access token for the repo.
         voices_dir: voice clips; the voices that come with the personas when empty.
         device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
-        kv_dtype: of keys and values; `fp8` holds twice the calls.
+        engine_kernels, engine_graphs, engine_tf32: on a GPU, run the model in fused kernels, as
+            recorded graphs, its codec in TF32; false for the plain way, to find a fault.
+        kv_fp8: keep keys and values in 8 bits: twice the calls on a GPU.
         kv_pages: pages of keys and values; 0 takes what every slot's full window needs, or what
             the device has.
+        weights_fp8: keep the model's layers in 8 bits: 6 GiB less; needs engine_kernels.
+        gpu_reserve_gib: device memory that stays free of keys and values.
         min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
             second.
         prompt_positions: the longest prompt, voice included.
         cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
-        weights_dtype: of the temporal layers; `fp8` saves 6.1 GiB and needs the kernels.
-        gpu_kernels, gpu_graphs, gpu_tf32: fast ways that can be left out, to find a fault.
-        gpu_reserve_gib: device memory that stays free of keys and values.
 
     For ENGINE=cascade:
         cascade_threads: worker threads for all calls together; as many as there are cores.
-        cascade_whisper: folder or hub id of another recogniser (CTranslate2); the packaged
-            Whisper tiny when empty.
+        cascade_whisper: name, folder or hub id of another recogniser (CTranslate2); the packaged
+            one when empty.
         cascade_voice: path of another Piper voice; the packaged one when empty.
         cascade_cache_dir: keeps rendered lines between starts; memory only when empty.
         llm_base_url: of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; without
@@ -341,17 +351,21 @@ class WorkerSettings(CommonSettings):
     device: str = "cpu"
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
+    pod_name: str | None = None
+    pod_namespace: str | None = None
+    kubernetes_service_host: str | None = None
+    kubernetes_service_port: Port = 443
 
-    kv_dtype: GpuNumbers = "bf16"
+    engine_kernels: bool = True
+    engine_graphs: bool = True
+    engine_tf32: bool = True
+    kv_fp8: bool = False
     kv_pages: Annotated[int, Field(ge=0)] = 0
+    weights_fp8: bool = False
+    gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
     min_window_positions: Annotated[int, Field(ge=1)] = 1_500
     prompt_positions: Annotated[int, Field(ge=1)] = 768
     cached_prompts: Annotated[int, Field(ge=0)] = 8
-    weights_dtype: GpuNumbers = "bf16"
-    gpu_kernels: bool = True
-    gpu_graphs: bool = True
-    gpu_tf32: bool = True
-    gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
 
     cascade_threads: Annotated[int, Field(ge=1)] = 2
     cascade_whisper: str = ""
@@ -365,9 +379,7 @@ class WorkerSettings(CommonSettings):
     llm_max_tokens: Annotated[int, Field(ge=1)] = 120
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
-        if self.weights_dtype == "fp8" and not self.gpu_kernels:
-            raise ValueError("WEIGHTS_DTYPE=fp8 needs GPU_KERNELS=true")
+    def _endpoint_is_whole(self) -> Self:
         if self.llm_base_url is None:
             return self
         if urlsplit(self.llm_base_url).scheme not in HTTP_SCHEMES:

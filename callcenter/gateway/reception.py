@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 import structlog
 
-from callcenter import metrics
+from callcenter import metrics, tracing
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
@@ -114,7 +114,8 @@ class Reception:
                 log.info("announcement_repeated")
                 return Answer(HTTPStatus.OK, earlier)
             self._live.check_room()
-            return Answer(HTTPStatus.OK, await self._connect(call, route))
+            with tracing.span("call.announce", call.call_sid, persona=route.persona.name):
+                return Answer(HTTPStatus.OK, await self._connect(call, route))
         except Refused as refusal:
             return self._busy("rejected_capacity", refusal.code, str(refusal))
         except BrokerUnavailable as error:

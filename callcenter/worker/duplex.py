@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from callcenter import metrics
 from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
 from engine.config import EngineLimits, Execution
@@ -28,6 +29,8 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
     Raises:
         ConfigurationError: the checkpoint is missing or unusable, or the device is too small.
     """
+    if settings.weights_fp8 and not settings.engine_kernels:
+        raise ConfigurationError("WEIGHTS_FP8=true needs ENGINE_KERNELS=true")
     try:
         engine = PersonaPlexEngine.load(
             open_checkpoint(_checkpoint_folder(settings)),
@@ -40,14 +43,9 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
         raise ConfigurationError(f"CHECKPOINT={settings.checkpoint}: {error}") from None
     except NoMemory as error:
         raise ConfigurationError(
-            f"DEVICE={settings.device}: {error}; lower WORKER_SLOTS, or set KV_DTYPE=fp8"
+            f"WORKER_SLOTS={settings.worker_slots}: {error}; fewer slots or KV_FP8=true need less"
         ) from None
-    for reason in engine.fallbacks:
-        log.warning("engine_fallback", engine=engine.kind, why=reason)
-    for name, why in engine.rejected_voices.items():
-        log.warning("voice_rejected", voice=name, why=why)
-    if engine.memory is not None:
-        log.info("engine_memory", engine=engine.kind, plan=str(engine.memory))
+    _tell(engine)
     return engine
 
 
@@ -65,13 +63,27 @@ def limits(settings: WorkerSettings, prompts: int) -> EngineLimits:
 def execution(settings: WorkerSettings) -> Execution:
     """How the engine runs on a GPU."""
     return Execution(
-        kernels=settings.gpu_kernels,
-        graphs=settings.gpu_graphs,
-        fp8_kv=settings.kv_dtype == "fp8",
-        fp8_weights=settings.weights_dtype == "fp8",
-        tf32=settings.gpu_tf32,
+        kernels=settings.engine_kernels,
+        graphs=settings.engine_graphs,
+        fp8_kv=settings.kv_fp8,
+        fp8_weights=settings.weights_fp8,
+        tf32=settings.engine_tf32,
         reserve_gib=settings.gpu_reserve_gib,
     )
+
+
+def _tell(engine: PersonaPlexEngine) -> None:
+    """Logs and counts how the engine came up, and shows its pages from now on."""
+    log.info("engine_started", memory=str(engine.memory), slots=engine.slots)
+    for reason in engine.fallbacks:
+        log.warning("engine_fallback", reason=reason)
+        metrics.ENGINE_FALLBACKS.labels(engine.kind).inc()
+    for name, reason in engine.rejected_voices.items():
+        log.warning("voice_rejected", voice=name, reason=reason)
+    pages = metrics.ENGINE_KV_PAGES
+    pages.labels(engine.kind, "total").set_function(lambda: engine.stats().pages)
+    pages.labels(engine.kind, "free").set_function(lambda: engine.stats().pages_free)
+    pages.labels(engine.kind, "shortened").set_function(lambda: engine.stats().pages_shortened)
 
 
 def _checkpoint_folder(settings: WorkerSettings) -> Path:

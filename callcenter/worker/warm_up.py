@@ -49,19 +49,22 @@ def warm_up(engine: Engine, personas: Iterable[RenderedPersona]) -> list[str]:
     return [persona.prompt_hash for persona in personas if _prime(engine, persona)]
 
 
+def session_of(persona: RenderedPersona, name: str) -> SessionSpec:
+    """A session of the worker's own, for no call."""
+    return SessionSpec(
+        session_id=name,
+        persona=persona.name,
+        role_text=persona.role_text,
+        voice=persona.voice,
+        greeting=persona.greeting,
+        dialogue=persona.dialogue,
+    )
+
+
 def _prime(engine: Engine, persona: RenderedPersona) -> bool:
     began_s = time.monotonic()
     try:
-        slot = engine.admit(
-            SessionSpec(
-                session_id=f"warm-up of {persona.name}",
-                persona=persona.name,
-                role_text=persona.role_text,
-                voice=persona.voice,
-                greeting=persona.greeting,
-                dialogue=persona.dialogue,
-            )
-        )
+        slot = engine.admit(session_of(persona, f"warm-up of {persona.name}"))
     except PromptRejected as error:
         log.warning("persona_refused", persona=persona.name, why=str(error))
         return False

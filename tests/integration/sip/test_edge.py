@@ -3,21 +3,12 @@
 import asyncio
 import contextlib
 import socket
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from callcenter.media.resample import resampler
 from tests.integration.sip.conftest import NUMBER, needs
-from tests.integration.sip.test_baresip import (
-    baresip_folder,
-    certificate,
-    correlation,
-    say_speech,
-    speech_8k,
-)
+from tests.integration.sip.test_baresip import certificate, say_speech, talk
 
 pytestmark = pytest.mark.timeout(60)
 EDGE = Path("deploy/edge").resolve()
@@ -108,29 +99,10 @@ async def edge(stack: contextlib.AsyncExitStack, folder: Path, gateway_port: int
 
 async def test_speech_through_the_edge(make_stand, tmp_path) -> None:
     """TLS and SRTP outside, UDP and RTP inside; the speech is the same on both sides."""
-    program = needs("baresip")
+    needs("baresip")
     stand = await make_stand(trunk="transports: [udp]\nsrtp: never", sip_tcp_port=-1)
     stand.worker.say = say_speech
     async with contextlib.AsyncExitStack() as stack:
         port = await edge(stack, tmp_path, stand.udp)
-        folder = baresip_folder(tmp_path / "baresip", "pcmu")
-        said = speech_8k()
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *("-f", str(folder), "-e", f"/dial sip:{NUMBER}@127.0.0.1:{port};transport=tls"),
-            *("-t", str(round(said.size / 8_000) + 4)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        log = output.decode()[-2_500:] + (tmp_path / "kamailio.log").read_text()[-2_500:]
-        assert stand.worker.heard, log
-        await stand.until_free()
-    (frames,) = stand.worker.heard.values()
-    assert frames, log
-    assert correlation(np.concatenate(frames), resampler(8_000, 24_000).process(said)) >= 0.99, log
-    (record,) = folder.glob("dump-*-dec.wav")
-    with wave.open(str(record), "rb") as file:
-        heard = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    assert correlation(heard, said) >= 0.99, log
+        target = f"sip:{NUMBER}@127.0.0.1:{port};transport=tls"
+        assert min(await talk(stand, tmp_path, target, "pcmu", 0.99)) >= 0.99
