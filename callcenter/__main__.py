@@ -90,15 +90,16 @@ def admin() -> None:
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
+    engine: Annotated[str, typer.Option(help="cascade, or rehearsal (no models).")] = "cascade",
     admin_port: Annotated[int, typer.Option(help="Where the console is; 0: anywhere.")] = 8070,
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps the admin app's database.")
     ] = None,
 ) -> None:
-    """Start everything on this machine: Valkey, a worker with the rehearsal engine, the console."""
+    """Start everything on this machine: Valkey, a worker without a GPU, the console, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots, admin_port, data)
+    program.run(port, slots, engine, admin_port, data)
 
 
 @app.command()
