@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,worker,call}`.
+"""The command line: `python -m callcenter {demo,gateway,worker,admin,call}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -39,6 +39,15 @@ def worker() -> None:
     from callcenter.worker import program
 
     raise typer.Exit(program.run(WorkerSettings.load()))
+
+
+@app.command()
+def admin() -> None:
+    """Serve the admin API and the console; settings come from the environment."""
+    from callcenter.admin import program
+    from callcenter.settings import AdminSettings
+
+    program.run(AdminSettings.load())
 
 
 @app.command()

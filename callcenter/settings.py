@@ -127,9 +127,7 @@ class GatewaySettings(CommonSettings):
     @field_validator("gateway_pools", mode="before")
     @classmethod
     def _split_pools(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+        return _split(value)
 
     @field_validator("public_base_url")
     @classmethod
@@ -185,6 +183,44 @@ class WorkerSettings(CommonSettings):
     device: str = "cpu"
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
+
+
+class AdminSettings(CommonSettings):
+    """The admin app's settings.
+
+    Attributes:
+        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
+        admin_pools: worker pools that it shows, drains and primes.
+        admin_secret: webhook signing secrets are derived from it; keep it with the database.
+        admin_secure_cookies: cookies over https only; off for a trial on this machine.
+        webhooks_private: whether webhooks may point into private networks.
+        tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
+            from above without it.
+        first_numbers: whether the first start gives every shipped persona a made-up number.
+    """
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8070
+    admin_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
+    database_url: str = "sqlite:///callcenter.db"
+    admin_secret: SharedSecret
+    admin_secure_cookies: bool = True
+    webhooks_private: bool = False
+    personas_dir: Path | None = None
+    tokenizer_file: Path | None = None
+    first_numbers: bool = False
+
+    @field_validator("admin_pools", mode="before")
+    @classmethod
+    def _split_pools(cls, value: object) -> object:
+        return _split(value)
+
+
+def _split(value: object) -> object:
+    """A comma-separated list from the environment."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
 
 
 def _explain(error: ValidationError) -> str:
