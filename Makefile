@@ -34,14 +34,14 @@ clean:
 $(DEMO): pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install --quiet --upgrade pip
-	.venv-demo/bin/pip install --quiet --editable '.[demo]'
+	.venv-demo/bin/pip install --quiet --editable '.[demo,webrtc]'
 	touch $@
 
 $(DEV): pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	.venv/bin/pip install --quiet --editable '.[demo,worker,dev]'
+	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,pipecat,dev]'
 	touch $@
 
 # Independent implementations that the model is compared with. They pin old libraries that they do

@@ -135,6 +135,14 @@ MEDIA_PACKETS_CONCEALED = Counter(
     ["transport"],
 )
 
+# --- browser calls --------------------------------------------------------------------------------
+
+WEBRTC_PACKETS = Counter(
+    "webrtc_packets_total",
+    "Packets of browsers that did not come as they should: lost, late, concealed, undecodable.",
+    ["result"],
+)
+
 # --- engine and worker ----------------------------------------------------------------------------
 
 ENGINE_FRAME_SECONDS = Histogram(

@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callcenter.errors import ConfigurationError
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+HTTP_SCHEMES = ("http", "https")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 EngineKind = Literal["rehearsal", "personaplex", "cascade"]
 FallbackVerb = Literal["say", "redirect", "dial"]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
+Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas
 SharedSecret = Annotated[SecretStr, Field(min_length=32)]
 
 AnySettings = TypeVar("AnySettings", bound="CommonSettings")
@@ -95,6 +97,20 @@ class GatewaySettings(CommonSettings):
             leave a call is to close its socket, after which the fallback verb runs.
         twilio_fallback_verb: what the caller gets when the gateway closes the socket.
         twilio_fallback_value: text to say, URL to redirect to, or number to dial.
+        webrtc_secret: signs the tokens of browser calls; without it there are no browser calls.
+        webrtc_origins: pages that may place calls, such as https://www.example.com, separated by
+            commas; the gateway's own pages always may.
+        webrtc_personas: personas that browsers may call; all that have a route when empty.
+        webrtc_token_ttl_s: from the click to the call's first message.
+        webrtc_max_call_s: a browser call is hung up after this time.
+        webrtc_max_calls: browser calls of this process at once.
+        webrtc_calls_per_visitor: calls of one address at once.
+        webrtc_requests_per_minute: calls that one address may ask for.
+        webrtc_connect_timeout_s: how long browser and gateway may look for a way to each other.
+        stun_urls: for example stun:stun.example.com:3478, separated by commas.
+        turn_urls: for example turn:turn.example.com:3478?transport=udp, separated by commas.
+        turn_secret: shared with the TURN server; credentials are minted for each session.
+        turn_ttl_s: how long such a credential may be used to allocate a relay.
     """
 
     gateway_id: str = Field(default_factory=lambda: _unique_id("gateway"))
@@ -124,22 +140,64 @@ class GatewaySettings(CommonSettings):
     twilio_fallback_verb: FallbackVerb = "say"
     twilio_fallback_value: str = "We are sorry, we lost the connection. Please call again."
 
-    @field_validator("gateway_pools", mode="before")
+    webrtc_secret: SharedSecret | None = None
+    webrtc_origins: Names = ()
+    webrtc_personas: Names = ()
+    webrtc_token_ttl_s: Seconds = 60.0
+    webrtc_max_call_s: Seconds = 900.0
+    webrtc_max_calls: Annotated[int, Field(ge=1)] = 50
+    webrtc_calls_per_visitor: Annotated[int, Field(ge=1)] = 2
+    webrtc_requests_per_minute: Annotated[int, Field(ge=1)] = 10
+    webrtc_connect_timeout_s: Seconds = 15.0
+    stun_urls: Names = ()
+    turn_urls: Names = ()
+    turn_secret: SecretStr | None = None
+    turn_ttl_s: Annotated[int, Field(ge=60)] = 600
+
+    @field_validator(
+        "gateway_pools",
+        "webrtc_origins",
+        "webrtc_personas",
+        "stun_urls",
+        "turn_urls",
+        mode="before",
+    )
     @classmethod
-    def _split_pools(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return _split(value)
 
     @field_validator("public_base_url")
     @classmethod
     def _check_public_base_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in HTTP_SCHEMES or not parts.hostname:
             raise ValueError("must be an http(s) URL, for example https://voice.example.com")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError("must be https: Twilio opens media sockets over wss only")
         if parts.query or parts.fragment:
             raise ValueError("must not have a query or a fragment: Twilio drops them")
         return value.rstrip("/")
+
+    @field_validator("webrtc_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in HTTP_SCHEMES:
+                raise ValueError(f"{origin!r} is no origin, for example https://www.example.com")
+        return value
+
+    @model_validator(mode="after")
+    def _check_turn(self) -> GatewaySettings:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError("TURN_URLS needs TURN_SECRET: credentials are minted with it")
+        return self
+
+    @property
+    def own_origin(self) -> str:
+        """The origin of the gateway's own pages."""
+        parts = urlsplit(self.public_base_url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ from callcenter.link.client import LinkClient
 from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.units import Pcm16
-from callcenter.telephony.leg import CallControlFailed, Leg
+from callcenter.telephony.leg import CallControlFailed, Captioned, Leg
 
 MAX_PLAY_OUT_S = 2.0  # how long a hang-up waits for the last words
 MEASURE_EVERY_S = 0.5
@@ -188,6 +188,8 @@ class CallRunner:
                         log.info("worker_drains", deadline_s=deadline_s)
                     case Text(piece=piece):
                         log.debug("agent_text", **{"pii.text": piece})
+                        if isinstance(self._leg, Captioned):
+                            await self._leg.caption(piece)
         except LinkLost:  # the worker died, or the network between
             return "link_lost"
         except Refused as refusal:  # the engine gave this session up

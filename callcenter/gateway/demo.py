@@ -56,6 +56,9 @@ def run(port: int, slots: int) -> None:
             routes_file=_routes_file(folder, numbers),
             twilio_auth_token=auth_token,
             gateway_drain_s=1.0,
+            webrtc_secret=secrets.token_hex(32),
+            webrtc_origins=f"http://localhost:{port}",  # what people type instead of 127.0.0.1
+            webrtc_requests_per_minute=60,
         )
         program.run(settings, on_start=lambda: typer.echo(_welcome(numbers, port, auth_token)))
     typer.echo("The demo has ended.")
@@ -165,9 +168,11 @@ def _welcome(numbers: dict[str, str], port: int, auth_token: str) -> str:
         f"The call center answers on http://{HOST}:{port}  (metrics: /metrics, Ctrl-C ends it)",
         "The engine is the rehearsal engine: recorded lines, no model.",
         "",
+        f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
+        "",
         *(f"  {number}  {name}" for number, name in numbers.items()),
         "",
-        "Call it from another terminal, with any WAV of speech:",
+        "Or call it from another terminal, with any WAV of speech:",
         "",
         f"  TWILIO_AUTH_TOKEN={auth_token} {sys.executable} -m callcenter call \\",
         f"    --number {first} --server http://{HOST}:{port} --wav {sample} --out heard.wav",

@@ -26,7 +26,8 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
-from callcenter.gateway import health, routes, twilio
+from callcenter.gateway import browser, health, routes, twilio
+from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
@@ -52,6 +53,7 @@ class Parts:
     reception: Reception
     signatures: SignatureCheck
     calls: CallResource | None
+    browser: BrowserDoor | None
 
 
 def build(settings: GatewaySettings) -> Parts:
@@ -66,17 +68,26 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
+    known_routes, access = _routes(settings), _link_access(settings)
     reception = Reception(
-        _routes(settings),
+        known_routes,
         slots,
         StreamGrants(redis, settings.stream_token_ttl_s),
         live,
-        _link_access(settings),
+        access,
         _policy(settings),
     )
     signatures = SignatureCheck(settings.public_base_url, settings.auth_tokens)
     return Parts(
-        settings, redis, http, slots, live, reception, signatures, _call_resource(settings, http)
+        settings,
+        redis,
+        http,
+        slots,
+        live,
+        reception,
+        signatures,
+        _call_resource(settings, http),
+        browser.build(settings, known_routes, slots, live, access),
     )
 
 
@@ -96,6 +107,8 @@ def create_app(parts: Parts) -> FastAPI:
         yield
         for task in watch:
             task.cancel()
+        if parts.browser is not None:
+            await parts.browser.close()
         await asyncio.wait(watch)
         await parts.http.aclose()
         await parts.redis.aclose()
@@ -107,6 +120,8 @@ def create_app(parts: Parts) -> FastAPI:
             parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
         )
     )
+    if parts.browser is not None:
+        app.mount("/", parts.browser.app)
     return app
 
 

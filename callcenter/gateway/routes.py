@@ -81,6 +81,14 @@ class Routes:
         """The route of a dialled number in any common spelling."""
         return self.by_number.get(_without_punctuation(called), self.default)
 
+    def by_persona(self) -> dict[str, Route]:
+        """The first route of each persona, by the persona's name."""
+        found: dict[str, Route] = {}
+        routes = [*self.by_number.values(), *([self.default] if self.default else [])]
+        for route in routes:
+            found.setdefault(route.persona.name, route)
+        return found
+
 
 def load(path: Path, library: Library) -> Routes:
     """Reads a routes file and renders the persona of every route.

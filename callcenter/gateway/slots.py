@@ -34,10 +34,15 @@ class GatewaySlots:
     def __init__(self, broker: Broker, last_known: LastKnownWorkers) -> None:
         self._broker = broker
         self._last_known = last_known
+        self._kinds: list[str] = []
 
     def ready(self) -> bool:
         """Whether at least one worker is known that a new call could reach."""
         return self._last_known.usable(time.monotonic())
+
+    def engine_kinds(self) -> list[str]:
+        """The kinds of engine that answer now, by name."""
+        return self._kinds
 
     async def claim(
         self, call_id: str, prompt_hash: str, gateway_id: str, *, exclude: Collection[str] = ()
@@ -76,5 +81,6 @@ class GatewaySlots:
             log.warning("workers_unknown", detail=str(error))
             return
         self._last_known.update(workers, time.monotonic())
+        self._kinds = sorted({worker.kind for worker in workers if worker.state == "open"})
         ages_s = [worker.heartbeat_age_s for worker in workers]
         metrics.WORKER_HEARTBEAT_AGE_SECONDS.set(max(ages_s, default=0.0))

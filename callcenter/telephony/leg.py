@@ -8,7 +8,7 @@ changes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from callcenter.errors import CallcenterError
 from callcenter.events import LegEvent
@@ -57,4 +57,13 @@ class Leg(Protocol):
 
     async def close(self, code: str) -> None:
         """Leaves the call to the carrier: it goes on with its fallback. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A leg that can show what the agent says."""
+
+    async def caption(self, text: str) -> None:
+        """Shows a piece of the agent's text; on a leg that has ended it does nothing."""
         ...

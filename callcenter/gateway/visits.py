@@ -1,0 +1,294 @@
+"""Browser calls: who may call whom, and the call itself.
+
+    page -> grant  (persona, origin)        -> visit token, ICE servers
+    page -> connect(token, offer)           -> slot, answer, CallRunner
+    page -> add_candidates(pc_id, ...)
+
+It knows routes, the broker and the WebRTC leg; it does not know HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+
+from callcenter import metrics
+from callcenter.broker.claims import Claim
+from callcenter.call.machine import Limits
+from callcenter.call.runner import CallRunner
+from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
+from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
+from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.reception import open_session
+from callcenter.gateway.routes import Route
+from callcenter.telephony.webrtc import visit
+from callcenter.telephony.webrtc.leg import WebRtcLeg
+from callcenter.telephony.webrtc.limits import VisitorLimits, visitor_of
+from callcenter.telephony.webrtc.signaling import (
+    Answer,
+    Candidates,
+    Offer,
+    add_candidates,
+    negotiate,
+)
+from callcenter.telephony.webrtc.turn import IcePlan, IceServer
+
+TRANSPORT = "webrtc"
+ID_BYTES = 18
+
+log = structlog.get_logger(__name__)
+
+
+class OriginRefused(Unauthorized):
+    """Calls may not be placed from this page."""
+
+    code = "origin_refused"
+
+
+class TokenUsed(Unauthorized):
+    """The visit token has served its one call."""
+
+    code = "token_used"
+
+
+class UnknownPersona(Refused):
+    """No browser may call a persona of this name."""
+
+    code = "unknown_persona"
+
+
+@dataclass(frozen=True, slots=True)
+class VisitPolicy:
+    """The limits of browser calls, from the settings.
+
+    Attributes:
+        secret: signs visit tokens.
+        origins: of pages that may place calls.
+        token_ttl_s, max_call_s, max_calls, connect_timeout_s, max_audio_lead_s: see the settings.
+    """
+
+    secret: str
+    origins: frozenset[str]
+    token_ttl_s: float
+    max_call_s: float
+    max_calls: int
+    connect_timeout_s: float
+    max_audio_lead_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a page needs to place one call."""
+
+    token: str
+    expires_in_s: float
+    ice_servers: list[IceServer]
+    title: str
+    max_call_s: float
+
+
+class Visits:
+    """Browser calls of one gateway.
+
+    Args:
+        routes: persona -> route, for the personas that browsers may call.
+        slots: the broker.
+        live: all calls of this gateway.
+        access: how to open links.
+        limits: of one visitor.
+        ice: STUN and TURN servers.
+        policy: everything else that bounds a visit.
+        unix_time: clock of the tokens, seconds.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        slots: Slots,
+        live: LiveCalls,
+        access: LinkAccess,
+        limits: VisitorLimits,
+        ice: IcePlan,
+        policy: VisitPolicy,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self.routes = routes
+        self._slots = slots
+        self._live = live
+        self._access = access
+        self._limits = limits
+        self._ice = ice
+        self._policy = policy
+        self._unix_time = unix_time
+        self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
+        self._legs: dict[str, WebRtcLeg] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def grant(self, persona: str, origin: str, address: str) -> Grant:
+        """Allows a page one call.
+
+        Args:
+            persona: whom it wants to call.
+            origin: of the page, as its browser says.
+            address: of the visitor.
+
+        Raises:
+            OriginRefused, UnknownPersona, TooManyRequests: as they say.
+            NoCapacity, Draining: no room on this gateway.
+        """
+        self._check_origin(origin)
+        route = self._route(persona)
+        self._limits.ask(visitor_of(address), time.monotonic())
+        self._check_room()
+        now, policy = self._unix_time(), self._policy
+        token = visit.VisitToken(
+            visit_id=secrets.token_urlsafe(ID_BYTES),
+            persona=persona,
+            origin=origin,
+            expires_at_s=now + policy.token_ttl_s,
+        )
+        return Grant(
+            token=visit.sign(token, policy.secret),
+            expires_in_s=policy.token_ttl_s,
+            ice_servers=self._ice.servers(token.visit_id, now),
+            title=route.persona.title,
+            max_call_s=self._max_call_s(route),
+        )
+
+    async def connect(self, offer: Offer, token_text: str, origin: str, address: str) -> Answer:
+        """Begins the call that was granted.
+
+        Raises:
+            OriginRefused, TokenExpired, TokenUsed, Unauthorized, UnknownPersona: as they say.
+            TooManyCalls, NoCapacity, Draining: no room for it.
+            BrokerUnavailable: Redis does not answer.
+            ProtocolError: the offer cannot be answered.
+        """
+        self._check_origin(origin)
+        token = visit.verify(token_text, self._policy.secret, origin, self._unix_time())
+        route = self._route(token.persona)
+        self._check_room()
+        self._use_up(token)
+        with structlog.contextvars.bound_contextvars(call_id=token.visit_id):
+            return await self._begin(offer, token, route, visitor_of(address))
+
+    async def add_candidates(self, message: Candidates, origin: str) -> None:
+        """Late addresses of a browser.
+
+        Raises:
+            OriginRefused: another page.
+            ProtocolError: no such call, or no candidate.
+        """
+        self._check_origin(origin)
+        leg = self._legs.get(message.pc_id)
+        if leg is None:
+            raise ProtocolError("there is no such connection: it may have ended")
+        await add_candidates(leg, message)
+
+    async def close(self) -> None:
+        """Ends every browser call; at the end of the process."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- checks -----------------------------------------------------------------------------------
+
+    def _check_origin(self, origin: str) -> None:
+        if origin not in self._policy.origins:
+            raise OriginRefused(
+                "calls may not be placed from this page; its origin must be in WEBRTC_ORIGINS"
+            )
+
+    def _check_room(self) -> None:
+        self._live.check_room()
+        if len(self._legs) >= self._policy.max_calls:
+            raise NoCapacity(f"{self._policy.max_calls} browser calls (WEBRTC_MAX_CALLS)")
+
+    def _use_up(self, token: visit.VisitToken) -> None:
+        """A token is good for one call; those that have expired need not be remembered."""
+        now = self._unix_time()
+        while self._used and next(iter(self._used.values())) <= now:
+            self._used.popitem(last=False)
+        if token.visit_id in self._used:
+            raise TokenUsed("the visit token has been used")
+        self._used[token.visit_id] = token.expires_at_s
+
+    def _route(self, persona: str) -> Route:
+        route = self.routes.get(persona)
+        if route is None:
+            raise UnknownPersona("no persona of that name may be called from a browser")
+        return route
+
+    def _max_call_s(self, route: Route) -> float:
+        return min(self._policy.max_call_s, route.persona.limits.max_call_s)
+
+    # --- the call ---------------------------------------------------------------------------------
+
+    async def _begin(
+        self, offer: Offer, token: visit.VisitToken, route: Route, visitor: str
+    ) -> Answer:
+        call_id = token.visit_id
+        async with AsyncExitStack() as undo:
+            self._limits.begin(visitor)
+            undo.callback(self._limits.end, visitor)
+            claim = await self._claim(call_id, route)
+            undo.push_async_callback(release_slot, self._slots, call_id, claim)
+            leg = WebRtcLeg(self._connection(call_id), {"persona": token.persona})
+            undo.push_async_callback(leg.close, "refused")
+            pc_id = secrets.token_urlsafe(ID_BYTES)
+            answer = await negotiate(leg, offer, pc_id)
+            self._legs[pc_id] = leg
+            undo.callback(self._legs.pop, pc_id)
+            runner = self._runner(leg, route, claim, call_id)
+            task = asyncio.create_task(self._carry(runner, call_id, route, undo.pop_all()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return answer
+
+    async def _claim(self, call_id: str, route: Route) -> Claim:
+        try:
+            return await claim_slot(
+                self._slots, call_id, route.persona.prompt_hash, self._access.gateway_id
+            )
+        except NoCapacity:
+            metrics.CALLS.labels(TRANSPORT, "rejected_capacity").inc()
+            raise
+
+    def _connection(self, call_id: str) -> RTCPeerConnection:
+        servers = [
+            RTCIceServer(list(server.urls), server.username, server.credential)
+            for server in self._ice.servers(call_id, self._unix_time())
+        ]
+        return RTCPeerConnection(RTCConfiguration(iceServers=servers))
+
+    def _runner(self, leg: WebRtcLeg, route: Route, claim: Claim, call_id: str) -> CallRunner:
+        limits = Limits(
+            start_timeout_s=self._policy.connect_timeout_s,
+            max_call_s=self._max_call_s(route),
+        )
+        session = CallSession(open_session(call_id, route), claim, self._slots, self._access)
+        return CallRunner(leg, session, limits, self._policy.max_audio_lead_s)
+
+    async def _carry(
+        self, runner: CallRunner, call_id: str, route: Route, end: AsyncExitStack
+    ) -> None:
+        async with end:
+            with self._live.carrying(call_id, runner):
+                log.info("call_began", persona=route.persona.name)
+                result = await runner.run()
+        log.info(
+            "call_ended",
+            outcome=result.outcome.value,
+            code=result.code,
+            duration_s=round(result.duration_s, 3),
+        )

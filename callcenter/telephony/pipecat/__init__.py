@@ -1,0 +1,1 @@
+"""PersonaPlex as a service in pipecat pipelines, and so for every carrier that pipecat speaks."""

@@ -1,0 +1,1 @@
+"""The browser's door: WebRTC on aiortc, and the widget that calls through it."""

@@ -1,0 +1,233 @@
+"""A browser's WebRTC connection as a `Leg`.
+
+The shell round `inbound` and `track`: packets of the browser in, the agent's packets out, and a
+data channel for what is not audio. It decides nothing.
+
+The channel carries small JSON objects. Browser -> here: `{"type": "hangup"}`,
+`{"type": "digit", "digit": "5"}`; anything else is ignored, so that other clients' pings do no
+harm. Here -> browser: `{"type": "caption", "text": ...}`, `{"type": "ended", "code": ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from aiortc import RTCDataChannel, RTCPeerConnection
+
+from callcenter import metrics
+from callcenter.events import (
+    LegAudio,
+    LegDigit,
+    LegEnded,
+    LegEvent,
+    LegMarkPlayed,
+    LegMisbehaved,
+    LegStarted,
+)
+from callcenter.media.units import SAMPLE_RATE_HZ
+from callcenter.telephony.leg import CallControlFailed
+from callcenter.telephony.webrtc.inbound import Inbound
+from callcenter.telephony.webrtc.track import AgentTrack
+
+ENCODING = "audio/x-l16"
+MEDIA_TIMEOUT_S = 8.0  # a live browser sends 50 packets a second, muted or not
+MAX_EVENTS = 200  # 4 s of packets that nobody has asked for; beyond, the oldest audio goes
+MAX_CHANNEL_MESSAGE_CHARS = 1_024
+MAX_CAPTIONS_WAITING = 256
+GOODBYE_S = 0.3  # for the last message to reach the wire before the connection is closed
+DIGITS = frozenset("0123456789*#ABCD")
+
+
+class WebRtcLeg:
+    """One browser.
+
+    Args:
+        connection: not negotiated yet; the leg closes it.
+        attributes: go into `LegStarted`.
+        clock: seconds, monotonic.
+    """
+
+    transport = "webrtc"
+
+    def __init__(
+        self,
+        connection: RTCPeerConnection,
+        attributes: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.connection = connection
+        self.track = AgentTrack(self._mark_played, clock)
+        self._attributes = attributes
+        self._clock = clock
+        self._inbound = Inbound()
+        self._told: deque[LegEvent] = deque()
+        self._wake = asyncio.Event()
+        self._heard_at = clock()
+        self._channel: RTCDataChannel | None = None
+        self._captions: deque[str] = deque(maxlen=MAX_CAPTIONS_WAITING)
+        self._started = False
+        self._closed = False
+        connection.on("connectionstatechange", self._on_connection_state)
+        connection.on("datachannel", self._on_channel)
+
+    # --- Leg --------------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        """What the browser does; ends after `LegEnded` or `LegMisbehaved`."""
+        while True:
+            event = await self._next_event()
+            yield event
+            if isinstance(event, LegEnded | LegMisbehaved):
+                return
+
+    async def play(self, payload: bytes) -> None:
+        """Queues one packet of PCM."""
+        self.track.queue.play(payload)
+
+    async def mark(self, name: str) -> None:
+        """Asks for `LegMarkPlayed` once everything sent so far has left."""
+        if self.track.queue.mark(name):
+            self._mark_played(name)
+
+    async def clear(self) -> None:
+        """Throws away what has not left."""
+        for name in self.track.queue.clear():
+            self._mark_played(name)
+
+    async def hang_up(self) -> None:
+        """Nothing to ask anybody for: `close`, which follows, ends the call and knows why."""
+
+    async def transfer(self, number: str) -> None:
+        """A browser cannot be handed to a telephone number.
+
+        Raises:
+            CallControlFailed: always.
+        """
+        raise CallControlFailed("a browser's call cannot be transferred to a telephone number")
+
+    async def caption(self, text: str) -> None:
+        """Shows a piece of what the agent says."""
+        if self._channel is None or self._channel.readyState != "open":
+            self._captions.append(text)
+            return
+        self._say({"type": "caption", "text": text})
+
+    async def close(self, code: str) -> None:
+        """Tells the browser why, and closes the connection. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._say_goodbye(code)
+        self.track.stop()
+        await self.connection.close()
+        self._count()
+
+    # --- from aiortc ------------------------------------------------------------------------------
+
+    def hear(self, sequence: int, timestamp: int, payload: bytes) -> None:
+        """One RTP packet of the browser."""
+        self._heard_at = self._clock()
+        self._inbound.push(sequence, timestamp, payload, self._heard_at)
+        self._wake.set()
+
+    def _on_connection_state(self) -> None:
+        state = self.connection.connectionState
+        if state == "connected" and not self._started:
+            self._started = True
+            self._heard_at = self._clock()
+            self._tell(LegStarted(ENCODING, SAMPLE_RATE_HZ, self._attributes))
+        elif state in ("failed", "closed"):
+            self._tell(LegEnded("lost"))
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("message", self._on_message)
+        channel.on("close", lambda: self._tell(LegEnded("hangup")))  # the page went away
+        while self._captions:
+            self._say({"type": "caption", "text": self._captions.popleft()})
+
+    def _on_message(self, message: str | bytes) -> None:
+        match _parse(message):
+            case {"type": "hangup"}:
+                self._tell(LegEnded("hangup"))
+            case {"type": "digit", "digit": str(digit)} if digit in DIGITS:
+                self._tell(LegDigit(digit))
+            case _:  # other clients' pings and protocols
+                return
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _next_event(self) -> LegEvent:
+        while not self._told:
+            await self._sleep()
+            self._take_audio()
+            if self._started and self._clock() - self._heard_at > MEDIA_TIMEOUT_S:
+                self._tell(LegEnded("lost"))
+        return self._told.popleft()
+
+    async def _sleep(self) -> None:
+        """Until something comes, a hole is given up, or media has been missing for too long."""
+        hole_at = self._inbound.next_timer()
+        wake_at = self._heard_at + MEDIA_TIMEOUT_S + 0.001
+        if hole_at is not None:
+            wake_at = min(wake_at, hole_at)
+        try:
+            async with asyncio.timeout(max(0.001, wake_at - self._clock())):
+                await self._wake.wait()
+        except TimeoutError:  # one of the two timers
+            return
+        self._wake.clear()
+
+    def _take_audio(self) -> None:
+        heard = self._inbound.pop(self._clock())
+        if not self._started:  # DTLS is through, ICE is about to say so
+            return
+        for piece in heard:
+            self._tell(LegAudio(piece.samples.astype("<i2").tobytes(), piece.timestamp_s))
+
+    def _tell(self, event: LegEvent) -> None:
+        if len(self._told) >= MAX_EVENTS and isinstance(event, LegAudio):
+            self._told.popleft()
+        self._told.append(event)
+        self._wake.set()
+
+    def _mark_played(self, name: str) -> None:
+        self._tell(LegMarkPlayed(name))
+
+    def _say(self, message: Mapping[str, str]) -> None:
+        if self._channel is not None and self._channel.readyState == "open":
+            self._channel.send(json.dumps(message))
+
+    async def _say_goodbye(self, code: str) -> None:
+        self._say({"type": "ended", "code": code})
+        give_up_at = self._clock() + GOODBYE_S
+        while self._unsent() and self._clock() < give_up_at:  # noqa: ASYNC110 - aiortc has no event
+            await asyncio.sleep(0.01)
+
+    def _unsent(self) -> bool:
+        channel = self._channel
+        return channel is not None and channel.readyState == "open" and channel.bufferedAmount > 0
+
+    def _count(self) -> None:
+        order, inbound = self._inbound.order.counters, self._inbound.counters
+        for result, packets in (
+            ("concealed", inbound.concealed),
+            ("lost", order.lost),
+            ("late", order.late),
+            ("undecodable", inbound.undecodable),
+        ):
+            metrics.WEBRTC_PACKETS.labels(result).inc(packets)
+
+
+def _parse(message: str | bytes) -> object:
+    """A channel message as plain data; None for what is none of ours."""
+    if not isinstance(message, str) or len(message) > MAX_CHANNEL_MESSAGE_CHARS:
+        return None
+    try:
+        return json.loads(message)
+    except (ValueError, RecursionError):  # other clients send plain words
+        return None

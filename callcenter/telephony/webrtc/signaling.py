@@ -1,0 +1,146 @@
+"""Offer, answer and candidates: the HTTP contract of pipecat's small WebRTC client.
+
+    POST  {sdp, type}             -> {sdp, type, pc_id}
+    PATCH {pc_id, candidates}     -> {status}
+
+The bodies are checked strictly where they can do harm (sizes, number of candidates) and leniently
+where other clients put fields of their own. Knows no HTTP and no rights.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.sdp import candidate_from_sdp
+from pydantic import BaseModel, ConfigDict, Field
+
+from callcenter.errors import ProtocolError
+from callcenter.telephony.webrtc import tap
+from callcenter.telephony.webrtc.leg import WebRtcLeg
+
+MAX_SDP_CHARS = 32_768  # a browser's offer for one audio stream has about 5,000
+MAX_CANDIDATES = 40  # each one makes this side send checks to the address that it names
+MAX_MEDIA_LINES = 4
+
+_FINGERPRINT = re.compile(r"^a=fingerprint:\S+ [0-9A-Fa-f:]+\s*$", re.MULTILINE)
+
+# What aiortc's parser raises for text that is no SDP: it checks little and trips over the rest.
+_TROUBLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    InternalError,
+    InvalidAccessError,
+    InvalidStateError,
+    OperationError,
+)
+
+
+class Offer(BaseModel):
+    """A browser's offer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sdp: Annotated[str, Field(min_length=1, max_length=MAX_SDP_CHARS)]
+    type: Literal["offer"]
+
+
+class Answer(BaseModel):
+    """What the browser gets.
+
+    Attributes:
+        pc_id: names the connection in later candidates.
+    """
+
+    sdp: str
+    type: str
+    pc_id: str
+
+
+class Candidate(BaseModel):
+    """One address under which the browser may be reached (RFC 8839)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidate: Annotated[str, Field(max_length=1_000)]
+    sdp_mid: Annotated[str | None, Field(max_length=64)] = None
+    sdp_mline_index: Annotated[int | None, Field(ge=0, le=MAX_MEDIA_LINES)] = None
+
+
+class Candidates(BaseModel):
+    """Addresses that were found after the offer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pc_id: Annotated[str, Field(min_length=1, max_length=64)]
+    candidates: Annotated[list[Candidate], Field(max_length=MAX_CANDIDATES)]
+
+
+async def negotiate(leg: WebRtcLeg, offer: Offer, pc_id: str) -> Answer:
+    """Answers an offer: Opus both ways, the leg's track out, its ear at the receiver.
+
+    Raises:
+        ProtocolError: the offer is no SDP, has no audio with Opus, or too much of anything.
+    """
+    _check(offer.sdp)
+    connection = leg.connection
+    try:
+        connection.addTrack(leg.track)
+        await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, offer.type))
+        _use_opus(connection, leg)
+        await connection.setLocalDescription(await connection.createAnswer())
+    except _TROUBLE as error:
+        raise ProtocolError(
+            f"the offer cannot be answered: {type(error).__name__}; it must be an SDP offer "
+            "whose first media line is audio with Opus"
+        ) from error
+    local = connection.localDescription
+    return Answer(sdp=local.sdp, type=local.type, pc_id=pc_id)
+
+
+async def add_candidates(leg: WebRtcLeg, message: Candidates) -> None:
+    """Adds the browser's late addresses.
+
+    Raises:
+        ProtocolError: one of them is no candidate.
+    """
+    for item in message.candidates:
+        text = item.candidate.removeprefix("candidate:").removeprefix("a=candidate:")
+        if not text:  # the end of candidates
+            continue
+        try:
+            candidate = candidate_from_sdp(text)
+            candidate.sdpMid = item.sdp_mid
+            candidate.sdpMLineIndex = item.sdp_mline_index
+            await leg.connection.addIceCandidate(candidate)
+        except _TROUBLE as error:
+            raise ProtocolError(f"not an ICE candidate: {type(error).__name__}") from error
+
+
+def _check(sdp: str) -> None:
+    if not _FINGERPRINT.search(sdp):
+        raise ProtocolError("the offer has no certificate fingerprint (DTLS-SRTP, RFC 5763)")
+    if sdp.count("\nm=") > MAX_MEDIA_LINES:
+        raise ProtocolError(f"the offer has more than {MAX_MEDIA_LINES} media lines")
+    if sdp.count("a=candidate:") > MAX_CANDIDATES:
+        raise ProtocolError(f"the offer has more than {MAX_CANDIDATES} candidates")
+
+
+def _use_opus(connection: RTCPeerConnection, leg: WebRtcLeg) -> None:
+    audio = next((t for t in connection.getTransceivers() if t.sender.track is leg.track), None)
+    if audio is None or audio.mid is None:
+        raise ProtocolError("the offer has no audio that this side could answer")
+    audio.setCodecPreferences(_opus())
+    tap.install(audio.receiver, leg.hear)
+
+
+def _opus() -> list[RTCRtpCodecCapability]:
+    capabilities = RTCRtpReceiver.getCapabilities("audio")
+    known = capabilities.codecs if capabilities is not None else []
+    return [codec for codec in known if codec.mimeType.lower() == "audio/opus"]

@@ -1,0 +1,234 @@
+/**
+ * <personaplex-call persona="bank" title="Bank"> - a call button that opens into a small telephone.
+ *
+ * Attributes: `persona`; `name` (who is called); `gateway` (its address, when not the script's);
+ * `theme` ("light" or "dark", else the system's); `position="corner"`; `text-...` (see texts.js).
+ * Event: "personaplex-call", detail { state, code }. Styling: --call-accent, --call-radius.
+ */
+
+import { Captions } from "./captions.js";
+import { Meters } from "./meter.js";
+import { Phone } from "./phone.js";
+import { reason, textsOf } from "./texts.js";
+
+const STYLE = new URL("style.css", import.meta.url).href;
+
+const ICONS = {
+  call: "M6.6 10.8a15 15 0 0 0 6.6 6.6l2.2-2.2a1 1 0 0 1 1-.24 11.4 11.4 0 0 0 3.6.57 1 1 0 0 1 1 1V20a1 1 0 0 1-1 1A17 17 0 0 1 3 4a1 1 0 0 1 1-1h3.5a1 1 0 0 1 1 1 11.4 11.4 0 0 0 .57 3.6 1 1 0 0 1-.25 1z",
+  microphone:
+    "M12 14.5a3 3 0 0 0 3-3v-6a3 3 0 0 0-6 0v6a3 3 0 0 0 3 3Zm5.2-3a5.2 5.2 0 0 1-10.4 0H5.2a6.9 6.9 0 0 0 6 6.7v2.8h1.6v-2.8a6.9 6.9 0 0 0 6-6.7Z",
+  silent:
+    "M15 11.2V5.5a3 3 0 0 0-5.9-.7zM4.4 3.3 3.3 4.4 9 10.1v1.4a3 3 0 0 0 4.2 2.8l1.3 1.3A5.2 5.2 0 0 1 6.8 11.500H5.2a6.9 6.9 0 0 0 6 6.7v2.8h1.6v-2.8a6.800 6.800 0 0 0 2.900-1.200l3.900 3.900 1.100-1.100zM18.800 11.500h-1.600c0 .6-.1 1.200-.3 1.700l1.200 1.200c.4-.9.7-1.900.7-2.900Z",
+};
+
+const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
+
+const MARKUP = `
+  <button class="open" part="button" data-do="call">
+    <span class="badge">${icon("call")}</span>
+    <span class="words"><span data-text="call"></span><small data-text="hint"></small></span>
+  </button>
+  <section class="phone" part="phone" hidden>
+    <header>
+      <span class="badge">${icon("call")}</span>
+      <div class="words">
+        <strong class="name"></strong>
+        <span class="status" role="status"></span>
+      </div>
+      <time class="clock" aria-hidden="true"></time>
+    </header>
+    <p class="reason" hidden></p>
+    <div class="meters" aria-hidden="true">
+      <span data-text="agent"></span><div class="meter" data-side="agent"><i></i></div>
+      <span data-text="you"></span><div class="meter" data-side="you"><i></i></div>
+    </div>
+    <div class="captions" role="log" aria-live="off" tabindex="0"></div>
+    <button class="wide" data-do="unblock" data-text="unblock" hidden></button>
+    <footer>
+      <button class="quiet" data-do="mute" aria-pressed="false">
+        <span class="glyph">${icon("microphone")}</span><span class="label"></span>
+      </button>
+      <button class="danger" data-do="hang_up">
+        <span class="glyph turned">${icon("call")}</span><span data-text="hang_up"></span>
+      </button>
+      <button class="primary" data-do="again" hidden>
+        <span class="glyph">${icon("call")}</span><span class="label"></span>
+      </button>
+      <button class="quiet" data-do="close" data-text="close" hidden></button>
+    </footer>
+  </section>`;
+
+export class PersonaPlexCall extends HTMLElement {
+  static gateway = "";
+
+  #phone = null;
+  #meters = new Meters();
+  #captions;
+  #texts = {};
+  #startedAt = 0;
+  #clock = null;
+  #muted = false;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.innerHTML = `<link rel="stylesheet" href="${STYLE}">${MARKUP}`;
+    root.addEventListener("click", (event) => this.#onClick(event));
+    this.#captions = new Captions(this.#find(".captions"));
+    addEventListener("pagehide", () => this.#phone?.hangUp());
+  }
+
+  connectedCallback() {
+    this.texts = {};
+    this.#show("idle");
+  }
+
+  disconnectedCallback() {
+    this.#phone?.hangUp();
+    this.#phone = null;
+  }
+
+  /** "idle", "connecting", "talking", "ended" or "failed". */
+  get state() {
+    return this.getAttribute("state");
+  }
+
+  /** Texts that differ from the defaults and from the attributes. */
+  set texts(own) {
+    this.#texts = { ...textsOf(this), ...own };
+    for (const place of this.shadowRoot.querySelectorAll("[data-text]")) {
+      place.textContent = this.#texts[place.dataset.text];
+    }
+    this.#find(".captions").setAttribute("aria-label", this.#texts.captions);
+    this.#find(".captions").dataset.hint = this.#texts.caption_hint;
+    this.#find(".name").textContent = this.getAttribute("name") ?? this.#texts.agent;
+    this.#showMuted();
+  }
+
+  /** Places the call, as a click on the button does. */
+  async call() {
+    if (this.state === "connecting" || this.state === "talking") return;
+    const phone = new Phone(this.getAttribute("gateway") ?? PersonaPlexCall.gateway);
+    this.#phone = phone;
+    this.#muted = false;
+    this.#showMuted();
+    this.#captions.clear();
+    phone.addEventListener("state", ({ detail }) => this.#onState(phone, detail));
+    phone.addEventListener("caption", ({ detail }) => this.#captions.add(detail.text));
+    phone.addEventListener("weak", ({ detail }) => this.#say(detail.weak ? "weak" : "talking"));
+    phone.addEventListener("blocked", () => this.#toggle("unblock", true));
+    await phone.start(this.getAttribute("persona"));
+  }
+
+  hangUp() {
+    this.#phone?.hangUp();
+  }
+
+  #onClick(event) {
+    const wish = event.target.closest("[data-do]")?.dataset.do;
+    if (wish === "call" || wish === "again") this.call();
+    if (wish === "hang_up") this.hangUp();
+    if (wish === "mute") this.#mute(!this.#muted);
+    if (wish === "unblock") this.#phone.unblock().then(() => this.#toggle("unblock", false));
+    if (wish === "close") this.#show("idle");
+  }
+
+  #onState(phone, { state, code }) {
+    if (phone !== this.#phone) return;
+    if (state === "talking" && this.state === "talking") return;
+    this.#show(state, code);
+    if (state === "talking") this.#begin(phone);
+    if (state === "ended" || state === "failed") this.#finish();
+    this.dispatchEvent(
+      new CustomEvent("personaplex-call", { bubbles: true, detail: { state, code } }),
+    );
+  }
+
+  #begin(phone) {
+    this.#startedAt = Date.now();
+    this.#clock = setInterval(() => this.#showClock(), 500);
+    this.#showClock();
+    this.#meters.start([
+      { stream: phone.voice, show: (level) => this.#showLevel("agent", level) },
+      { stream: phone.microphone, show: (level) => this.#showLevel("you", level) },
+    ]);
+  }
+
+  #finish() {
+    clearInterval(this.#clock);
+    this.#meters.stop();
+    this.#showLevel("agent", 0);
+    this.#showLevel("you", 0);
+    this.#toggle("unblock", false);
+    this.#phone = null;
+  }
+
+  #mute(muted) {
+    this.#muted = muted;
+    this.#phone?.mute(muted);
+    this.#showMuted();
+  }
+
+  // --- what is seen ------------------------------------------------------------------------------
+
+  #show(state, code = "") {
+    const hadFocus = this.shadowRoot.activeElement !== null;
+    const live = state === "connecting" || state === "talking";
+    const over = state === "ended" || state === "failed";
+    this.setAttribute("state", state);
+    this.#find(".open").hidden = state !== "idle";
+    this.#find(".phone").hidden = state === "idle";
+    this.#toggle("mute", live);
+    this.#toggle("hang_up", live);
+    this.#toggle("again", over);
+    this.#toggle("close", over);
+    this.#find("[data-do=again] .label").textContent =
+      this.#texts[state === "failed" ? "retry" : "again"];
+    const why = this.#find(".reason");
+    why.hidden = !over;
+    why.textContent = over ? reason(this.#texts, code) : "";
+    this.#say(state);
+    if (state === "connecting") this.#find(".clock").textContent = "";
+    if (hadFocus) this.#focusOn(state, over);
+  }
+
+  /** The button that had the focus may be gone: a keyboard goes on where it makes sense. */
+  #focusOn(state, over) {
+    const next = state === "idle" ? "call" : over ? "again" : "hang_up";
+    this.#find(`[data-do=${next}]`).focus();
+  }
+
+  #say(state) {
+    const status = this.#find(".status");
+    const text = this.#texts[state] ?? "";
+    const why = this.#find(".reason").textContent;
+    status.textContent = text;
+    status.setAttribute("aria-label", why ? `${text}. ${why}` : text);
+  }
+
+  #showMuted() {
+    const button = this.#find("[data-do=mute]");
+    button.setAttribute("aria-pressed", String(this.#muted));
+    button.querySelector(".glyph").innerHTML = icon(this.#muted ? "silent" : "microphone");
+    button.querySelector(".label").textContent = this.#texts[this.#muted ? "unmute" : "mute"];
+    this.toggleAttribute("muted", this.#muted);
+  }
+
+  #showClock() {
+    const seconds = Math.floor((Date.now() - this.#startedAt) / 1000);
+    const two = (n) => String(n).padStart(2, "0");
+    this.#find(".clock").textContent = `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}`;
+  }
+
+  #showLevel(side, level) {
+    this.#find(`[data-side=${side}] i`).style.setProperty("--level", level.toFixed(3));
+  }
+
+  #toggle(wish, visible) {
+    this.#find(`[data-do=${wish}]:not(.open)`).hidden = !visible;
+  }
+
+  #find(selector) {
+    return this.shadowRoot.querySelector(selector);
+  }
+}

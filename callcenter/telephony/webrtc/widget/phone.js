@@ -1,0 +1,244 @@
+/**
+ * One call: microphone, WebRTC connection, and what the gateway says on the data channel.
+ * It knows no page: what happens is told by events.
+ *
+ *   "state"    detail: { state: "connecting" | "talking" | "ended" | "failed", code }
+ *   "caption"  detail: { text }
+ *   "weak"     detail: { weak }  the network has dropped out, or is back
+ *   "blocked"  the browser wants a click before it plays sound
+ */
+
+const GATHER_MS = 400; // what ICE finds later is sent after the offer
+const CONNECT_MS = 20_000;
+const PING_MS = 1_000; // pipecat's server side takes a silent channel for a dead one
+const PLAYOUT_HINT_MS = 20;
+
+export class CallFailed extends Error {
+  constructor(code) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export class Phone extends EventTarget {
+  #gateway;
+  #peer = null;
+  #channel = null;
+  #microphone = null;
+  #ping = null;
+  #connecting = null;
+  #over = false;
+
+  /** @param {string} gateway address of the gateway, with a slash at the end */
+  constructor(gateway) {
+    super();
+    this.#gateway = gateway;
+    this.speaker = new Audio();
+    this.speaker.autoplay = true;
+  }
+
+  /** The caller's stream; null before the microphone is open. */
+  get microphone() {
+    return this.#microphone;
+  }
+
+  /** The agent's stream; null before it is there. */
+  get voice() {
+    return this.speaker.srcObject;
+  }
+
+  /** Calls a persona; resolves when it has answered, or when the call has failed. */
+  async start(persona) {
+    this.#tell("state", { state: "connecting" });
+    try {
+      this.#microphone = await openMicrophone();
+      if (this.#over) return this.#release();
+      const session = await this.#post("api/session", "POST", { persona });
+      if (this.#over) return undefined;
+      await this.#connect(session);
+    } catch (error) {
+      this.#end("failed", error instanceof CallFailed ? error.code : "internal");
+      if (!(error instanceof CallFailed)) throw error;
+    }
+    return undefined;
+  }
+
+  mute(muted) {
+    for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  press(digit) {
+    this.#say({ type: "digit", digit });
+  }
+
+  hangUp() {
+    this.#say({ type: "hangup" });
+    this.#end("ended", "hangup");
+  }
+
+  /** Tries again to play, after a click. */
+  async unblock() {
+    await this.speaker.play();
+  }
+
+  async #connect(session) {
+    const peer = new RTCPeerConnection({ iceServers: session.ice_servers });
+    this.#peer = peer;
+    const [track] = this.#microphone.getAudioTracks();
+    track.addEventListener("ended", () => this.#end("failed", "microphone_lost"));
+    peer.addTrack(track, this.#microphone); // audio comes first in the offer
+    this.#openChannel(peer);
+    peer.addEventListener("track", (event) => this.#play(event));
+    peer.addEventListener("connectionstatechange", () => this.#followConnection());
+    this.#connecting = setTimeout(() => this.#end("failed", "no_connection"), CONNECT_MS);
+
+    const late = new CandidateSender(peer, (candidates, pc_id) =>
+      this.#post("api/offer", "PATCH", { pc_id, candidates }),
+    );
+    await peer.setLocalDescription();
+    await gathered(peer);
+    if (this.#over) return;
+    late.cut();
+    const { sdp, type } = peer.localDescription;
+    const answer = await this.#post("api/offer", "POST", { sdp, type }, session.token);
+    if (this.#over) return;
+    await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+    late.send(answer.pc_id);
+  }
+
+  #openChannel(peer) {
+    this.#channel = peer.createDataChannel("events");
+    this.#channel.addEventListener("message", (event) => this.#hear(event.data));
+    this.#ping = setInterval(() => this.#say("ping"), PING_MS);
+  }
+
+  #hear(text) {
+    const message = JSON.parse(text);
+    if (message.type === "caption") this.#tell("caption", { text: message.text });
+    if (message.type === "ended") this.#endedByGateway(message.code);
+  }
+
+  #endedByGateway(code) {
+    const orderly = ["agent_hangup", "hangup", "max_duration", "handoff_to_fallback"];
+    this.#end(orderly.includes(code) ? "ended" : "failed", code);
+  }
+
+  #play({ receiver, streams, track }) {
+    receiver.jitterBufferTarget = PLAYOUT_HINT_MS;
+    this.speaker.srcObject = streams[0] ?? new MediaStream([track]);
+    this.speaker.play().catch(() => this.#tell("blocked", {}));
+  }
+
+  #followConnection() {
+    const state = this.#peer?.connectionState;
+    if (state === "connected") {
+      clearTimeout(this.#connecting);
+      this.#tell("state", { state: "talking" });
+    }
+    if (state === "connected" || state === "disconnected") {
+      this.#tell("weak", { weak: state === "disconnected" });
+    }
+    if (state === "failed" || state === "closed") this.#end("failed", "connection_lost");
+  }
+
+  #say(message) {
+    if (this.#channel?.readyState !== "open") return;
+    this.#channel.send(typeof message === "string" ? message : JSON.stringify(message));
+  }
+
+  async #post(path, method, body, token) {
+    const headers = { "Content-Type": "application/json" };
+    if (token) headers.Authorization = `Bearer ${token}`;
+    let response;
+    try {
+      response = await fetch(this.#gateway + path, { method, headers, body: JSON.stringify(body) });
+    } catch {
+      throw new CallFailed("unreachable");
+    }
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) throw new CallFailed(answer.code ?? "unreachable");
+    return answer;
+  }
+
+  #end(state, code) {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#connecting);
+    clearInterval(this.#ping);
+    this.#release();
+    this.#tell("state", { state, code });
+  }
+
+  #release() {
+    for (const track of this.#microphone?.getTracks() ?? []) track.stop();
+    this.speaker.srcObject = null;
+    const peer = this.#peer;
+    this.#peer = null;
+    // The last message is still in the channel's buffer; closing now would throw it away.
+    if (peer) setTimeout(() => peer.close(), 200);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** Keeps the candidates that came too late for the offer, and sends them once it is answered. */
+class CandidateSender {
+  #waiting = [];
+  #send;
+  #pcId = null;
+  #isLate = false;
+
+  constructor(peer, send) {
+    this.#send = send;
+    peer.addEventListener("icecandidate", ({ candidate }) => {
+      if (!this.#isLate || !candidate?.candidate) return;
+      this.#waiting.push({
+        candidate: candidate.candidate,
+        sdp_mid: candidate.sdpMid,
+        sdp_mline_index: candidate.sdpMLineIndex,
+      });
+      this.#flush();
+    });
+  }
+
+  /** From now on, candidates are not in the offer any more. */
+  cut() {
+    this.#isLate = true;
+  }
+
+  send(pcId) {
+    this.#pcId = pcId;
+    this.#flush();
+  }
+
+  #flush() {
+    if (this.#pcId === null || this.#waiting.length === 0) return;
+    // One address fewer is no reason to give the call up.
+    this.#send(this.#waiting.splice(0), this.#pcId).catch(() => {});
+  }
+}
+
+async function openMicrophone() {
+  if (!navigator.mediaDevices?.getUserMedia) throw new CallFailed("insecure_page");
+  try {
+    // Without echo cancellation the agent hears itself and stops for its own voice.
+    return await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    });
+  } catch (error) {
+    const blocked = error.name === "NotAllowedError" || error.name === "SecurityError";
+    throw new CallFailed(blocked ? "microphone_blocked" : "microphone_missing");
+  }
+}
+
+function gathered(peer) {
+  return new Promise((resolve) => {
+    if (peer.iceGatheringState === "complete") resolve();
+    setTimeout(resolve, GATHER_MS);
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState === "complete") resolve();
+    });
+  });
+}

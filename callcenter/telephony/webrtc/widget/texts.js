@@ -1,0 +1,69 @@
+/**
+ * Every text that a visitor sees or hears read. A page changes them by
+ * `element.texts = { call: "Sprich mit uns" }`, or by attributes: text-call="...".
+ * Reasons are named by their code: `reason_no_capacity`, as attribute text-reason-no-capacity.
+ */
+
+export const TEXTS = {
+  call: "Talk to us",
+  hint: "Voice call in your browser",
+  agent: "Agent",
+  you: "You",
+  connecting: "Connecting …",
+  microphone: "Please allow the microphone",
+  talking: "On the line",
+  weak: "Your connection is weak …",
+  ended: "Call ended",
+  failed: "The call did not work",
+  mute: "Mute",
+  unmute: "Unmute",
+  muted: "Your microphone is off",
+  hang_up: "Hang up",
+  again: "Call again",
+  retry: "Try again",
+  unblock: "Turn sound on",
+  captions: "What the agent says",
+  caption_hint: "Say hello. What the agent says appears here.",
+  close: "Close",
+
+  reason_agent_hangup: "The agent has ended the call. Goodbye!",
+  reason_hangup: "You have hung up. Goodbye!",
+  reason_max_duration: "The longest time for a call is over. You are welcome to call again.",
+  reason_handoff_to_fallback: "A colleague has to go on from here: please call us by telephone.",
+  reason_microphone_blocked:
+    "The microphone is blocked for this page. Allow it in the address bar, then try again.",
+  reason_microphone_missing: "No microphone was found. Plug one in, then try again.",
+  reason_microphone_lost: "The microphone was unplugged.",
+  reason_insecure_page: "Calls need a secure page: its address must begin with https://.",
+  reason_origin_refused: "Calls cannot be placed from this page. Please use our own website.",
+  reason_token_expired: "That took too long, so the line was given up. Please try again.",
+  reason_token_used: "This call was placed already. Please try again.",
+  reason_unauthorized: "The line could not be opened. Please reload the page and try again.",
+  reason_unknown_persona: "Nobody can be reached under this name.",
+  reason_no_capacity: "All our lines are busy right now. Please try again in a minute.",
+  reason_draining: "We are just restarting. Please try again in a minute.",
+  reason_shutdown: "We had to restart, and your call was cut. Please call again.",
+  reason_too_many_calls: "You are on a call already, perhaps in another tab.",
+  reason_too_many_requests: "Too many calls in a short time. Please wait a minute.",
+  reason_service_unavailable: "Our telephone system does not answer. Please try again later.",
+  reason_unreachable: "We cannot be reached. Are you online?",
+  reason_no_connection: "No way through your network was found. Another network may help.",
+  reason_start_timeout: "No way through your network was found. Another network may help.",
+  reason_connection_lost: "The connection was lost.",
+  reason_lost: "The connection was lost.",
+  reason_other: "Something went wrong on our side. Please try again.",
+};
+
+/** The text for an end code; never empty. */
+export function reason(texts, code) {
+  return texts[`reason_${code}`] ?? texts.reason_other;
+}
+
+/** The texts of an element: the defaults, then its text-... attributes. */
+export function textsOf(element) {
+  const texts = { ...TEXTS };
+  for (const { name, value } of element.attributes) {
+    if (name.startsWith("text-")) texts[name.slice("text-".length).replaceAll("-", "_")] = value;
+  }
+  return texts;
+}

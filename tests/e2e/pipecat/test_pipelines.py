@@ -1,0 +1,238 @@
+"""Conversations through pipecat pipelines, with the serializers of two carriers."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI, WebSocket
+from websockets.asyncio.client import ClientConnection, connect
+
+from callcenter.evaluation.wav import read_wav
+from callcenter.gateway.agents import agents
+from callcenter.media.g711 import decode_ulaw, encode_ulaw
+from callcenter.media.units import PACKET_S, Pcm16, rms
+from personas.library import SHIPPED
+
+pytest.importorskip("pipecat", reason="needs the extra: pip install '.[pipecat]'")
+
+from pipecat.frames.frames import InterruptionFrame
+from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.serializers.base_serializer import FrameSerializer
+from pipecat.serializers.telnyx import TelnyxFrameSerializer
+from pipecat.serializers.twilio import TwilioFrameSerializer
+from pipecat.transports.websocket.fastapi import (
+    FastAPIWebsocketParams,
+    FastAPIWebsocketTransport,
+)
+from pipecat.workers.runner import WorkerRunner
+
+from callcenter.telephony.pipecat.service import PersonaPlexService
+
+PACKET_SAMPLES = 160
+SILENCE = np.zeros(PACKET_SAMPLES, np.int16)
+
+
+class Watch(BaseObserver):
+    """Counts what must not happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interruptions = 0
+
+    async def on_push_frame(self, data: FramePushed) -> None:
+        """Looks at every frame of the pipeline."""
+        self.interruptions += isinstance(data.frame, InterruptionFrame)
+
+
+@dataclass
+class Line:
+    """A carrier's side of the socket: sends packets in real time and keeps what comes."""
+
+    stream: ClientConnection
+    media: Callable[[str], dict[str, Any]]
+    heard: list[Pcm16] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+
+    async def listen(self) -> None:
+        """Takes everything that the pipeline sends."""
+        async for text in self.stream:
+            message = json.loads(text)
+            if message["event"] == "media":
+                payload = base64.b64decode(message["media"]["payload"])
+                self.heard.append(decode_ulaw(payload))
+            else:
+                self.other.append(message["event"])
+
+    async def say(self, packets: list[Pcm16]) -> None:
+        """Sends packets on an absolute clock."""
+        began = time.monotonic()
+        for index, packet in enumerate(packets):
+            payload = base64.b64encode(encode_ulaw(packet)).decode()
+            await self.stream.send(json.dumps(self.media(payload)))
+            await asyncio.sleep(max(0.0, began + (index + 1) * PACKET_S - time.monotonic()))
+
+    async def wait_for_speech(self, after_s: float = 0.0) -> None:
+        """Stays silent until the agent has spoken and fallen silent again."""
+        skip = round(after_s / PACKET_S)
+        while not _has_spoken(self.heard[skip:]):
+            await self.say([SILENCE] * 10)
+
+    @property
+    def heard_s(self) -> float:
+        """Length of all audio that came."""
+        return sum(packet.size for packet in self.heard) / 8_000
+
+
+def _has_spoken(packets: list[Pcm16]) -> bool:
+    """Speech, and then half a second without."""
+    loud = [rms(packet) > 300 for packet in packets]
+    return any(loud) and not any(loud[-25:])
+
+
+def _twilio(payload: str) -> dict[str, Any]:
+    return {"event": "media", "streamSid": "MZ1", "media": {"payload": payload}}
+
+
+def _telnyx(payload: str) -> dict[str, Any]:
+    return {"event": "media", "media": {"payload": payload}}
+
+
+def _twilio_serializer() -> FrameSerializer:
+    params = TwilioFrameSerializer.InputParams(auto_hang_up=False)
+    return TwilioFrameSerializer(stream_sid="MZ1", params=params)
+
+
+def _telnyx_serializer() -> FrameSerializer:
+    params = TelnyxFrameSerializer.InputParams(auto_hang_up=False)
+    return TelnyxFrameSerializer("stream", "PCMU", "PCMU", params=params)
+
+
+async def _run_pipeline(
+    websocket: WebSocket, serializer: FrameSerializer, service: PersonaPlexService, watch: Watch
+) -> None:
+    params = FastAPIWebsocketParams(
+        audio_in_enabled=True,
+        audio_out_enabled=True,
+        audio_out_10ms_chunks=2,
+        serializer=serializer,
+    )
+    transport = FastAPIWebsocketTransport(websocket, params)
+    pipeline = Pipeline([transport.input(), service, transport.output(), service.marks()])
+    worker = PipelineWorker(
+        pipeline,
+        params=PipelineParams(audio_in_sample_rate=8_000, audio_out_sample_rate=8_000),
+        observers=[watch],
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+        idle_timeout_secs=None,
+    )
+
+    @transport.event_handler("on_client_disconnected")
+    async def gone(_transport: object, _client: object) -> None:
+        await worker.cancel()
+
+    await _run(worker)
+
+
+async def _run(worker: PipelineWorker) -> None:
+    runner = WorkerRunner(handle_sigint=False)
+    await runner.add_workers(worker)
+    await runner.run()
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: FastAPI) -> AsyncIterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not task.done()
+        await asyncio.sleep(0.01)
+    yield f"ws://127.0.0.1:{port}"
+    server.should_exit = True
+    await task
+
+
+def _speech() -> list[Pcm16]:
+    """A few seconds of a person, as packets of 8 kHz."""
+    narrow = read_wav(SHIPPED / "voices" / "joe.wav")[: 3 * 8_000]
+    return [
+        narrow[start : start + PACKET_SAMPLES]
+        for start in range(0, narrow.size - PACKET_SAMPLES, PACKET_SAMPLES)
+    ]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("make_serializer", "media"),
+    [(_twilio_serializer, _twilio), (_telnyx_serializer, _telnyx)],
+    ids=["twilio", "telnyx"],
+)
+async def test_a_conversation(
+    hall: Any, make_serializer: Callable[[], FrameSerializer], media: Callable[..., dict[str, Any]]
+) -> None:
+    """The agent greets, listens and answers; nothing is interrupted, cleared or left out."""
+    watch, app = Watch(), FastAPI()
+    async with agents(
+        redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool]
+    ) as found:
+
+        @app.websocket("/media")
+        async def carrier(websocket: WebSocket) -> None:
+            await websocket.accept()
+            service = PersonaPlexService(found.caller("bank"))
+            await _run_pipeline(websocket, make_serializer(), service, watch)
+
+        async with _serving(app) as url, connect(f"{url}/media", proxy=None) as stream:
+            line = Line(stream, media)
+            listening = asyncio.create_task(line.listen())
+            await line.wait_for_speech()
+            began, heard_before_s = time.monotonic(), line.heard_s
+            await line.say(_speech())
+            await line.wait_for_speech(after_s=heard_before_s)
+            flowed_s, took_s = line.heard_s - heard_before_s, time.monotonic() - began
+            await stream.close()
+            await listening
+        await hall.until_free()
+    assert watch.interruptions == 0
+    assert line.other == []
+    assert flowed_s == pytest.approx(took_s, abs=0.5)
+
+
+@pytest.mark.timeout(30)
+async def test_rates_that_differ_are_refused(hall: Any) -> None:
+    """The error says which settings to change, and the call takes no slot."""
+    errors: list[str] = []
+    async with agents(
+        redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool]
+    ) as found:
+        service = PersonaPlexService(found.caller("bank"))
+        worker = PipelineWorker(
+            Pipeline([service, service.marks()]),
+            params=PipelineParams(audio_in_sample_rate=8_000, audio_out_sample_rate=24_000),
+            enable_rtvi=False,
+            idle_timeout_secs=None,
+        )
+
+        @worker.event_handler("on_pipeline_error")
+        async def failed(_worker: object, frame: Any) -> None:
+            errors.append(frame.error)
+            await worker.cancel()
+
+        await _run(worker)
+    assert "audio_out_sample_rate" in errors[0]
+    assert await hall.slots_used() == 0

@@ -1,0 +1,52 @@
+"""Mouth to ear, measured in the page, over an echoing leg."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.webrtc import echo
+
+MEASURE_MS = 8_000
+LOST_PACKET = 250  # 5 s into the call
+
+
+async def measure(
+    open_page: Any, folder: Path, carry: Callable[..., Any], lost: frozenset[int] = frozenset()
+) -> list[float]:
+    """The delay of each burst of a call of some seconds, ms."""
+    bursts = folder / "bursts.wav"
+    echo.write_bursts(bursts)
+    async with echo.serving(echo.create_app(carry, lost)) as url:
+        page = await open_page(url, microphone=bursts)
+        await page.wait_for_function("window.state === 'talking'")
+        await page.wait_for_timeout(MEASURE_MS)
+        sent, heard = await page.evaluate("window.onsets")
+        await page.close()
+    return echo.delays_ms(sent, heard)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("carry", "limit_ms"),
+    [(echo.echo_packets, 150), (echo.echo_frames, 200)],
+    ids=["packets", "frames"],
+)
+async def test_mouth_to_ear(
+    open_page: Any, tmp_path: Path, carry: Callable[..., Any], limit_ms: float
+) -> None:
+    """Microphone to loudspeaker through the browser, the leg, and back."""
+    delays = await measure(open_page, tmp_path, carry)
+    assert len(delays) >= 10
+    assert min(delays[4:]) <= limit_ms
+
+
+@pytest.mark.timeout(60)
+async def test_one_lost_packet_costs_no_lasting_delay(open_page: Any, tmp_path: Path) -> None:
+    """What the browser's own buffer adds and takes away again is small beside 200 ms."""
+    delays = await measure(open_page, tmp_path, echo.echo_frames, frozenset({LOST_PACKET}))
+    before, after = delays[4:9], delays[-4:]
+    assert len(delays) >= 13
+    assert statistics.median(after) - statistics.median(before) < 100
