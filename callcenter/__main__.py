@@ -54,11 +54,15 @@ def admin() -> None:
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
+    admin_port: Annotated[int, typer.Option(help="Where the console is, on 127.0.0.1.")] = 8070,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the admin app's database.")
+    ] = None,
 ) -> None:
-    """Start everything on this machine: Valkey, one worker with the rehearsal engine, a gateway."""
+    """Start everything on this machine: Valkey, a worker with the rehearsal engine, the console."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots)
+    program.run(port, slots, admin_port, data)
 
 
 @app.command()

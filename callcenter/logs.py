@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 PII_PREFIX = "pii."
-CHATTY_LIBRARIES = ("httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
+CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
 

@@ -80,7 +80,8 @@ class GatewaySettings(CommonSettings):
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
         gateway_pools: worker pools in order of preference.
-        routes_file: which number is answered by which persona.
+        routes_file: which number is answered by which persona; without it, what the admin app has
+            published counts.
         max_calls: calls that this process carries at once; one more is "no free slot".
         max_call_s: a call is hung up after this time.
         gateway_drain_s: after the first SIGTERM, how long live calls may go on.
@@ -118,7 +119,7 @@ class GatewaySettings(CommonSettings):
     gateway_port: Port = 8080
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    routes_file: Path
+    routes_file: Path | None = None
     personas_dir: Path | None = None
 
     max_calls: Annotated[int, Field(ge=1)] = 200
@@ -254,6 +255,9 @@ class AdminSettings(CommonSettings):
         webhooks_private: whether webhooks may point into private networks.
         tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
             from above without it.
+        browser_gateway_url: where the console's test calls go: the public address of a gateway that
+            takes calls from browsers; its WEBRTC_ORIGINS must list the console's origin. Without
+            one there are no test calls.
         first_numbers: whether the first start gives every shipped persona a made-up number.
     """
 
@@ -266,7 +270,16 @@ class AdminSettings(CommonSettings):
     webhooks_private: bool = False
     personas_dir: Path | None = None
     tokenizer_file: Path | None = None
+    browser_gateway_url: str = ""
     first_numbers: bool = False
+
+    @field_validator("browser_gateway_url")
+    @classmethod
+    def _check_browser_gateway_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in HTTP_SCHEMES or not parts.hostname or parts.query):
+            raise ValueError("must be an http(s) URL, for example https://voice.example.com")
+        return value.rstrip("/")
 
     @field_validator("admin_pools", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.exceptions import HTTPException
@@ -145,6 +146,15 @@ def _add_health(app: FastAPI) -> None:
     async def healthz() -> dict[str, str]:
         """The event loop turns."""
         return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether gateways have been told what to do."""
+        publisher: Publisher = app.state.publisher
+        if publisher.published is not None:
+            return JSONResponse({"status": "ready"})
+        why = publisher.trouble or "nothing is published yet"
+        return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics() -> Response:

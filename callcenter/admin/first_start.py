@@ -32,7 +32,9 @@ async def run(
     """Fills a fresh database; harmless on one that was filled.
 
     Args:
+        database: of this release's shape.
         library: the personas and voices to begin with; all of them are published.
+        count: counts the prompts' text tokens.
         numbers: whether every persona gets a made-up number.
 
     Returns:

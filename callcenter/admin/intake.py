@@ -104,9 +104,9 @@ class Follower:
             return
         try:
             async with asyncio.timeout(FOLLOW_MAX_S):
-                async for event in self._fresh(call_id, plain(last)):
-                    yield event
-                    if event.kind == "call_ended":
+                async for fresh in self._fresh(call_id, plain(last)):
+                    yield fresh
+                    if fresh.kind == "call_ended":
                         return
         except TimeoutError:  # a watcher who forgot the page; the browser asks again
             return

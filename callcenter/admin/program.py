@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from callcenter import logs
 from callcenter.admin import app, first_start, webhooks
+from callcenter.admin.console import pages as console
 from callcenter.admin.intake import Follower, Intake
 from callcenter.admin.priming import WorkerPrimer
 from callcenter.admin.publishing import Publisher
@@ -54,8 +55,12 @@ class Parts:
     deliverer: webhooks.Deliverer
 
 
-def build(settings: AdminSettings) -> Parts:
+def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     """Makes the parts; connects to nothing.
+
+    Args:
+        settings: everything they need.
+        rates: other than the usual rate limits.
 
     Raises:
         ConfigurationError: a setting or a persona file is wrong.
@@ -71,7 +76,7 @@ def build(settings: AdminSettings) -> Parts:
     }
     primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
     publisher = Publisher(database, board, clips, primer)
-    rates, master = RateLimits(), settings.admin_secret.get_secret_value()
+    rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
     http = httpx.AsyncClient(follow_redirects=False)
     state = app.State(
         gate=Gate(database, rates, publisher),
@@ -105,6 +110,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     """The ASGI application over the parts.
 
     Args:
+        parts: what the routes work with.
         on_secret: gets the first admin's secret at the first start.
     """
 
@@ -123,7 +129,9 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
             await redis.aclose()
         await parts.database.close()
 
-    return app.create(parts.state, lifespan)
+    made = app.create(parts.state, lifespan)
+    console.mount(made, parts.settings.browser_gateway_url)
+    return made
 
 
 async def prepare(parts: Parts, on_secret: Callable[[str], None]) -> None:

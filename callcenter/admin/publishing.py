@@ -162,7 +162,9 @@ def prompts(snapshot: Snapshot) -> list[RenderedPersona]:
     """The prompts that calls will bring, as far as they are known before."""
     rendered: dict[str, RenderedPersona] = {}
     contents = {(persona.name, persona.version): persona.content for persona in snapshot.personas}
-    uses = [(name, version, {}) for name, version in snapshot.current.items()]
+    uses: list[tuple[str, int, dict[str, str]]] = [
+        (name, version, {}) for name, version in snapshot.current.items()
+    ]
     for route in snapshot.routes:
         uses += [
             (choice.persona, choice.version or snapshot.current.get(choice.persona, 0),

@@ -13,9 +13,12 @@ from fastapi import FastAPI
 
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
+from callcenter.gateway.callees import PublishedCallees
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Route, Routes
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
 
 logging.getLogger("aioice").setLevel(logging.WARNING)  # its info lines hold visitors' addresses
@@ -36,10 +39,11 @@ class BrowserDoor:
 
 def build(
     settings: GatewaySettings,
-    routes: Routes,
+    routes: Routes | PublishedRoutes,
     slots: GatewaySlots,
     live: LiveCalls,
     access: LinkAccess,
+    journal: Journal,
 ) -> BrowserDoor | None:
     """The door; None when WEBRTC_SECRET is not set.
 
@@ -57,9 +61,13 @@ def build(
             f"WEBRTC_SECRET is set but {error.name} is not installed: "
             "pip install 'personaplex-callcenter[webrtc]'"
         ) from None
+    if isinstance(routes, Routes):
+        callees = _open_routes(settings, routes)
+    else:
+        callees = PublishedCallees(routes, settings.webrtc_personas)
     secret = settings.turn_secret
     calls = visits.Visits(
-        routes=_open_routes(settings, routes),
+        routes=callees,
         slots=slots,
         live=live,
         access=access,
@@ -81,6 +89,7 @@ def build(
             connect_timeout_s=settings.webrtc_connect_timeout_s,
             max_audio_lead_s=settings.max_audio_lead_s,
         ),
+        pen=journal.of,
     )
     return BrowserDoor(webrtc.create_app(calls, slots.engine_kinds), calls.close)
 

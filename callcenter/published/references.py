@@ -129,9 +129,8 @@ def why_unreachable(configuration: Configuration, route: Route) -> str:
             return f"no number that fits {called} is answered on trunk {trunk}"
     for other in configuration.routes.values():
         earlier = (other.priority, other.name) < (route.priority, route.name)
-        if other.enabled and earlier and other.name != route.name:
-            if covers(other.match, route.match):
-                return f"route {other.name} comes first and takes every call that this one could"
+        if other.enabled and earlier and covers(other.match, route.match):
+            return f"route {other.name} comes first and takes every call that this one could"
     return ""
 
 

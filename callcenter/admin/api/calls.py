@@ -166,7 +166,7 @@ async def hang_up_call(call_id: CallId, work: WorkIn, request: Request) -> CallV
 
 def view(row: dict[str, Any]) -> CallView:
     """A call as the API shows it."""
-    means = {
+    means: dict[str, Any] = {
         "yield_mean_s": row["yield_sum_s"] / row["yields"] if row["yields"] else None,
         "turn_gap_mean_s": row["turn_gap_sum_s"] / row["turn_gaps"] if row["turn_gaps"] else None,
     }

@@ -157,7 +157,7 @@ def router(kind: str) -> APIRouter:
     create.__annotations__["body"] = model  # only known here, and FastAPI reads it from here
 
     def add(path: str, handler: Callable[..., Any], method: str, name: str, **more: Any) -> None:
-        extra = {} if method == "GET" else {"openapi_extra": writes}
+        extra: dict[str, Any] = {} if method == "GET" else {"openapi_extra": writes}
         operation = f"{name}_{plural if name == 'list' else kind}"
         routes.add_api_route(path, handler, methods=[method], name=operation, **extra, **more)
 

@@ -115,7 +115,7 @@ async def points(work: Work, back: timedelta) -> list[Point]:
     index = (type_coerce(_CALLS.started_at, BigInteger) - begin_ms).op("/")(stretch_ms)
     query = (
         select(
-            index.label("index"),
+            index.label("place"),
             func.count().label("calls"),
             func.sum(case((_CALLS.outcome == "failed", 1), else_=0)).label("failed"),
             func.avg(_CALLS.setup_s).label("setup_s"),
@@ -128,7 +128,7 @@ async def points(work: Work, back: timedelta) -> list[Point]:
         .where(_CALLS.started_at >= begin)
         .group_by(index)
     )
-    found = {int(row.index): row for row in await work.db.execute(query)}
+    found = {int(row.place): row for row in await work.db.execute(query)}
     return [_point(begin + number * stretch, found.get(number)) for number in range(POINTS)]
 
 
@@ -152,10 +152,10 @@ async def _voice_alerts(work: Work) -> list[Alert]:
     alerts = []
     for record in await documents.all_of(work.db, "voice"):
         consent = record.document["consent"] or {}
-        if (until := consent.get("expires_at")) is not None:
-            if datetime.fromisoformat(until) - work.now < EXPIRES_SOON:
-                text = f"the consent for voice {record.name} ends on {until[:10]}"
-                alerts.append(_alert("consent_ends", text, "warning"))
+        until = consent.get("expires_at")
+        if until is not None and datetime.fromisoformat(until) - work.now < EXPIRES_SOON:
+            text = f"the consent for voice {record.name} ends on {until[:10]}"
+            alerts.append(_alert("consent_ends", text, "warning"))
     return alerts
 
 

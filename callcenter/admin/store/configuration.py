@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,6 +47,6 @@ async def load(db: AsyncConnection) -> Configuration:
 async def _all(db: AsyncConnection, model: type[Kind]) -> dict[str, Kind]:
     kind = next(name for name, known in MODELS.items() if known is model)
     return {
-        record.name: model.model_validate(record.document)
+        record.name: cast(Kind, model.model_validate(record.document))
         for record in await documents.all_of(db, kind)
     }

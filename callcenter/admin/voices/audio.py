@@ -79,8 +79,9 @@ def decode(content: bytes) -> Clip:
 
 def normalised(clip: Clip) -> NDArray[np.int16]:
     """The clip as the engines take it: int16 [n], 24 kHz mono."""
-    resampled = soxr.resample(clip.samples, clip.rate_hz, SAMPLE_RATE_HZ)
-    return (np.clip(resampled, -1.0, 1.0) * 32_767).astype(np.int16)
+    resampled: Samples = soxr.resample(clip.samples, clip.rate_hz, SAMPLE_RATE_HZ)
+    pcm: NDArray[np.int16] = (np.clip(resampled, -1.0, 1.0) * 32_767).astype(np.int16)
+    return pcm
 
 
 def wav_of(pcm: NDArray[np.int16]) -> bytes:

@@ -118,5 +118,5 @@ def _levels_db(clip: Clip) -> NDArray[np.float64]:
     size = max(1, round(_WINDOW_S * clip.rate_hz))
     windows = clip.samples[: len(clip.samples) // size * size].reshape(-1, size)
     power = np.mean(windows.astype(np.float64) ** 2, axis=1)
-    levels = 10.0 * np.log10(np.maximum(power, _FLOOR))
-    return np.maximum(levels, _SILENCE_DBFS)
+    levels: NDArray[np.float64] = 10.0 * np.log10(np.maximum(power, _FLOOR))
+    return levels.clip(min=_SILENCE_DBFS)
