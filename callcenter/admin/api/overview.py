@@ -112,7 +112,7 @@ async def points(work: Work, back: timedelta) -> list[Point]:
         round(begin.timestamp() * 1_000),
         round(stretch / timedelta(milliseconds=1)),
     )
-    index = (type_coerce(_CALLS.started_at, BigInteger) - begin_ms).op("/")(stretch_ms)
+    index = (type_coerce(_CALLS.started_at, BigInteger) - begin_ms) // stretch_ms
     query = (
         select(
             index.label("place"),
