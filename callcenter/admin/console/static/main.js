@@ -5,10 +5,14 @@ import { app } from "./core/app.js";
 import { h, show } from "./core/dom.js";
 import { Router } from "./core/router.js";
 import * as theme from "./core/theme.js";
+import { problemNote } from "./parts/feedback.js";
 import { frame } from "./parts/frame.js";
 import { listen } from "./parts/keyboard.js";
+import { page } from "./parts/page.js";
 import { door } from "./pages/login.js";
 import { VIEWS } from "./views.js";
+
+const frameNow = { main: null, mark: null };
 
 theme.begin();
 events.addEventListener("logged-out", () => knock());
@@ -33,14 +37,15 @@ function knock() {
 function enter() {
   const main = h("main", { class: "main", id: "main" });
   const { element, mark } = frame(main);
+  Object.assign(frameNow, { main, mark });
   show(document.body, h("a", { class: "skip", href: "#main" }, "Skip to the content"), element);
-  app.router ??= new Router(VIEWS, (...found) => app.display(...found));
-  app.display = (view, pattern, place) => display(main, mark, view, pattern, place);
+  app.router ??= new Router(VIEWS, display);
   listen();
   app.router.start();
 }
 
-async function display(main, mark, view, pattern, place) {
+async function display(view, pattern, place) {
+  const { main, mark } = frameNow;
   mark(pattern);
   main.setAttribute("aria-busy", "true");
   const element = await view.catch((problem) => trouble(problem));
@@ -53,11 +58,7 @@ async function display(main, mark, view, pattern, place) {
   heading?.focus({ preventScroll: true });
 }
 
-async function trouble(problem) {
-  const [{ page }, { problemNote }] = await Promise.all([
-    import("./parts/page.js"),
-    import("./parts/feedback.js"),
-  ]);
+function trouble(problem) {
   if (problem.status === undefined) console.error(problem);
   const title = problem.status === 404 ? "Not found" : "That did not work";
   return page({ title }, problemNote(problem));

@@ -83,7 +83,7 @@ function tiles({ live_calls, free_slots, slots, pools, points, revision, publish
     tile("Live calls", count(live_calls), link("/calls?state=active", "all of them")),
     tile("Free slots", count(free_slots), `of ${count(slots)}, on ${plural(workers, "worker")}`),
     tile("Time to answer", delay(mean(points, "setup_s", "calls")), "mean of this time"),
-    tile("Configuration", fresh ? "Published" : "Waiting", `revision ${count(revision)}`),
+    tile("Configuration", fresh ? "Published" : "Waiting", fresh ? "gateways have all changes" : "gateways will have it soon"),
   );
 }
 

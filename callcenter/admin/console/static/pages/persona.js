@@ -8,7 +8,7 @@ import { ask, sure } from "../parts/dialog.js";
 import { attempt, note, problemNote, toast } from "../parts/feedback.js";
 import * as form from "../parts/form.js";
 import { contentOf, editable, personaForm } from "../parts/persona_form.js";
-import { checkCard, preview, testCard } from "../parts/persona_side.js";
+import { checkCard, testCard } from "../parts/persona_side.js";
 import { publishDraft, versionCard } from "../parts/versions.js";
 import { button, page } from "../parts/page.js";
 import { publishedBadge } from "./personas.js";
@@ -31,7 +31,7 @@ class Editor {
   #value;
   #saved;
   #form;
-  #check = checkCard();
+  #check = checkCard(() => contentOf(this.#value));
   #versions;
   #badge = h("span");
   #trouble = h("div", { hidden: true });
@@ -95,7 +95,7 @@ class Editor {
           this.#check.element,
           testCard(name, () => this.#value.title, () => this.save()),
           this.#versions.element,
-          h("div", { class: "row" }, button("Preview", () => preview(contentOf(this.#value)), { tone: "small" }), ...this.#endings()),
+          h("div", { class: "row" }, ...this.#endings()),
         ),
       ),
     );

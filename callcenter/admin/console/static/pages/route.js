@@ -101,7 +101,7 @@ const matchFields = (match, headers, trunks, schedules) => [
     line(match, "caller", "Caller", { pointer: "/match/caller", empty: null, hint: "Exact, or a beginning", attributes: { placeholder: "any" } }),
     choice(match, "trunk", "Trunk", [["", "any"], ...trunks.map(({ name, title }) => [name, title])], { pointer: "/match/trunk" }),
     choice(match, "schedule", "Schedule", [["", "any time"], ...schedules.map(({ name, title }) => [name, title])], { pointer: "/match/schedule" }),
-    choice(match, "when", "is", [["open", "open"], ["closed", "closed"]], { pointer: "/match/when" }),
+    choice(match, "when", "must be", [["open", "open"], ["closed", "closed"]], { pointer: "/match/when" }),
   ),
   rows(
     headers,

@@ -56,7 +56,7 @@ const times = (points, x) =>
       s("text", { class: "axis", x: x(index), y: HEIGHT - 3, "text-anchor": "middle" }, hour(point.since)),
     );
 
-const hour = (text) => new Date(text).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+const hour = (text) => new Date(text).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
 function barMarks({ points, values, bad, x, y, format }) {
   const width = ((WIDTH - LEFT) / points.length) * 0.62;

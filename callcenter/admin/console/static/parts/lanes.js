@@ -16,8 +16,9 @@ const PARTIES = ["caller", "agent"];
  */
 export function stretches(events, begin_ms) {
   const found = { caller: [], agent: [], barge_ins: [] };
-  for (const { kind, at, data } of events) {
-    const at_s = (new Date(at).getTime() - begin_ms) / 1_000;
+  for (const event of events) {
+    const { kind, data } = event;
+    const at_s = heldAt(event, begin_ms);
     if (kind === "turn" && data.kind === "BargeIn") found.barge_ins.push(at_s);
     if (kind === "call_ended") PARTIES.forEach((party) => close(found[party], at_s));
     if (kind !== "speech" || !PARTIES.includes(data.party)) continue;
@@ -26,6 +27,10 @@ export function stretches(events, begin_ms) {
   }
   return found;
 }
+
+/** When it happened, in seconds since the call began; speech is noticed a moment later. */
+export const heldAt = ({ at, data }, begin_ms) =>
+  Math.max(0, (new Date(at).getTime() - begin_ms) / 1_000 - (data.ago_s ?? 0));
 
 function open(lane, at_s) {
   if (lane.at(-1)?.[1] !== Infinity) lane.push([at_s, Infinity]);

@@ -9,8 +9,14 @@ import { attempt, note } from "./feedback.js";
 import { line } from "./form.js";
 import { button } from "./page.js";
 
-/** What the check says: valid or not, tokens against the budget, variables that a call must bring. */
-export function checkCard() {
+const HEARD_AFTER_MS = [200, 400, 800, 1_600];
+
+/**
+ * What the check says: valid or not, tokens against the budget, variables that a call must bring.
+ *
+ * @param {() => object} content
+ */
+export function checkCard(content) {
   const box = h("section", { class: "card", "aria-live": "polite" });
   const draw = (report) =>
     show(
@@ -20,6 +26,7 @@ export function checkCard() {
       report.valid ? note("good", "This can be published.") : mistakes(report.errors),
       report.missing_variables.length > 0 &&
         h("p", { class: "small faint" }, `A call must bring: ${report.missing_variables.join(", ")}.`),
+      h("div", {}, button("See it as a call has it", () => preview(content()), { tone: "small", disabled: !report.valid })),
     );
   return { element: box, draw };
 }
@@ -47,7 +54,7 @@ const mistakes = (errors) =>
   );
 
 /** The rendered prompt, with values to try. */
-export async function preview(content) {
+async function preview(content) {
   const values = {};
   const out = h("div", { class: "stack tight" });
   const look = () =>
@@ -102,7 +109,19 @@ export function testCard(name, title, save) {
   );
 }
 
+/** Gateways hear of a trial a moment after it was made; this waits until ours knows it. */
+async function known(called) {
+  const ask = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ persona: called }) };
+  for (const wait_ms of HEARD_AFTER_MS) {
+    const answer = await fetch(`${gateway()}/api/session`, ask).catch(() => null);
+    if (answer?.status !== 404) return; // it knows it, or has another reason, which the telephone tells
+    await new Promise((resolve) => setTimeout(resolve, wait_ms));
+  }
+}
+
 async function ring(box, called, title) {
+  show(box, h("p", { class: "small faint", role: "status" }, "The gateway takes the draft in …"));
+  await known(called);
   const { PersonaPlexCall } = await import("/admin/widget/element.js");
   if (!customElements.get("personaplex-call")) customElements.define("personaplex-call", PersonaPlexCall);
   const theme = document.documentElement.dataset.theme;

@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { delay, length, words } from "../core/format.js";
+import { heldAt } from "./lanes.js";
 
 const PAUSE_S = 1.5; // a longer one begins a new paragraph
 
@@ -27,12 +28,14 @@ export function utterances(events, begin_ms) {
 
 /** What happened, without the single words. */
 export function timeline(events, begin_ms) {
-  const shown = events.filter(({ kind, data }) => kind !== "text" && !(kind === "speech" && !data.speaking));
+  const shown = events
+    .filter(({ kind, data }) => kind !== "text" && !(kind === "speech" && !data.speaking))
+    .sort((one, other) => heldAt(one, begin_ms) - heldAt(other, begin_ms));
   return h(
     "ol",
     { class: "timeline" },
     ...shown.map((event) => {
-      const at_s = (new Date(event.at).getTime() - begin_ms) / 1_000;
+      const at_s = heldAt(event, begin_ms);
       const [text, party] = told(event);
       return h("li", { data: { party } }, h("time", {}, length(at_s)), h("div", {}, text));
     }),
