@@ -78,7 +78,7 @@ function consentCard(voice, address, tag) {
     disabled: !may("admin"),
   });
   const revoke =
-    consent && !consent.revoked_at && button("Revoke", () => revokeConsent(address), { tone: "small danger", disabled: !may("admin") });
+    consent && !consent.revoked_at && button("Revoke", () => revokeConsent(address), { tone: "small grave", disabled: !may("admin") });
   return h(
     "section",
     { class: "card" },
