@@ -3,13 +3,13 @@
 import { all, get, path, post } from "../core/api.js";
 import { may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
-import { count, delay, exact, length } from "../core/format.js";
+import { count, delay, exact, length, words } from "../core/format.js";
 import { sure } from "../parts/dialog.js";
-import { note, toast } from "../parts/feedback.js";
+import { note, sentence, toast } from "../parts/feedback.js";
 import { lanes, stretches, talked_s } from "../parts/lanes.js";
-import { timeline, utterances } from "../parts/timeline.js";
+import { endOf, timeline, utterances } from "../parts/timeline.js";
 import { button, facts, link, page } from "../parts/page.js";
-import { lengthOf, personaOf, stateBadge } from "./calls.js";
+import { calledOf, lengthOf, personaOf, stateBadge } from "./calls.js";
 
 const DRAW_MS = 200;
 const LOOK_MS = 3_000;
@@ -18,7 +18,7 @@ export async function view(place) {
   const { id } = place.parts;
   let call = await get(path`/v1/calls/${id}`);
   const events = call.state === "ended" ? await all(path`/v1/calls/${id}/events`) : [];
-  const parts = sections(call.state !== "ended");
+  const parts = sections();
   const redraw = () => draw(parts, call, events);
   if (call.state !== "ended") {
     const look = async () => {
@@ -34,8 +34,8 @@ export async function view(place) {
   );
 }
 
-function sections(live) {
-  const [said, steps, now, state, hangUp] = [h("div", { class: "said", tabindex: "0" }), h("div"), h("div"), h("div"), h("div")];
+function sections() {
+  const [said, steps, now, state, hangUp] = [h("div", { class: "said", tabindex: "0" }), h("div"), h("div", { class: "stack" }), h("div"), h("div")];
   const two = lanes();
   const body = [
     h("section", { class: "card" }, h("h2", {}, "Who talks"), two.element, legend()),
@@ -45,10 +45,10 @@ function sections(live) {
       h(
         "div",
         { class: "stack" },
-        h("section", { class: "card" }, h("h2", {}, live ? "What the agent says" : "What the agent said"), said),
+        h("section", { class: "card" }, h("h2", {}, "The agent’s words"), said),
         h("section", { class: "card" }, h("h2", {}, "What happened"), steps),
       ),
-      h("div", { class: "stack" }, now),
+      now,
     ),
   ];
   return { two, said, steps, now, state, hangUp, body };
@@ -121,7 +121,7 @@ function drawWords(box, events, begin_ms) {
   if (box.dataset.shown === text && box.hasChildNodes()) return;
   box.dataset.shown = text;
   const reading = box.scrollHeight - box.scrollTop - box.clientHeight > 48;
-  show(box, ...spoken.map(({ at_s, text: words }) => h("p", {}, h("time", {}, length(at_s)), h("span", {}, words))));
+  show(box, ...spoken.map((one) => h("p", {}, h("time", {}, length(one.at_s)), h("span", {}, one.text))));
   if (!spoken.length) show(box, h("p", { class: "faint" }, h("span"), h("span", {}, "Nothing yet.")));
   if (!reading) box.scrollTop = box.scrollHeight;
 }
@@ -151,7 +151,7 @@ function numbers(call, found, now_s) {
       facts(
         ["Began", exact(call.started_at)],
         ["From", call.caller || "unknown"],
-        ["To", call.called || "–"],
+        ["To", calledOf(call)],
         ["Trunk", call.trunk || "–"],
         ["Route", call.route || "the number’s own"],
         ["Persona", call.persona ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call)) : "–"],
@@ -160,15 +160,24 @@ function numbers(call, found, now_s) {
       ),
     ),
     Object.keys(call.quality).length > 0 && quality(call.quality),
-    call.state === "ended" && call.code && note("", `It ended with “${call.code}”.`),
+    call.state === "ended" && call.code && note("", sentence(endOf(call.code))),
   ];
 }
 
 const mean = (value, number) => (number ? `${delay(value)} in ${count(number)}` : "–");
 
+/** Packets and frames; who talked for how long stands among the numbers. */
 const quality = (values) =>
-  h("section", { class: "card" }, h("h2", {}, "Quality"), facts(...Object.entries(values).map(([name, value]) =>
-    [name.replaceAll("_", " "), typeof value === "number" ? count(Math.round(value * 1_000) / 1_000) : String(value)])));
+  h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Quality"),
+    facts(
+      ...Object.entries(values)
+        .filter(([name]) => !name.endsWith("_s"))
+        .map(([name, value]) => [sentence(words(name)).slice(0, -1), typeof value === "number" ? count(value) : String(value)]),
+    ),
+  );
 
 const hangUp = (call) =>
   sure("Hang up?", "The caller hears nothing more from then on.", "Hang up", async () => {

@@ -83,7 +83,7 @@ export function callTable(items, nothing) {
     [
       ["Began", (call) => link(address(call), moment(call.started_at)), "one-line"],
       ["From", (call) => call.caller || "unknown", "one-line"],
-      ["To", (call) => call.called || "–", "one-line"],
+      ["To", calledOf, "one-line"],
       ["Persona", (call) => personaOf(call)],
       ["State", stateBadge],
       ["Length", (call) => h("span", { class: "number" }, length(lengthOf(call))), "to-end"],
@@ -100,8 +100,15 @@ export function stateBadge(call) {
   return badge(words(call.outcome || "ended"), BAD.has(call.outcome) ? "danger" : "");
 }
 
-export const personaOf = (call) =>
-  call.persona ? `${call.persona}${call.persona_version ? ` v${call.persona_version}` : ""}` : "–";
+/** "bank v3"; a draft under test has version 0. */
+export function personaOf({ persona, persona_version: version }) {
+  if (!persona) return "–";
+  if (version === "0") return `${persona} (draft)`;
+  return version ? `${persona} v${version}` : persona;
+}
+
+/** The dialled number; a trial's made-up name says nothing to people. */
+export const calledOf = ({ called }) => (called.startsWith("trial-") ? "test call" : called || "–");
 
 export const address = (call) => `/calls/${encodeURIComponent(call.id)}`;
 

@@ -69,7 +69,7 @@ function scheduleForm(value, fresh, onChange) {
       "Schedule",
       h(
         "div",
-        { class: "fields" },
+        { class: "fields pairs" },
         line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
         line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false", placeholder: "office_hours" } }),
         line(value, "time_zone", "Time zone", { pointer: "/time_zone", attributes: { list: zones } }),
@@ -106,9 +106,9 @@ function days(window, onChange) {
     onChange();
   };
   return h(
-    "fieldset",
-    { class: "field broad" },
-    h("legend", {}, "Days"),
+    "div",
+    { class: "field broad", role: "group", "aria-label": "Days" },
+    h("span", { class: "label" }, "Days"),
     h("div", { class: "days" }, ...DAYS.map((day) => {
       const box = h("input", { type: "checkbox", checked: window.days.includes(day), "aria-label": day });
       box.addEventListener("change", () => toggle(day, box.checked));

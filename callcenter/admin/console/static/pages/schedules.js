@@ -32,6 +32,6 @@ function card(schedule) {
       force && badge(`forced ${force}`, force === "open" ? "good" : "warning"),
     ),
     picture.element,
-    h("p", { class: "small faint" }, [time_zone, plural(holidays.length, "holiday"), plural(overrides.length, "override")].join(" · ")),
+    h("p", { class: "small faint" }, [time_zone, plural(holidays.length, "holiday"), plural(overrides.length, "special day")].join(" · ")),
   );
 }

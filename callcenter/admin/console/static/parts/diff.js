@@ -43,7 +43,7 @@ export function wordDiff(before, after) {
   return found;
 }
 
-const words = (text) => text.match(/\s+|[^\s]+/g) ?? [];
+const words = (text) => text.match(/\s*\S+\s*/g) ?? [];
 
 /** common[i][j]: length of the longest common sequence of a[i..] and b[j..]. */
 function commonLengths(a, b) {

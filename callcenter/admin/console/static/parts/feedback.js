@@ -1,10 +1,10 @@
 /** What the console says back: toasts, notes, and problems in words. */
 
 import { Problem } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { h, show } from "../core/dom.js";
 import { icon } from "./icons.js";
 
-const STAYS_MS = 6_000;
+const STAYS_MS = 5_000;
 const ICONS = { danger: "warning", warning: "warning", good: "check", "": "info" };
 
 let box = null;
@@ -14,7 +14,8 @@ export function toast(text, tone = "") {
   if (box === null) {
     box = document.body.appendChild(h("div", { class: "toasts", role: "status", "aria-live": "polite" }));
   }
-  const element = box.appendChild(h("div", { class: "toast", data: { tone } }, text));
+  const element = h("div", { class: "toast", data: { tone } }, text);
+  show(box, element);
   setTimeout(() => element.remove(), STAYS_MS);
 }
 

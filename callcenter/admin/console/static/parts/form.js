@@ -173,5 +173,11 @@ export function mark(target, detail) {
   const words = target.querySelector(".mistake");
   words.textContent = words.hidden ? detail : `${words.textContent}; ${detail}`;
   words.hidden = false;
-  target.querySelector("input, select, textarea")?.setAttribute("aria-invalid", "true");
+  const control = target.querySelector("input, select, textarea");
+  control?.setAttribute("aria-invalid", "true");
+  const forgive = () => {
+    words.hidden = true;
+    control?.removeAttribute("aria-invalid");
+  };
+  target.addEventListener("input", forgive, { once: true }); // it is being mended
 }

@@ -88,7 +88,7 @@ export function personaForm(form, voices, onChange) {
     ),
     section(
       "Limits",
-      h("div", { class: "fields" }, ...LIMITS.map(([key, label, hint, usual]) =>
+      h("div", { class: "fields pairs" }, ...LIMITS.map(([key, label, hint, usual]) =>
         number(form.limits, key, label, at(`/limits/${key}`, { hint, attributes: { placeholder: usual, step: "any" } })))),
     ),
     h("section", { class: "card" }, advanced(form, at)),

@@ -22,9 +22,18 @@ export function simulator(numbers, trunks) {
     h("datalist", { id: list }, ...numbers.map(({ name }) => h("option", { value: name }))),
     line(value, "caller", "Caller", { pointer: "/caller", attributes: { placeholder: "+1 555 0199", inputmode: "tel" } }),
     choice(value, "trunk", "Trunk", [...trunks.map(({ name }) => [name, name])], { pointer: "/trunk" }),
-    line(value, "at", "When", { pointer: "/at", hint: "Empty for now", attributes: { type: "datetime-local" } }),
-    line(value, "header", "Header", { pointer: "/headers", attributes: { placeholder: "X-Language: de" } }),
-    h("div", { class: "field" }, h("label", { for: draw.id }, "Draw among weighted personas"), draw),
+    h(
+      "details",
+      {},
+      h("summary", { class: "small" }, "Time, header, draw"),
+      h(
+        "div",
+        { class: "form" },
+        line(value, "at", "When", { pointer: "/at", hint: "Empty for now", attributes: { type: "datetime-local" } }),
+        line(value, "header", "Header", { pointer: "/headers", attributes: { placeholder: "X-Language: de" } }),
+        h("div", { class: "field" }, h("label", { for: draw.id }, "Draw among weighted personas"), draw),
+      ),
+    ),
     h("button", { class: "button primary", type: "submit" }, "Simulate"),
   );
   form.addEventListener("submit", async (event) => {
@@ -58,7 +67,7 @@ const told = ({ route, actions, steps }) => [
   h("h3", {}, "It would"),
   actions.length === 0
     ? h("p", { class: "spoken" }, "not be answered: nothing takes it.")
-    : h("ol", { class: "steps" }, ...actions.map((action, index) => h("li", {}, icon(index ? "minus" : "check"), actionText(action, index)))),
+    : h("ol", { class: "steps" }, ...actions.map((action, index) => h("li", { data: { taken: index ? null : "yes" } }, icon(index ? "minus" : "check"), actionText(action, index)))),
   route && h("p", { class: "small faint" }, "by route ", link(`/routes/${encodeURIComponent(route)}`, route)),
   h("h3", {}, "Because"),
   h("ol", { class: "steps" }, ...steps.map(step)),

@@ -73,5 +73,5 @@ function variables(one, pointer) {
     const pairs = control.value.split(";").map((pair) => pair.split(":")).filter(([name]) => name.trim());
     one.variables = Object.fromEntries(pairs.map(([name, ...rest]) => [name.trim(), rest.join(":").trim()]));
   });
-  return field("Variables", control, { pointer, shape: "broad" });
+  return field("Variables", control, { pointer, shape: "full" });
 }

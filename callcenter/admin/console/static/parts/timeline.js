@@ -47,8 +47,19 @@ function told({ kind, data }) {
   return tell ? tell(data) : [words(kind === "turn" ? data.kind : kind), ""];
 }
 
+const ENDS = {
+  hangup: "the caller hung up",
+  agent_hangup: "the agent hung up",
+  max_duration: "the longest time was over",
+  shutdown: "hung up by the gateway or from the console",
+  lost: "the line was lost",
+};
+
+/** Why a call ended, in words. */
+export const endOf = (code) => ENDS[code] ?? words(code);
+
 const WORDS = {
-  call_announced: (data) => [`The call came in for ${data.persona}, version ${data.version ?? data.persona_version}`, ""],
+  call_announced: (data) => [`The call came in for ${data.persona}, ${data.persona_version === "0" ? "the draft" : `version ${data.persona_version}`}`, ""],
   call_began: (data) => [`The media connected; worker ${data.worker_id}`, ""],
   session_ready: (data) => [`Both can hear, ${delay(data.setup_s)} after the carrier’s first word`, "agent"],
   first_sound: (data) => [`The agent’s first sound, after ${delay(data.after_s)}`, "agent"],
@@ -61,5 +72,5 @@ const WORDS = {
   Backchannel: () => ["A short word of the caller’s; the agent goes on", "caller"],
   FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
   session_lost: (data) => [`The worker was lost: ${data.code ?? ""}`, "trouble"],
-  call_ended: (data) => [`The call ended: ${words(data.outcome ?? "")}${data.code ? `, ${data.code}` : ""}`, data.outcome === "failed" ? "trouble" : ""],
+  call_ended: (data) => [`The call ended: ${endOf(data.code ?? data.outcome ?? "")}`, data.outcome === "failed" ? "trouble" : ""],
 };
