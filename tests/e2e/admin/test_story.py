@@ -248,7 +248,7 @@ async def take_a_call(visit: Visit, demo: Any) -> None:
     await visit.press("Hang up")
     await visit.agree("Hang up")
     result = await calling
-    assert result["status"] == "completed"
+    assert result["status"] == "ended_by_server"
     await expect(visit.console.locator(".timeline")).to_contain_text("The call ended")
     await expect(visit.console.get_by_text("Length", exact=True)).to_be_visible()
     await expect(visit.console.get_by_role("button", name="Hang up")).to_have_count(0)
