@@ -41,7 +41,7 @@ $(DEV): pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,pipecat,dev]'
+	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,sip,pipecat,dev]'
 	touch $@
 
 # Independent implementations that the model is compared with. They pin old libraries that they do

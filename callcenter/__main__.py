@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,worker,admin,call}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -33,6 +33,15 @@ def gateway() -> None:
 
 
 @app.command()
+def sip() -> None:
+    """Answer calls over SIP trunks; settings come from the environment, trunks from TRUNKS_FILE."""
+    from callcenter.gateway import sip_program
+    from callcenter.settings import SipSettings
+
+    sip_program.run(SipSettings.load())
+
+
+@app.command()
 def worker() -> None:
     """Run an engine and serve sessions; settings come from the environment."""
     from callcenter.settings import WorkerSettings
@@ -44,10 +53,12 @@ def worker() -> None:
 @app.command()
 def admin() -> None:
     """Serve the admin API and the console; settings come from the environment."""
-    from callcenter.admin import program
     from callcenter.settings import AdminSettings
 
-    program.run(AdminSettings.load())
+    settings = AdminSettings.load()  # first: a missing one is said without loading the rest
+    from callcenter.admin import program
+
+    program.run(settings)
 
 
 @app.command()

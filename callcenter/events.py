@@ -21,11 +21,14 @@ class LegStarted:
         encoding: the carrier's name of the codec, such as "audio/x-mulaw".
         rate_hz: samples a second on the wire.
         attributes: what the carrier knows besides, by its own names.
+        paced: the leg itself sends a packet every 20 ms from a queue of its own, so that no
+            network stands before its playout; less audio needs to wait there.
     """
 
     encoding: str
     rate_hz: int
     attributes: Mapping[str, str] = field(default_factory=dict)
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ SETUP_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10)
 TURN_GAP_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.115, 1.4, 2, 3, 5)
 STOP_BUCKETS_S = (0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2.5)
 FRAME_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.16, 0.32)
-PREFILL_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 4, 8)
+PREFILL_BUCKETS_S = (0.01, 0.08, 0.1, 0.25, 0.5, 1, 2, 4, 8)
 QUEUED_AUDIO_BUCKETS_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.4)
 CONTROL_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+LOST_BUCKETS = (0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+MOS_BUCKETS = (1, 2, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5)  # ITU-T G.109's classes of satisfaction
 
 # --- calls (gateway) ------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ BACKCHANNELS = Counter(
 
 MEDIA_JITTER_BUFFER_SECONDS = Histogram(
     "media_jitter_buffer_seconds",
-    "Caller audio that waits for a whole frame.",
+    "How long a caller's frame lay at the worker before its tick.",
     ["transport"],
     buckets=QUEUED_AUDIO_BUCKETS_S,
 )
@@ -114,11 +116,15 @@ MEDIA_SEND_LEAD_SECONDS = Histogram(
 )
 MEDIA_FRAMES_DROPPED = Counter(
     "media_frames_dropped_total",
-    "Frames that were thrown away to keep the latency bounded.",
+    "Frames that were thrown away to keep the latency bounded. Of the caller (in): late_or_fast "
+    "and overflow, on the gateway and on the worker; trimmed, one too many for long on the worker. "
+    "Of the agent (out): slow_gateway.",
     ["dir", "reason"],
 )
 MEDIA_GAP_FILL_FRAMES = Counter(
-    "media_gap_fill_frames_total", "Frames of silence put in place of audio that was not there."
+    "media_gap_fill_frames_total",
+    "Frames of silence that engines heard in place of caller audio that was not there.",
+    ["engine"],
 )
 MEDIA_PACKETS = Counter("media_packets_total", "Packets of 20 ms.", ["transport", "dir"])
 MEDIA_PACKETS_LOST = Counter(
@@ -139,7 +145,7 @@ MEDIA_PACKETS_CONCEALED = Counter(
 
 WEBRTC_PACKETS = Counter(
     "webrtc_packets_total",
-    "Packets of browsers that did not come as they should: lost, late, concealed, undecodable.",
+    "Packets of browsers that did not come as they should: concealed, late, dropped, undecodable.",
     ["result"],
 )
 
@@ -147,7 +153,7 @@ WEBRTC_PACKETS = Counter(
 
 ENGINE_FRAME_SECONDS = Histogram(
     "engine_frame_seconds",
-    "Time of one tick by stage: mimi_encode, temporal, depth, mimi_decode, total.",
+    "Time of one tick; stage total: gather, engine and scatter together.",
     ["engine", "stage"],
     buckets=FRAME_BUCKETS_S,
 )
@@ -164,7 +170,7 @@ ENGINE_REALTIME_FACTOR = Gauge(
 )
 ENGINE_PROMPT_PREFILL_SECONDS = Histogram(
     "engine_prompt_prefill_seconds",
-    "Time to make a prompt's snapshot: voice, role text and silences.",
+    "From a session's admission to its prompt being in; a known prompt takes less than a tick.",
     ["engine"],
     buckets=PREFILL_BUCKETS_S,
 )
@@ -184,12 +190,56 @@ BROKER_ASSIGNMENT_SECONDS = Histogram(
     ["result"],
     buckets=CONTROL_BUCKETS_S,
 )
-BROKER_QUEUE_DEPTH = Gauge("broker_queue_depth", "Calls that wait for a slot.")
 WORKER_HEARTBEAT_AGE_SECONDS = Gauge(
-    "worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the live workers."
+    "worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the live workers.", ["pool"]
 )
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "event_loop_lag_seconds",
     "How late the event loop wakes a timer.",
     buckets=CONTROL_BUCKETS_S,
+)
+
+# --- SIP and RTP ----------------------------------------------------------------------------------
+
+SIP_TURNED_AWAY = Counter(
+    "sip_turned_away_total",
+    "Requests turned away before they became a call: stranger, unauthorized, rate, channels, ...",
+    ["trunk", "code"],
+)
+SIP_MALFORMED = Counter("sip_malformed_total", "Messages that could not even be answered.")
+SIP_TRANSFERS = Counter(
+    "sip_transfers_total", "REFERs by what became of them.", ["trunk", "status"]
+)
+SIP_REGISTERED = Gauge("sip_registered", "1 while a registrar knows us.", ["trunk"])
+RTP_PORTS_FREE = Gauge("rtp_ports_free", "Pairs of RTP ports that are free.")
+RTP_STRANGERS = Counter(
+    "rtp_strangers_total", "Packets from an address that was not the far end's.", ["trunk"]
+)
+RTP_REFUSED = Counter(
+    "rtp_refused_total", "Packets that were no RTP, forged, or of another type.", ["trunk"]
+)
+RTP_CONCEALED = Counter("rtp_concealed_total", "Packets that were made up.", ["trunk"])
+RTP_LOST_RATIO = Histogram(
+    "rtp_lost_ratio",
+    "Share of a call's packets that the network lost.",
+    ["trunk", "dir"],
+    buckets=LOST_BUCKETS,
+)
+RTP_JITTER_SECONDS = Histogram(
+    "rtp_jitter_seconds",
+    "Interarrival jitter at the end of a call (RFC 3550).",
+    ["trunk"],
+    buckets=CONTROL_BUCKETS_S,
+)
+RTP_ROUND_TRIP_SECONDS = Histogram(
+    "rtp_round_trip_seconds",
+    "Network round trip by RTCP.",
+    ["trunk"],
+    buckets=CONTROL_BUCKETS_S,
+)
+RTP_MOS = Histogram(
+    "rtp_mos",
+    "Predicted opinion score of a call (E-model, G.107).",
+    ["trunk"],
+    buckets=MOS_BUCKETS,
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -79,6 +79,8 @@ class GatewaySettings(CommonSettings):
     Attributes:
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
+        metrics_host: where the metrics page listens; by default nobody outside this host sees it.
+        metrics_port: the metrics page's own port; never let a public proxy pass it.
         gateway_pools: worker pools in order of preference.
         routes_file: which number is answered by which persona; without it, what the admin app has
             published counts.
@@ -117,6 +119,8 @@ class GatewaySettings(CommonSettings):
     gateway_id: str = Field(default_factory=lambda: _unique_id("gateway"))
     gateway_host: str = "127.0.0.1"
     gateway_port: Port = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8081
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
     routes_file: Path | None = None
@@ -205,6 +209,73 @@ class GatewaySettings(CommonSettings):
         """The Twilio auth tokens whose signatures are good, first the current one."""
         tokens = (self.twilio_auth_token, self.twilio_auth_token_secondary)
         return tuple(token.get_secret_value() for token in tokens if token is not None)
+
+
+class SipSettings(CommonSettings):
+    """The SIP gateway's settings.
+
+    Attributes:
+        gateway_pools: worker pools in order of preference.
+        trunks_file: who may call from where, and which number is answered by which persona.
+        sip_bind_host: where sockets listen; never all interfaces of a host by accident.
+        sip_advertised_host: the address in Contact, Via and SDP; the bound one when empty.
+        sip_udp_port, sip_tcp_port, sip_tls_port: -1 leaves a transport out.
+        sip_tls_certificate, sip_tls_key: PEM files; needed for TLS.
+        sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
+            system's when empty.
+        sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        rtp_first_port, rtp_last_port: two for each call.
+        rtp_timeout_s: a call without a packet for so long is ended.
+        max_calls: calls that this process carries at once.
+    """
+
+    gateway_id: str = Field(default_factory=lambda: _unique_id("sip"))
+    gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
+    trunks_file: Path
+    personas_dir: Path | None = None
+
+    sip_bind_host: str = "127.0.0.1"
+    sip_advertised_host: str | None = None
+    sip_udp_port: Annotated[int, Field(ge=-1, le=65_535)] = 5060
+    sip_tcp_port: Annotated[int, Field(ge=-1, le=65_535)] = 5060
+    sip_tls_port: Annotated[int, Field(ge=-1, le=65_535)] = -1
+    sip_tls_certificate: Path | None = None
+    sip_tls_key: Path | None = None
+    sip_tls_ca: Path | None = None
+    sip_tls_require_client: bool = False
+    sip_http_host: str = "127.0.0.1"
+    sip_http_port: Port = 8082
+    rtp_first_port: Annotated[int, Field(ge=1_024, le=65_534)] = 10_000
+    rtp_last_port: Annotated[int, Field(ge=1_025, le=65_535)] = 10_199
+    rtp_timeout_s: Seconds = 30.0
+
+    max_calls: Annotated[int, Field(ge=1)] = 100
+    max_call_s: Seconds = 3_600.0
+    gateway_drain_s: Seconds = 60.0
+    start_timeout_s: Seconds = 5.0
+    session_token_ttl_s: Seconds = 30.0
+    link_open_timeout_s: Seconds = 5.0
+    max_audio_lead_s: Seconds = 2.0
+
+    @field_validator("gateway_pools", mode="before")
+    @classmethod
+    def _split_pools(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.sip_tls_port >= 0 and not (self.sip_tls_certificate and self.sip_tls_key):
+            raise ValueError("SIP_TLS_PORT needs SIP_TLS_CERTIFICATE and SIP_TLS_KEY")
+        if self.rtp_last_port - self.rtp_first_port + 1 < 2 * self.max_calls:
+            raise ValueError("RTP_FIRST_PORT to RTP_LAST_PORT must hold two ports for each call")
+        return self
+
+    @property
+    def advertised_host(self) -> str:
+        """What peers are told."""
+        return self.sip_advertised_host or self.sip_bind_host
 
 
 class WorkerSettings(CommonSettings):

@@ -222,6 +222,32 @@ class EngineLimits:
             raise ValueError(f"the largest of buckets {self.buckets} is below {self.slots} slots")
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How an engine runs on its device. On a CPU everything is plain, whatever is asked for.
+
+    Attributes:
+        kernels: run the language model in fused kernels.
+        graphs: record the step as CUDA graphs.
+        fp8_kv: keep keys and values in 8 bits: twice the calls.
+        fp8_weights: keep the temporal layers' weights in 8 bits: 6.1 GiB less; needs `kernels`.
+        tf32: let the codec's products round their inputs to 10 bits of mantissa.
+        reserve_gib: device memory that KV pages leave free, for graphs and prompt work.
+    """
+
+    kernels: bool = True
+    graphs: bool = True
+    fp8_kv: bool = False
+    fp8_weights: bool = False
+    tf32: bool = True
+    reserve_gib: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuses what contradicts itself."""
+        if self.fp8_weights and not self.kernels:
+            raise ValueError("fp8_weights needs kernels")
+
+
 # --- Checkpoint --------------------------------------------------------------------------------
 
 

@@ -7,15 +7,27 @@ knows no call, no network and no clock. Not thread-safe: one thread owns it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.config import EngineLimits
+from engine.assembly import assemble_on_gpu, assemble_plain, settle_codec
+from engine.config import EngineLimits, Execution
+from engine.handoff import (
+    HandoffRefused,
+    SessionState,
+    Standing,
+    export_rows,
+    import_rows,
+    page_kind,
+    read_pages,
+    under,
+    write_pages,
+)
 from engine.interface import (
     FRAME_SAMPLES,
     Frame,
@@ -26,18 +38,22 @@ from engine.interface import (
     TickResult,
 )
 from engine.model.delays import GridRows
-from engine.model.kv import CacheRows, new_pool
+from engine.model.kv import CacheRows
+from engine.model.lm import Hidden
 from engine.model.mimi import MimiState
 from engine.model.sampling import CounterNoise, Noise, SamplingRows
 from engine.prefill import Prefiller, Prefix
 from engine.prompts import AGENT_SILENCE, count_positions
-from engine.scheduler import Scheduler, ring_pages, settle_pages
-from engine.step import FrameRows, Rows, Step
+from engine.scheduler import Scheduler, ring_pages
+from engine.step import FrameRows, Rows
 from engine.text import TextStream
+from engine.transfer import HostFrames, HostTables, Received
 from engine.voices import Voice, load_voice
 from engine.weights import Checkpoint, Models, load_models
 
 BROKEN = "the model computed no numbers for this session"
+
+STARTS_A_PIECE = 4  # sessions with a known prompt that one `prime` starts: 2 ms each on an H100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,12 @@ class PersonaPlexEngine:
         voices: name -> clip or published voice. A file that cannot be used is refused when a
             session asks for it; `rejected_voices` tells at once.
         noise: where draws come from; the default is keyed by each session's seed.
+        execution: how the engine runs on a GPU.
+
+    Attributes:
+        limits: with pages and batch sizes settled.
+        memory: how the device's memory is divided; None on a CPU.
+        fallbacks: what was asked for and could not be had at start, each with its reason.
     """
 
     kind = "personaplex"
@@ -76,15 +98,15 @@ class PersonaPlexEngine:
         limits: EngineLimits,
         voices: Mapping[str, Path],
         noise: Noise | None = None,
+        execution: Execution | None = None,
     ) -> None:
-        config = models.lm.config
-        window = config.window_positions
-        self.limits = (
-            limits if limits.pages else replace(limits, pages=settle_pages(limits, window))
-        )
+        execution = execution or Execution()
+        on_gpu = models.lm.text_linear.weight.is_cuda
+        if on_gpu:
+            settle_codec(execution)
+        window = models.lm.config.window_positions
         self.slots = limits.slots
         self.prompt_budget = min(limits.prompt_positions, window // 2)
-        self.scheduler = Scheduler(self.limits, window)
         self._models = models
         self.text = TextStream(models.tokenizer)
         self._voices, self.rejected_voices = _load_voices(voices, models)
@@ -92,19 +114,20 @@ class PersonaPlexEngine:
         self._views: dict[int, Rows] = {}
         self._shortened = 0
 
-        weight = models.lm.text_linear.weight
-        self._device = weight.device
-        self._step = Step(
-            lm=models.lm,
-            mimi=models.mimi,
-            pool=new_pool(config, self.limits.pages, limits.page_size, weight),
-            noise=noise or CounterNoise(),
-            text_k=min(limits.max_text_top_k, config.text_card),
-            audio_k=min(limits.max_audio_top_k, config.audio_card),
-        )
-        self.rows = self._allocate_rows()
+        self._device = models.lm.text_linear.weight.device
+        self.rows = self._allocate_rows(limits)
         self._fresh_codec = self._listen_to_silence()
-        self._prefiller = Prefiller(models.lm, self._step.pool)
+        self.fallbacks: list[str] = []
+        if on_gpu and noise is None:
+            machine = assemble_on_gpu(models, limits, execution, self.rows, self.fallbacks.append)
+        else:
+            machine = assemble_plain(models, limits, noise or CounterNoise())
+        self.limits, self.memory = machine.limits, machine.memory
+        self._step, self._run = machine.step, machine.run
+        self.scheduler = Scheduler(self.limits, window)
+        self._prefiller = Prefiller(models.lm, self._step.prompt)
+        self._frames = HostFrames(self.slots, self._device)
+        self._tables = HostTables(self.rows.cache)
 
     @staticmethod
     def load(
@@ -112,17 +135,20 @@ class PersonaPlexEngine:
         limits: EngineLimits,
         voices: Mapping[str, Path],
         device: torch.device | str = "cpu",
+        execution: Execution | None = None,
     ) -> PersonaPlexEngine:
         """Loads a checkpoint and builds an engine; the checkpoint's own voices are added.
 
         Raises:
             CheckpointError: names what is wrong with the checkpoint.
+            NoMemory: the device cannot hold the engine.
         """
         models = load_models(checkpoint, torch.device(device), limits.reference_compat)
-        return PersonaPlexEngine(models, limits, {**checkpoint.voices(), **voices})
+        voices = {**checkpoint.voices(), **voices}
+        return PersonaPlexEngine(models, limits, voices, execution=execution)
 
-    def _allocate_rows(self) -> Rows:
-        limits, config = self.limits, self._models.lm.config
+    def _allocate_rows(self, limits: EngineLimits) -> Rows:
+        config = self._models.lm.config
         sink_pages = 0 if limits.reference_compat else -(-self.prompt_budget // limits.page_size)
         ring = ring_pages(limits, config.window_positions)
         return Rows(
@@ -149,16 +175,20 @@ class PersonaPlexEngine:
     def admit(self, spec: SessionSpec) -> int:
         """Takes a slot and queues its prompt; see `Engine.admit`."""
         self._check_sampling(spec.sampling)
-        voice = self._voice(spec.voice)
-        role_ids = tuple(self.text.role_ids(spec.role_text))
-        positions = count_positions(len(role_ids), voice.positions, self.prompt_budget)
-        key = (self._models.weights_id, spec.voice, role_ids)
-        slot = self.scheduler.admit(key, positions)
+        key, prefix = self._prompt(spec)
+        slot = self.scheduler.admit(key, prefix.positions)
         self._forget_evicted()
-        prompt = voice.prompt(role_ids, self._models.lm.config)
-        self._prefiller.add(self.scheduler.key(slot), Prefix(voice.embeddings, prompt))
+        self._prefiller.add(self.scheduler.key(slot), prefix)
         self._specs[slot] = spec
         return slot
+
+    def _prompt(self, spec: SessionSpec) -> tuple[Hashable, Prefix]:
+        """A session's prompt and the name under which it is shared."""
+        voice = self._voice(spec.voice)
+        role_ids = tuple(self.text.role_ids(spec.role_text))
+        count_positions(len(role_ids), voice.positions, self.prompt_budget)
+        prompt = voice.prompt(role_ids, self._models.lm.config)
+        return (self._models.weights_id, spec.voice, role_ids), Prefix(voice.embeddings, prompt)
 
     def _voice(self, name: str) -> Voice:
         if name in self.rejected_voices:
@@ -193,7 +223,7 @@ class PersonaPlexEngine:
         return self._start_ready()
 
     def _start_ready(self) -> list[int]:
-        ready = self.scheduler.start_ready()
+        ready = self.scheduler.start_ready(STARTS_A_PIECE)
         for slot in ready:
             self._start(slot)
         return ready
@@ -217,13 +247,14 @@ class PersonaPlexEngine:
         cache.sink_length[slot] = positions if sink else 0
         cache.position[slot] = positions
         cache.live_window[slot] = live.window
-        self._publish(slot)
+        self._publish([slot])
 
-    def _publish(self, slot: int) -> None:
-        """Copies a call's ring to the device."""
-        live = self.scheduler.live(slot)
-        self.rows.cache.live_table[slot] = torch.tensor(live.table, dtype=torch.int32)
-        self.rows.cache.live_floor[slot] = live.floor
+    def _publish(self, slots: Iterable[int]) -> None:
+        """Copies the calls' rings to the device."""
+        for slot in slots:
+            live = self.scheduler.live(slot)
+            self._tables.set(slot, live.table, live.floor)
+        self._tables.send()
 
     def _set_sampling(self, slot: int, spec: SessionSpec) -> None:
         rows, sampling = self.rows.sampling, spec.sampling
@@ -255,14 +286,13 @@ class PersonaPlexEngine:
         if not inputs:
             return TickResult(outputs={})
         plan = self.scheduler.plan(inputs)
-        for slot in plan.changed:
-            self._publish(slot)
+        self._publish(plan.changed)
         self._shortened += sum(plan.shortened.values())
         self._forget_evicted()
         rows = self._narrowed(plan.batch)
-        self._gather(inputs, rows.frame)
-        self._step(rows)
-        return self._scatter(inputs, rows.frame)
+        self._frames.send(inputs, rows.frame)
+        self._run(rows)
+        return self._result(inputs, self._frames.receive(rows.frame))
 
     def _narrowed(self, batch: int) -> Rows:
         """Views of the first rows; the same objects for the same batch."""
@@ -270,27 +300,94 @@ class PersonaPlexEngine:
             self._views[batch] = self.rows.narrow(batch)
         return self._views[batch]
 
-    def _gather(self, inputs: Mapping[int, Frame], rows: FrameRows) -> None:
-        """Copies the frames to the device; rows without one are idle."""
-        batch = len(rows.live)
-        live = np.zeros(batch, dtype=bool)
-        frames = np.zeros((batch, FRAME_SAMPLES), dtype=np.int16)
-        for slot, frame in inputs.items():
-            live[slot] = True
-            frames[slot] = frame
-        rows.live.copy_(torch.from_numpy(live))
-        rows.pcm_in.copy_(torch.from_numpy(frames))
-
-    def _scatter(self, inputs: Mapping[int, Frame], rows: FrameRows) -> TickResult:
-        """Brings the outputs to the host, slot by slot."""
-        pcm, text, broken = (part.cpu().numpy() for part in (rows.pcm_out, rows.text, rows.broken))
-        failed = {slot: BROKEN for slot in inputs if broken[slot]}
+    def _result(self, inputs: Iterable[int], received: Received) -> TickResult:
+        """Sorts what came back by slot."""
+        failed = {slot: BROKEN for slot in inputs if received.broken[slot]}
         outputs = {
-            slot: FrameOutput(pcm=pcm[slot].copy(), text=self.text.piece(int(text[slot])))
+            slot: FrameOutput(
+                pcm=received.pcm[slot].copy(), text=self.text.piece(int(received.text[slot]))
+            )
             for slot in inputs
             if slot not in failed
         }
         return TickResult(outputs=outputs, failed=failed)
+
+    # ------------------------------------------------------------ sessions that move
+
+    def export_session(self, slot: int) -> SessionState:
+        """Copies a live session's whole state to the host; the session goes on here.
+
+        Raises:
+            KeyError: the slot is free.
+            HandoffRefused: the session's prompt is not computed yet.
+        """
+        if not self.scheduler.started(slot):
+            raise HandoffRefused(f"slot {slot} still waits for its prompt")
+        live, prefix = self.scheduler.live(slot), self._prefiller[self.scheduler.key(slot)]
+        assert prefix.last is not None  # noqa: S101 - the session is live
+        pool, scales = self._step.pool, self._step.scales
+        tensors = {
+            "sink": read_pages(pool, list(self.scheduler.sink_pages(slot))),
+            "live": read_pages(pool, live.pages()),
+            **export_rows("grid", self.rows.grid, slot),
+            **{f"codec.{name}": t.cpu() for name, t in self.rows.codec.export_row(slot).items()},
+            "last.state": prefix.last.state.cpu(),
+            "last.text_logits": prefix.last.text_logits.cpu(),
+            **({} if scales is None else {"scales": scales.cpu()}),
+        }
+        standing = Standing(
+            weights_id=self._models.weights_id,
+            pages=page_kind(pool),
+            prompt=prefix.positions,
+            first_page=live.first_page,
+            stop=live.stop,
+            floor=live.floor,
+        )
+        return SessionState(self._specs[slot], standing, tensors)
+
+    def import_session(self, state: SessionState) -> int:
+        """Takes a session over at the point where it was exported; its slot is live at once.
+
+        Raises:
+            HandoffRefused: the state does not belong into this engine.
+            PromptRejected: this engine has not the session's voice.
+            NoFreeSlot: every slot is taken, or too few pages are free.
+        """
+        standing, tensors = state.standing, state.tensors
+        self._check_handoff(state)
+        key, prefix = self._prompt(state.spec)
+        slot, empty = self.scheduler.adopt(
+            key, standing.prompt, standing.first_page, tensors["live"].shape[1], standing.stop
+        )
+        self._forget_evicted()
+        live = self.scheduler.live(slot)
+        live.floor = standing.floor
+        if empty:
+            write_pages(self._step.pool, list(self.scheduler.sink_pages(slot)), tensors["sink"])
+            last = under("last", tensors)
+            prefix.last = Hidden(**{name: t.to(self._device) for name, t in last.items()})
+            self._prefiller.replace(key, prefix)
+        write_pages(self._step.pool, live.pages(), tensors["live"])
+        self._specs[slot] = state.spec
+        self._set_cache(slot, standing.prompt)
+        self.rows.cache.position[slot] = standing.prompt + standing.stop
+        self._set_sampling(slot, state.spec)
+        import_rows("grid", self.rows.grid, slot, tensors)
+        codec = {name: t.to(self._device) for name, t in under("codec", tensors).items()}
+        self.rows.codec.import_row(slot, codec)
+        return slot
+
+    def _check_handoff(self, state: SessionState) -> None:
+        standing, scales = state.standing, self._step.scales
+        here = page_kind(self._step.pool)
+        if self.limits.reference_compat:
+            raise HandoffRefused("an engine in reference_compat takes no session over")
+        if standing.weights_id != self._models.weights_id:
+            raise HandoffRefused("the session ran on other weights")
+        if standing.pages != here:
+            raise HandoffRefused(f"the session's pages are {standing.pages}, this engine's {here}")
+        if scales is not None and not torch.equal(state.tensors["scales"], scales.cpu()):
+            raise HandoffRefused("the session's fp8 pages were written with other scales")
 
     # ------------------------------------------------------------ the end of a session
 

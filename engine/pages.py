@@ -100,6 +100,19 @@ class LivePages:
         self.table[self._next % len(self.table)] = page
         self._next += 1
 
+    @property
+    def first_page(self) -> int:
+        """The oldest page that the call holds, counted from offset 0."""
+        return self._oldest
+
+    def pages(self) -> list[int]:
+        """The pages that the call holds, oldest first."""
+        return [self.table[page % len(self.table)] for page in range(self._oldest, self._next)]
+
+    def begin_at(self, page: int) -> None:
+        """Says that the first page to be held is `page`; the call must hold none yet."""
+        self._oldest = self._next = page
+
     def drop_oldest(self) -> int:
         """Gives up the oldest page before its time; its offsets are seen no more."""
         page = self._drop()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from engine.model.kv import PrefillAttend
 from engine.model.lm import Hidden, LanguageModel
 from engine.prompts import Prompt
 from engine.scheduler import Chunk
@@ -38,17 +38,34 @@ class Prefix:
         return len(self.embeddings) + len(self.prompt.columns)
 
 
+class PromptPiece(Protocol):
+    """Computes a piece of a prompt and fills its pages."""
+
+    def __call__(self, x: Tensor, pages: Tensor, start: int) -> Tensor:
+        """Runs positions [start, start + T).
+
+        Args:
+            x: [T, dim], the model's inputs there.
+            pages: int32 [n], the prompt's pages from its beginning.
+            start: the first position; those before must be in their pages.
+
+        Returns:
+            [T, dim], the hidden states.
+        """
+        ...
+
+
 class Prefiller:
     """The prompts that an engine knows or is about to.
 
     Args:
         lm: the language model.
-        pool: the KV pages of all layers.
+        piece: computes a piece of a prompt.
     """
 
-    def __init__(self, lm: LanguageModel, pool: Tensor) -> None:
+    def __init__(self, lm: LanguageModel, piece: PromptPiece) -> None:
         self._lm = lm
-        self._pool = pool
+        self._piece = piece
         self._prefixes: dict[Hashable, Prefix] = {}
 
     def __getitem__(self, key: Hashable) -> Prefix:
@@ -58,6 +75,10 @@ class Prefiller:
         """Adds a prompt to compute, unless it is known."""
         self._prefixes.setdefault(key, prefix)
 
+    def replace(self, key: Hashable, prefix: Prefix) -> None:
+        """Puts a prompt that was computed elsewhere in the place of one that waits."""
+        self._prefixes[key] = prefix
+
     def forget(self, key: Hashable) -> None:
         """Drops a prompt whose pages are gone."""
         self._prefixes.pop(key, None)
@@ -66,11 +87,14 @@ class Prefiller:
     def run(self, chunk: Chunk) -> None:
         """Computes positions [start, stop) of a prompt; those before must be there."""
         prefix = self._prefixes[chunk.key]
-        pages = torch.tensor(chunk.pages, dtype=torch.int32, device=self._pool.device)
-        attend = PrefillAttend(self._lm.config, self._pool, pages, chunk.start, chunk.stop)
-        hidden = self._lm.hidden(self._inputs(prefix, chunk.start, chunk.stop), attend)
+        x = self._inputs(prefix, chunk.start, chunk.stop)
+        pages = torch.tensor(chunk.pages, dtype=torch.int32, device=x.device)
+        hidden = self._piece(x, pages, chunk.start)
         if chunk.stop == prefix.positions:
             prefix.last = self._lm.with_text(hidden[-1:])
+        if x.is_cuda:
+            # The caller has the time until the next tick to give away: it must see it pass.
+            torch.cuda.current_stream(x.device).synchronize()
 
     def _inputs(self, prefix: Prefix, start: int, stop: int) -> Tensor:
         """The model's inputs at positions [start, stop): [T, dim]."""

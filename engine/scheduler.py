@@ -119,6 +119,35 @@ class Scheduler:
         self._queue.append(key)
         return self.prompts.add(key, pages, positions)
 
+    def adopt(
+        self, key: Hashable, positions: int, first_page: int, pages: int, stop: int
+    ) -> tuple[int, bool]:
+        """Takes a slot for a session that began elsewhere; it is live at once.
+
+        Args:
+            key: its prompt.
+            positions: the prompt's.
+            first_page: its oldest live page, counted from offset 0.
+            pages: how many live pages it holds.
+            stop: its next live offset.
+
+        Returns:
+            The slot, and whether the prompt's pages are still to be filled.
+
+        Raises:
+            NoFreeSlot: no slot is free, or too few pages for one more call.
+        """
+        slot = self.admit(key, positions)
+        seat = self.seats[slot]
+        empty = not seat.prompt.ready
+        seat.prompt.done = seat.prompt.positions
+        seat.started = True
+        seat.live.begin_at(first_page)
+        for _ in range(pages):
+            seat.live.grow(self._take_page())
+        seat.live.stop = stop
+        return slot, empty
+
     def release(self, slot: int) -> None:
         """Frees a slot and its pages.
 
@@ -143,6 +172,10 @@ class Scheduler:
     def key(self, slot: int) -> Hashable:
         """Names the prompt of a slot."""
         return self.seats[slot].key
+
+    def started(self, slot: int) -> bool:
+        """Whether the slot's prompt is in and its session live."""
+        return self.seats[slot].started
 
     def live(self, slot: int) -> LivePages:
         """The slot's ring of private pages."""
@@ -169,13 +202,13 @@ class Scheduler:
         """Notes that the chunk's keys are in their pages."""
         self.prompts[chunk.key].done = chunk.stop
 
-    def start_ready(self) -> list[int]:
-        """Makes the slots live whose prompt is computed, lowest first."""
+    def start_ready(self, most: int | None = None) -> list[int]:
+        """Makes the slots live whose prompt is computed, lowest first, at most `most`."""
         ready = [
             slot
             for slot, seat in sorted(self.seats.items())
             if not seat.started and seat.prompt.ready
-        ]
+        ][:most]
         for slot in ready:
             self.seats[slot].started = True
             if self._limits.reference_compat:

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.config import AGENT_STREAMS, USER_STREAMS, LMConfig
 from engine.interface import FRAME_SAMPLES
 from engine.model.delays import GridRows
-from engine.model.kv import CacheRows, DecodeAttend
+from engine.model.kv import CacheRows, DecodeAttend, PrefillAttend
 from engine.model.lm import Hidden, LanguageModel
 from engine.model.mimi import Mimi
 from engine.model.sampling import Noise, SamplingRows
@@ -80,6 +80,21 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class NextColumn:
+    """What is drawn of the next column.
+
+    Attributes:
+        text: int64 [B].
+        agent: int64 [B, 8].
+        broken: bool [B], rows whose logits were not numbers.
+    """
+
+    text: Tensor
+    agent: Tensor
+    broken: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """The models and what they share.
 
@@ -87,6 +102,7 @@ class Step:
         lm: the language model.
         mimi: the codec.
         pool: the KV pages of all layers.
+        scales: float32 [layers, 2, H], what one fp8 step is worth in them; None for plain pages.
         noise: where the draws come from.
         text_k: largest text top-k of any row.
         audio_k: largest audio top-k of any row.
@@ -95,6 +111,7 @@ class Step:
     lm: LanguageModel
     mimi: Mimi
     pool: Tensor
+    scales: Tensor | None
     noise: Noise
     text_k: int
     audio_k: int
@@ -110,19 +127,41 @@ class Step:
         frame, grid, cache = rows.frame, rows.grid, rows.cache
         live = frame.live
         heard = self.mimi.encode_frame(frame.pcm_in.float() / PCM16_SCALE, rows.codec, live)
-        column = grid.column(heard)  # [B, 17]
-        attend = DecodeAttend(self.config, self.pool, cache, live)
-        hidden = self.lm(self.lm.embed(column), attend)
-        draws = self.noise.draw(rows.sampling.seed, cache.position + 1, self.text_k, self.audio_k)
-        text = self.lm.draw_text(hidden, rows.sampling, draws)
-        agent = self.lm.draw_agent(hidden.state, text.token, rows.sampling, draws)
-        spoken = self.mimi.decode_frame(grid.agent_frame(agent.token), rows.codec, live)
+        drawn = self.next_column(grid.column(heard), rows)
+        spoken = self.mimi.decode_frame(grid.agent_frame(drawn.agent), rows.codec, live)
 
         frame.pcm_out.copy_(pcm16(spoken))
         frame.text.copy_(grid.text)
-        frame.broken.copy_((text.broken | agent.broken) & live)
-        grid.advance(text.token, agent.token, heard, live)
+        frame.broken.copy_(drawn.broken & live)
+        grid.advance(drawn.text, drawn.agent, heard, live)
         cache.advance(live)
+
+    def attend(self, rows: Rows) -> DecodeAttend:
+        """The attention of this tick."""
+        return DecodeAttend(self.config, self.pool, rows.cache, rows.frame.live, self.scales)
+
+    def next_column(self, column: Tensor, rows: Rows) -> NextColumn:
+        """Runs the language model on the complete `column` [B, 17] and draws the next one."""
+        sampling, position = rows.sampling, rows.cache.position + 1
+        hidden = self.lm(self.lm.embed(column), self.attend(rows))
+        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
+        text = self.lm.draw_text(hidden, sampling, draws)
+        agent = self.lm.draw_agent(hidden.state, text.token, sampling, draws)
+        return NextColumn(text.token, agent.token, text.broken | agent.broken)
+
+    def prompt(self, x: Tensor, pages: Tensor, start: int) -> Tensor:
+        """Computes a piece of a prompt; see `engine.prefill.PromptPiece`."""
+        stop = start + len(x)
+        attend = PrefillAttend(self.config, self.pool, pages, start, stop, self.scales)
+        return self.lm.hidden(x, attend)
+
+    def first_tokens(
+        self, last: Hidden, sampling: SamplingRows, position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draws the text token [1] and the agent's first code [1, 1] that follow a prompt."""
+        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
+        text = self.lm.draw_text(last, sampling, draws).token
+        return text, self.lm.draw_agent(last.state, text, sampling, draws, steps=1).token
 
     @torch.inference_mode()
     def start(self, rows: Rows, slot: int, last: Hidden, pending: Tensor) -> None:
@@ -138,9 +177,7 @@ class Step:
         """
         grid, sampling = rows.grid.rows(slot, slot + 1), rows.sampling.rows(slot, slot + 1)
         position = rows.cache.position[slot : slot + 1]
-        draws = self.noise.draw(sampling.seed, position, self.text_k, self.audio_k)
-        text = self.lm.draw_text(last, sampling, draws).token
-        first = self.lm.draw_agent(last.state, text, sampling, draws, steps=1).token  # [1, 1]
+        text, first = self.first_tokens(last, sampling, position)  # [1], [1, 1]
         grid.text.copy_(text)
         grid.agent.copy_(torch.cat([first, pending[None, AGENT_STREAMS][:, 1:]], dim=1))
         grid.user_acoustic.copy_(pending[None, USER_STREAMS][:, 1:])

@@ -8,8 +8,9 @@ waits and tries again; gateways do not notice.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,9 @@ BATCH = 500
 BLOCK_MS = 1_000
 RETRY_S = 2.0
 FOLLOW_MAX_S = 3_600.0
+LONGEST_CALL = timedelta(hours=4, minutes=10)  # a persona's limit is at most 4 hours
+TIDY_EVERY_S = 60.0
+DEAD_AFTER_MS = 60_000  # a living process stores what it has read within a second
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +57,33 @@ class Intake:
 
     async def run(self) -> None:
         """Reads for ever; cancel it at the end of the process."""
+        tidy_at = 0.0
         start = "0"  # first what an earlier life of this process had taken and not stored
         while True:
             try:
                 start = await self.read_once(start)
+                if time.monotonic() > tidy_at:
+                    await self.close_forgotten()
+                    await self.take_over()
+                    start, tidy_at = "0", time.monotonic() + TIDY_EVERY_S
             except (RedisError, OSError, DBAPIError) as error:  # one of them is away
                 log.warning("journal_not_read", detail=str(error))
                 start = "0"
                 await asyncio.sleep(RETRY_S)
+
+    async def close_forgotten(self) -> None:
+        """Ends, in the books, calls that are older than any call can be."""
+        now = datetime.now(UTC)
+        async with self._database.writing() as db:
+            if closed := await calls.close_forgotten(db, now - LONGEST_CALL, now):
+                log.warning("forgotten_calls_closed", calls=closed)
+
+    async def take_over(self) -> None:
+        """Takes what a process had read and not stored when it died."""
+        await self._join()
+        await self._redis.xautoclaim(
+            STREAM, GROUP, self._consumer, min_idle_time=DEAD_AFTER_MS, count=BATCH
+        )
 
     async def read_once(self, start: str) -> str:
         """Reads and stores one batch; returns where to go on."""

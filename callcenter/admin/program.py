@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,7 @@ from personas import library
 from personas.errors import PersonaError
 from personas.tokens import TokenCounter, estimate_tokens, sentencepiece_counter
 
+END_AGAIN_S = 0.5
 LISTEN_TIMEOUT_S = 5.0  # longer than a blocking read of the journal
 
 log = structlog.get_logger(__name__)
@@ -121,9 +122,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
         tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("admin_started", database=parts.database.kind)
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(tasks)
         await parts.http.aclose()
         for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
             await redis.aclose()
@@ -132,6 +131,15 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     made = app.create(parts.state, lifespan)
     console.mount(made, parts.settings.browser_gateway_url)
     return made
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels until all are over: a client library may lose one cancellation to a time-out."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=END_AGAIN_S)
 
 
 async def prepare(parts: Parts, on_secret: Callable[[str], None]) -> None:

@@ -28,8 +28,8 @@ class CallAudio:
         first_sound_at: when the agent's first audible frame was handed over; None before.
     """
 
-    def __init__(self, encoding: str, rate_hz: int, now: float) -> None:
-        """Prepares for the wire's form.
+    def __init__(self, encoding: str, rate_hz: int, now: float, *, paced: bool = False) -> None:
+        """Prepares for the wire's form, which `LegStarted` names.
 
         Raises:
             ProtocolError: the encoding or the rate is not supported.
@@ -37,7 +37,7 @@ class CallAudio:
         self.started_at = now
         self.first_sound_at: float | None = None
         self._uplink = Uplink(encoding, rate_hz)
-        self._downlink = Downlink(encoding, rate_hz)
+        self._downlink = Downlink(encoding, rate_hz, paced=paced)
         self._bytes_per_s = rate_hz * codec(encoding).bytes_per_sample
         self._heard_s = 0.0
         self._tracker = TurnTracker()
@@ -54,6 +54,10 @@ class CallAudio:
             self._track(Party.CALLER, self._caller.push(frame, now - FRAME_S))
             frames.append(frame)
         return frames
+
+    def waited(self, waited_s: float) -> None:
+        """The worker says how long a frame of the caller lay there before its tick."""
+        self._uplink.waited(waited_s)
 
     def said(self, frame: Pcm16, now: float) -> list[Outgoing]:
         """Takes one frame of the agent; returns what must be sent to the leg now."""

@@ -140,6 +140,11 @@ class CallMachine:
         self.has_session = False
         self._deadline: float | None = now + limits.start_timeout_s
 
+    @property
+    def lost_its_worker(self) -> bool:
+        """Whether the agent was there, went, and none came in its place before the end."""
+        return self.outcome is Outcome.FAILED and self.was_live and not self.has_session
+
     def next_timer(self) -> float | None:
         """When `TimeIsUp` is due; None after the end."""
         return self._deadline

@@ -60,18 +60,22 @@ class CallMeter:
         """The leg is open."""
         metrics.CALLS_ACTIVE.labels(self._transport).inc()
 
-    def ended(self, outcome: Outcome) -> None:
-        """The call is over."""
+    def ended(self, outcome: Outcome, *, worker_lost: bool = False) -> None:
+        """The call is over; `worker_lost` if that is because no other worker took it over."""
+        if worker_lost:
+            metrics.RECLAIMS.labels("lost").inc()
         metrics.CALLS_ACTIVE.labels(self._transport).dec()
         metrics.CALLS.labels(self._transport, outcome.value).inc()
 
     def session_ready(self, now: float) -> None:
         """Media flows both ways; only a call's first session counts as its set-up."""
-        if not self._is_set_up:
-            self._is_set_up = True
-            elapsed_s = max(0.0, now - self._announced_at)
-            metrics.CALL_SETUP_SECONDS.labels(self._transport).observe(elapsed_s)
-            self._note("session_ready", {"setup_s": round(elapsed_s, 3)})
+        if self._is_set_up:
+            metrics.RECLAIMS.labels("moved").inc()
+            return
+        self._is_set_up = True
+        elapsed_s = max(0.0, now - self._announced_at)
+        metrics.CALL_SETUP_SECONDS.labels(self._transport).observe(elapsed_s)
+        self._note("session_ready", {"setup_s": round(elapsed_s, 3)})
 
     def first_sound(self, after_s: float) -> None:
         """The agent's first sound, so long after media began; later calls change nothing."""
@@ -97,6 +101,10 @@ class CallMeter:
             metrics.BARGEIN_STOP_SECONDS.labels(persona).observe(event.latency_s)
             metrics.BARGEIN_AUDIBLE_STOP_SECONDS.labels(persona).observe(event.audible_latency_s)
             metrics.BARGEIN_OVERRUN_SECONDS.labels(persona).observe(max(0.0, overrun_s))
+
+    def waited(self, waited_s: float) -> None:
+        """A frame of the caller lay so long at the worker before its tick."""
+        metrics.MEDIA_JITTER_BUFFER_SECONDS.labels(self._transport).observe(waited_s)
 
     def send_lead(self, backlog_s: float) -> None:
         """Samples how much agent audio waits at the far end."""

@@ -60,7 +60,6 @@ from callcenter.link.client import LinkClient
 from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.quality import CallQuality
-from callcenter.media.units import Pcm16
 from callcenter.records.journal import Note
 from callcenter.telephony.leg import CallControlFailed, Captioned, Leg
 
@@ -142,7 +141,8 @@ class CallRunner:
             await self._session.close("cancelled")
             await self._leg.close("cancelled")
             self._take_stock()
-            self._meter.ended(self._machine.outcome or Outcome.FAILED)
+            outcome = self._machine.outcome or Outcome.FAILED
+            self._meter.ended(outcome, worker_lost=self._machine.lost_its_worker)
         return CallResult(
             self._machine.outcome or Outcome.FAILED,
             self._machine.end_code,
@@ -190,8 +190,8 @@ class CallRunner:
         try:
             async for message in link.messages():
                 match message:
-                    case AudioFrame(pcm=pcm):
-                        await self._say(pcm)
+                    case AudioFrame():
+                        await self._say(message)
                     case Action(name=name):
                         self._tell(ActionRequested(name))
                     case DrainSoon(deadline_s=deadline_s):
@@ -219,7 +219,9 @@ class CallRunner:
 
     def _start_audio(self, started: LegStarted) -> CallEvent:
         try:
-            self._audio = CallAudio(started.encoding, started.rate_hz, self._clock())
+            self._audio = CallAudio(
+                started.encoding, started.rate_hz, self._clock(), paced=started.paced
+            )
         except ProtocolError as error:
             return LegMisbehaved("unsupported_encoding", str(error))
         return started
@@ -234,10 +236,13 @@ class CallRunner:
         if lead_s > self._max_audio_lead_s:
             self._tell(LegMisbehaved("too_fast", f"audio is {lead_s:.1f} s ahead of real time"))
 
-    async def _say(self, pcm: Pcm16) -> None:
+    async def _say(self, frame: AudioFrame) -> None:
         if self._audio is None:
             return
-        for item in self._audio.said(pcm, self._clock()):
+        if frame.waited_s is not None:
+            self._audio.waited(frame.waited_s)
+            self._meter.waited(frame.waited_s)
+        for item in self._audio.said(frame.pcm, self._clock()):
             if isinstance(item, AudioPayload):
                 await self._leg.play(item.payload)
             else:

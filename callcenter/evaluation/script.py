@@ -10,7 +10,7 @@ As a file (`--script`), paths relative to it:
       when: agent_done        # the agent has spoken and has been silent for `seconds`
       seconds: 0.7
     - say: stop.wav
-      when: agent_speaking    # the agent has been speaking for `seconds`
+      when: agent_speaking    # the agent has been speaking for `seconds`, and is just now
       seconds: 1.0
     - dtmf: "12#"
       when: call_time         # `seconds` after the call's start
@@ -186,7 +186,8 @@ class Mouth:
         if self.idle_for_s(ear) >= step.patience_s:
             return True
         if step.when == "agent_speaking":
-            return ear.speaking_for_s() >= step.seconds
+            # Not in a pause between two of its words: nobody could tell when it stopped.
+            return ear.speaking_for_s() >= step.seconds and ear.silent_for_s() == 0.0
         return self.answered(ear, step.seconds)
 
     def _begin(self, step: Step, ear: Ear) -> None:

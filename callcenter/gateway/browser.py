@@ -13,7 +13,6 @@ from fastapi import FastAPI
 
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
-from callcenter.gateway.callees import PublishedCallees
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Route, Routes
@@ -61,13 +60,9 @@ def build(
             f"WEBRTC_SECRET is set but {error.name} is not installed: "
             "pip install 'personaplex-callcenter[webrtc]'"
         ) from None
-    if isinstance(routes, Routes):
-        callees = _open_routes(settings, routes)
-    else:
-        callees = PublishedCallees(routes, settings.webrtc_personas)
     secret = settings.turn_secret
     calls = visits.Visits(
-        routes=callees,
+        routes=_open_routes(settings, routes),
         slots=slots,
         live=live,
         access=access,
@@ -89,13 +84,17 @@ def build(
             connect_timeout_s=settings.webrtc_connect_timeout_s,
             max_audio_lead_s=settings.max_audio_lead_s,
         ),
-        pen=journal.of,
+        journal=journal,
     )
     return BrowserDoor(webrtc.create_app(calls, slots.engine_kinds), calls.close)
 
 
-def _open_routes(settings: GatewaySettings, routes: Routes) -> Mapping[str, Route]:
+def _open_routes(
+    settings: GatewaySettings, routes: Routes | PublishedRoutes
+) -> Mapping[str, Route]:
     """The routes that browsers may take."""
+    if isinstance(routes, PublishedRoutes):
+        return routes.by_persona(settings.webrtc_personas)
     known = routes.by_persona()
     unknown = [name for name in settings.webrtc_personas if name not in known]
     if unknown:

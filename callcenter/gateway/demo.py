@@ -50,6 +50,7 @@ def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
     _check_port(admin_port, "--admin-port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
+    metrics_port = _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
         stack.enter_context(_worker(redis_url, link_secret, slots))
@@ -60,6 +61,7 @@ def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
             link_secret=link_secret,
             gateway_host=HOST,
             gateway_port=port,
+            metrics_port=metrics_port,
             public_base_url=f"http://{HOST}:{port}",
             twilio_auth_token=auth_token,
             gateway_drain_s=1.0,
@@ -67,7 +69,7 @@ def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
             webrtc_origins=_origins(port, admin_port),
             webrtc_requests_per_minute=60,
         )
-        welcome = _welcome(port, auth_token, admin_port, admin_secret)
+        welcome = _welcome(port, metrics_port, auth_token, admin_port, admin_secret)
         program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
 
@@ -214,18 +216,21 @@ def _printed_secret(process: subprocess.Popen[bytes]) -> str:
     return printed.rpartition(": ")[2].strip()
 
 
-def _welcome(port: int, auth_token: str, admin_port: int, admin_secret: str) -> str:
+def _welcome(
+    port: int, metrics_port: int, auth_token: str, admin_port: int, admin_secret: str
+) -> str:
     numbers = {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(library.load())}
     first = next(iter(numbers))
     sample = library.SHIPPED / "voices" / "joe.wav"
     lines = [
         "",
-        f"The call center answers on http://{HOST}:{port}  (metrics: /metrics, Ctrl-C ends it)",
+        f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
+        f"The gateway's metrics: http://{HOST}:{metrics_port}/metrics",
         "The engine is the rehearsal engine: recorded lines, no model.",
         "",
-        f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
         f"The console is at http://{HOST}:{admin_port}/admin",
         f"  log in with: {admin_secret or 'the secret that was shown at the first start'}",
+        f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
         "",
         *(f"  {number}  {name}" for number, name in numbers.items()),
         "",

@@ -1,20 +1,24 @@
 """Health, readiness, metrics, and the event loop's own pulse.
 
-It knows the gateway only by two questions: does it drain, and is there a worker.
+Health and readiness are pages beside the carriers' ones: a balancer asks there. The metrics tell
+about the business and have a port of their own, so that no proxy rule can show them to the public
+by mistake. It knows the gateway only by two questions: does it drain, and is there a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import start_http_server
 
 from callcenter import metrics
+from callcenter.errors import ConfigurationError
 
 PULSE_S = 0.25
 
@@ -37,12 +41,32 @@ def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> AP
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
         return JSONResponse({"status": "ready"})
 
-    @routes.get("/metrics")
-    async def show_metrics() -> Response:
-        """The metrics in Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
     return routes
+
+
+@contextmanager
+def metrics_page(host: str, port: int) -> Iterator[int]:
+    """Serves the metrics in Prometheus' text format, from a thread; gives the port.
+
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the address can't be used.
+    """
+    try:
+        server, thread = start_http_server(port, host)
+    except OSError as error:
+        raise ConfigurationError(
+            f"METRICS_HOST={host} METRICS_PORT={port} can't be used: {error.strerror}"
+        ) from None
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def measure_loop_lag() -> None:

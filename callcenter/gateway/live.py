@@ -46,6 +46,9 @@ class LiveCalls:
     def __len__(self) -> int:
         return len(self._runners)
 
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._runners
+
     @property
     def draining(self) -> bool:
         """Whether this gateway takes no new call."""

@@ -31,6 +31,7 @@ from callcenter.gateway import browser, health, routes, twilio
 from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
@@ -57,10 +58,10 @@ class Parts:
     reception: Reception
     signatures: SignatureCheck
     calls: CallResource | None
-    browser: BrowserDoor | None
     board: Board
     journal: Journal
     published: PublishedRoutes | None
+    browser: BrowserDoor | None
 
 
 def build(settings: GatewaySettings) -> Parts:
@@ -75,9 +76,8 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    access = _link_access(settings)
     board, journal = Board(redis), Journal(redis)
-    published, table = PublishedRoutes(board), None
+    published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
     reception = Reception(
@@ -88,6 +88,7 @@ def build(settings: GatewaySettings) -> Parts:
         access,
         _policy(settings),
         journal,
+        Quotas(redis),
     )
     signatures = SignatureCheck(settings.public_base_url, settings.auth_tokens)
     return Parts(
@@ -99,10 +100,10 @@ def build(settings: GatewaySettings) -> Parts:
         reception=reception,
         signatures=signatures,
         calls=_call_resource(settings, http),
-        browser=browser.build(settings, table or published, slots, live, access, journal),
         board=board,
         journal=journal,
         published=None if table else published,
+        browser=browser.build(settings, table or published, slots, live, access, journal),
     )
 
 
@@ -241,10 +242,11 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """Serves until a signal.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
+    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
 
 

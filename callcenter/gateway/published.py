@@ -8,7 +8,7 @@ it replaces the old one, and one that cannot be read replaces nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from callcenter.published.snapshot import Snapshot, read_persona
 from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 2.0
+BROWSER = "webrtc"
 
 log = structlog.get_logger(__name__)
 
@@ -63,30 +64,36 @@ class PublishedRoutes:
         facts = IncomingCall(call.trunk, called, call.caller, call.headers)
         decision = decide(self._snapshot, facts, self._clock(), _draw(call_id))
         choices = [
-            self._route(action, decision.route) if isinstance(action, Answer) else action
+            self._route(action, decision.route, call.trunk)
+            if isinstance(action, Answer)
+            else action
             for action in decision.actions
         ]
         return tuple(choice for choice in choices if choice is not None)
 
-    def personas(self) -> list[str]:
-        """Names of the personas that are published."""
-        return list(self._snapshot.current)
+    def by_persona(self, only: Collection[str] = ()) -> Mapping[str, Route]:
+        """The published personas that browsers may call, and trials by their made-up numbers.
+
+        Args:
+            only: names; none for all.
+        """
+        return _Personas(self, only)
+
+    def published(self, only: Collection[str]) -> list[str]:
+        """Names of the personas that are published now."""
+        return [name for name in self._snapshot.current if not only or name in only]
 
     def of_persona(self, name: str) -> Route | None:
-        """The published version of a persona, or the draft behind a trial's name.
-
-        None if there is no such thing, or it may not answer now.
-        """
+        """The route straight to a persona's published version, or to a trial."""
         if name.startswith(TRIAL_PREFIX):
-            choices = self.plan("", IncomingCall("", name))
-            return next((choice for choice in choices if isinstance(choice, Route)), None)
-        wanted = (name, self._snapshot.current.get(name))
+            call = IncomingCall(BROWSER, name)
+            found = self.plan(name, call)
+            return next((choice for choice in found if isinstance(choice, Route)), None)
+        version = self._snapshot.current.get(name)
         for persona in self._snapshot.personas:
-            if (persona.name, persona.version) == wanted:
-                voice = str(persona.content.get("voice", ""))
-                if voice_blocked(self._snapshot, voice, self._clock()):
-                    return None
-                return self._route(Answer(persona, {}, None), "")
+            usable = not voice_blocked(self._snapshot, persona.content["voice"], self._clock())
+            if (persona.name, persona.version) == (name, version) and usable:
+                return self._route(Answer(persona, {}, None), "", BROWSER)
         return None
 
     async def keep_current(self) -> None:
@@ -113,7 +120,7 @@ class PublishedRoutes:
             self._render(persona.name, persona.version, persona.content, {})
         log.info("configuration_changed", revision=snapshot.revision)
 
-    def _route(self, answer: Answer, name: str) -> Route | None:
+    def _route(self, answer: Answer, name: str, trunk: str) -> Route | None:
         """An answer with its prompt; None if the prompt lacks a value."""
         published = answer.persona
         rendered = self._render(
@@ -128,7 +135,21 @@ class PublishedRoutes:
             name=name,
             version=str(published.version),
             voice_sha256=voices.get(rendered.voice, ""),
+            limits=self._limits(published.name, trunk),
         )
+
+    def _limits(self, persona: str, trunk: str) -> dict[str, int]:
+        """The limits that count a call: the admins' own, and the trunk's channels."""
+        counted = {"all": None, "persona": persona, "trunk": trunk}
+        found = {
+            limit.name: limit.max_concurrent
+            for limit in self._snapshot.limits
+            if limit.subject == counted[limit.scope]
+        }
+        for known in self._snapshot.trunks:
+            if known.name == trunk and known.max_channels is not None:
+                found[f"trunk:{trunk}"] = known.max_channels
+        return found
 
     def _render(
         self, name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
@@ -141,6 +162,28 @@ class PublishedRoutes:
                 log.error("persona_not_usable", persona=name, version=version, detail=str(error))
                 self._rendered[key] = None
         return self._rendered[key]
+
+
+class _Personas(Mapping[str, Route]):
+    """A view that is always that of the newest snapshot."""
+
+    def __init__(self, routes: PublishedRoutes, only: Collection[str]) -> None:
+        self._routes = routes
+        self._only = only
+
+    def __getitem__(self, name: str) -> Route:
+        known = name.startswith(TRIAL_PREFIX) or name in self._routes.published(self._only)
+        route = self._routes.of_persona(name) if known else None
+        if route is None:
+            raise KeyError(name)
+        return route
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._routes.published(self._only)
+        return (name for name in names if self._routes.of_persona(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _draw(call_id: str) -> float:

@@ -13,17 +13,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 
 from callcenter import metrics
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
-from callcenter.call.runner import CallRunner
+from callcenter.call.runner import CallResult, CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
-from callcenter.gateway import record
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
@@ -104,8 +105,10 @@ class Reception:
         access: LinkAccess,
         policy: Policy,
         journal: Journal,
+        quotas: Quotas,
     ) -> None:
         self._journal = journal
+        self._quotas = quotas
         self._routes = routes
         self._slots = slots
         self._grants = grants
@@ -164,13 +167,15 @@ class Reception:
     async def carry(self, leg: Leg, grant: StreamGrant) -> None:
         """Runs the call on an open leg until it ends."""
         route, claim = Route.unpinned(grant.pin), Claim(**grant.claim)
-        began = record.began(self._access.gateway_id, claim)
+        began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
         self._journal.note(grant.call_sid, "call_began", began)
         runner = self._runner(leg, grant, route, claim)
+        quotas = self._quotas.held(grant.call_sid, route.limits)
         with self._live.carrying(grant.call_sid, runner):
             log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
-            result = await runner.run()
-        self._journal.note(grant.call_sid, "call_ended", record.ended(result))
+            async with quotas:
+                result = await runner.run()
+        self._journal.note(grant.call_sid, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,
@@ -179,9 +184,14 @@ class Reception:
         )
 
     async def _connect(self, call: Announcement, route: Route) -> str:
-        claim = await claim_slot(
-            self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
-        )
+        await self._quotas.enter(call.call_sid, route.limits)
+        try:
+            claim = await claim_slot(
+                self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
+            )
+        except (Refused, BrokerUnavailable):  # the place is for whoever gets a slot
+            await self._quotas.leave(call.call_sid, route.limits)
+            raise
         token = await self._grants.issue(
             StreamGrant(
                 call_sid=call.call_sid,
@@ -192,8 +202,11 @@ class Reception:
                 pin=route.pinned(),
             )
         )
-        pinned = record.announced(TRANSPORT, call.called, call.caller, route, claim)
-        self._journal.note(call.call_sid, "call_announced", pinned)
+        self._journal.note(
+            call.call_sid,
+            "call_announced",
+            announced_entry(TRANSPORT, call.called, call.caller, route, claim),
+        )
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
             {"persona": route.persona.name},
@@ -263,3 +276,31 @@ def _twiml_of(choice: TransferTarget | MessageTarget | RejectTarget) -> str:
             return say_twiml(choice.text)
         case RejectTarget():
             return reject_twiml(choice.reason)
+
+
+def ended_entry(result: CallResult) -> dict[str, Any]:
+    """How a call ended, for its record."""
+    return {
+        "outcome": result.outcome.value,
+        "code": result.code,
+        "duration_s": round(result.duration_s, 3),
+        "quality": asdict(result.quality) if result.quality else {},
+    }
+
+
+def announced_entry(
+    trunk: str, called: str, caller: str, route: Route, claim: Claim
+) -> dict[str, Any]:
+    """What is pinned when a call is claimed, for its record."""
+    return {
+        "trunk": trunk,
+        "called": called,
+        "caller": caller,
+        "route": route.name,
+        "persona": route.persona.name,
+        "persona_version": route.version,
+        "voice": route.persona.voice,
+        "voice_sha256": route.voice_sha256,
+        "prompt_hash": route.persona.prompt_hash,
+        "worker_id": claim.worker_id,
+    }

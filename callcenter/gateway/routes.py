@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +65,7 @@ class Route:
         name: of the published route; "" for one of a file.
         version: of the persona: the published number, or its content hash.
         voice_sha256: of the published clip; "" if the voice is not published.
+        limits: those that count this call: name -> calls at once.
     """
 
     persona: RenderedPersona
@@ -72,6 +73,7 @@ class Route:
     name: str = ""
     version: str = ""
     voice_sha256: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def pinned(self) -> dict[str, Any]:
         """The route as JSON data: a call keeps it, whatever is published after its claim."""
@@ -81,6 +83,7 @@ class Route:
             "name": self.name,
             "version": self.version,
             "voice_sha256": self.voice_sha256,
+            "limits": dict(self.limits),
             "persona": {
                 **{name: getattr(persona, name) for name in persona.__dataclass_fields__},
                 "sampling": persona.sampling.model_dump(),

@@ -82,5 +82,6 @@ class GatewaySlots:
             return
         self._last_known.update(workers, time.monotonic())
         self._kinds = sorted({worker.kind for worker in workers if worker.state == "open"})
-        ages_s = [worker.heartbeat_age_s for worker in workers]
-        metrics.WORKER_HEARTBEAT_AGE_SECONDS.set(max(ages_s, default=0.0))
+        metrics.WORKER_HEARTBEAT_AGE_SECONDS.clear()  # a pool may have lost its last worker
+        for worker in sorted(workers, key=lambda info: info.heartbeat_age_s):
+            metrics.WORKER_HEARTBEAT_AGE_SECONDS.labels(worker.pool).set(worker.heartbeat_age_s)

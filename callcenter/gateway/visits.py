@@ -23,15 +23,13 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 from callcenter import metrics
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
-from callcenter.call.meter import unrecorded
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
-from callcenter.gateway import record
 from callcenter.gateway.live import LiveCalls
-from callcenter.gateway.reception import open_session
+from callcenter.gateway.reception import announced_entry, ended_entry, open_session
 from callcenter.gateway.routes import Route
-from callcenter.records.journal import Note
+from callcenter.records.journal import Journal
 from callcenter.telephony.webrtc import visit
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.limits import VisitorLimits, visitor_of
@@ -109,7 +107,7 @@ class Visits:
         limits: of one visitor.
         ice: STUN and TURN servers.
         policy: everything else that bounds a visit.
-        pen: gives a pen for a call's record.
+        journal: where calls are put down.
         unix_time: clock of the tokens, seconds.
     """
 
@@ -122,7 +120,7 @@ class Visits:
         limits: VisitorLimits,
         ice: IcePlan,
         policy: VisitPolicy,
-        pen: Callable[[str], Note] = lambda _: unrecorded,
+        journal: Journal,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.routes = routes
@@ -132,7 +130,7 @@ class Visits:
         self._limits = limits
         self._ice = ice
         self._policy = policy
-        self._pen = pen
+        self._journal = journal
         self._unix_time = unix_time
         self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
         self._legs: dict[str, WebRtcLeg] = {}
@@ -253,9 +251,12 @@ class Visits:
             undo.push_async_callback(leg.close, "refused")
             pc_id = secrets.token_urlsafe(ID_BYTES)
             answer = await negotiate(leg, offer, pc_id)
-            self._put_down(token, route, claim)
             self._legs[pc_id] = leg
             undo.callback(self._legs.pop, pc_id)
+            announced = announced_entry(TRANSPORT, token.persona, visitor, route, claim)
+            self._journal.note(call_id, "call_announced", announced)
+            began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
+            self._journal.note(call_id, "call_began", began)
             runner = self._runner(leg, route, claim, call_id)
             task = asyncio.create_task(self._carry(runner, call_id, route, undo.pop_all()))
             self._tasks.add(task)
@@ -284,13 +285,8 @@ class Visits:
             max_call_s=self._max_call_s(route),
         )
         session = CallSession(open_session(call_id, route), claim, self._slots, self._access)
-        lead_s, note = self._policy.max_audio_lead_s, self._pen(call_id)
-        return CallRunner(leg, session, limits, lead_s, note=note)
-
-    def _put_down(self, token: visit.VisitToken, route: Route, claim: Claim) -> None:
-        note = self._pen(token.visit_id)
-        note("call_announced", record.announced(TRANSPORT, token.persona, "browser", route, claim))
-        note("call_began", record.began(self._access.gateway_id, claim))
+        note = self._journal.of(call_id)
+        return CallRunner(leg, session, limits, self._policy.max_audio_lead_s, note=note)
 
     async def _carry(
         self, runner: CallRunner, call_id: str, route: Route, end: AsyncExitStack
@@ -299,7 +295,7 @@ class Visits:
             with self._live.carrying(call_id, runner):
                 log.info("call_began", persona=route.persona.name)
                 result = await runner.run()
-        self._pen(call_id)("call_ended", record.ended(result))
+        self._journal.note(call_id, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,

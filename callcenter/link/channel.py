@@ -53,8 +53,15 @@ class Channel(Generic[Incoming]):
         limit_kernel_buffers(connection)
         self._writer = asyncio.create_task(self._write(), name="link-writer")
 
-    def send_frame(self, pcm: Frame, *, concealed: bool = False) -> None:
+    def send_frame(
+        self, pcm: Frame, *, concealed: bool = False, waited_s: float | None = None
+    ) -> None:
         """Queues one frame; the oldest queued one goes if the queue is full.
+
+        Args:
+            pcm: int16 [1920].
+            concealed: see `AudioFrame`.
+            waited_s: see `AudioFrame`.
 
         Raises:
             ProtocolError: the samples are not int16 [1920].
@@ -62,7 +69,8 @@ class Channel(Generic[Incoming]):
         if len(self._frames) >= QUEUED_FRAMES:
             self._frames.popleft()
             self.frames_dropped += 1
-        self._frames.append(protocol.encode_audio(AudioFrame(self._sequence, pcm, concealed)))
+        frame = AudioFrame(self._sequence, pcm, concealed, waited_s)
+        self._frames.append(protocol.encode_audio(frame))
         self._sequence += 1
         self._wake.set()
 

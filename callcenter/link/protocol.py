@@ -2,14 +2,15 @@
 
 One WebSocket carries one session. Audio goes both ways as binary messages, one frame each:
 
-    0        1        2                 4                                   8
-    +--------+--------+-----------------+-----------------------------------+-----------------
-    | version| type   | flags (LE)      | sequence number (LE)              | 3,840 bytes PCM
-    +--------+--------+-----------------+-----------------------------------+-----------------
+    0        1        2        3        4                                   8
+    +--------+--------+--------+--------+-----------------------------------+-----------------
+    | version| type   | flags  | waited | sequence number (LE)              | 3,840 bytes PCM
+    +--------+--------+--------+--------+-----------------------------------+-----------------
 
 PCM is 16 bit, little-endian, mono, 24 kHz. The sequence number counts the frames that the sender
-had, sent or not, so that a gap shows what was dropped. Control is JSON text, one object a message,
-told apart by `type`.
+had, sent or not, so that a gap shows what was dropped. `waited` is told by workers: for how many ms
+(at most 254) the caller's frame that this one answers had lain there before its tick; 255 means
+that there was none. Control is JSON text, one object a message, told apart by `type`.
 
 This module knows no socket and no clock; it neither limits rates nor answers anything.
 """
@@ -29,14 +30,16 @@ from callcenter.errors import MessageTooLarge, ProtocolError
 
 VERSION = 1
 AUDIO = 1
-CONCEALED = 0x0001  # flag: the sender had no audio for this frame and put silence
+CONCEALED = 0x01  # flag: the sender had no audio for this frame and put silence
+MAX_WAITED_MS = 254
+NOT_WAITED = 255
 
 FRAME_SAMPLES = 1_920
 FRAME_BYTES = 2 * FRAME_SAMPLES
 MAX_TEXT_BYTES = 262_144  # a persona with a long dialogue section has about 40,000
 MAX_MESSAGE_BYTES = MAX_TEXT_BYTES
 
-_HEADER = struct.Struct("<BBHI")
+_HEADER = struct.Struct("<BBBBI")
 _SEQUENCE_MODULUS = 1 << 32
 
 Frame = NDArray[np.int16]
@@ -51,11 +54,14 @@ class AudioFrame:
         sequence: running number modulo 2**32.
         pcm: int16 [1920], 24 kHz mono.
         concealed: the sender had nothing to say here, for instance after a late packet.
+        waited_s: how long the caller's frame that this one answers had lain at the worker before
+            its tick took it, to the millisecond; None if there was none.
     """
 
     sequence: int
     pcm: Frame
     concealed: bool = False
+    waited_s: float | None = None
 
 
 class _Message(BaseModel):
@@ -134,7 +140,7 @@ class Stats(_Message):
     Attributes:
         frames_in: frames that came from the gateway.
         frames_dropped: of those, thrown away because more came than ticks took.
-        frames_concealed: ticks that had no frame and got silence.
+        frames_concealed: ticks that had no frame and got silence, since the first frame came.
         frames_out: frames that the engine said.
     """
 
@@ -188,7 +194,8 @@ def encode_audio(frame: AudioFrame) -> bytes:
             f"a frame is int16 [{FRAME_SAMPLES}], not {frame.pcm.dtype} {list(frame.pcm.shape)}"
         )
     flags = CONCEALED if frame.concealed else 0
-    header = _HEADER.pack(VERSION, AUDIO, flags, frame.sequence % _SEQUENCE_MODULUS)
+    waited = NOT_WAITED if frame.waited_s is None else _waited_ms(frame.waited_s)
+    header = _HEADER.pack(VERSION, AUDIO, flags, waited, frame.sequence % _SEQUENCE_MODULUS)
     return header + frame.pcm.astype("<i2", copy=False).tobytes()
 
 
@@ -203,7 +210,7 @@ def decode_audio(data: bytes) -> AudioFrame:
         raise MessageTooLarge(f"a binary message of {len(data)} bytes is longer than one frame")
     if len(data) < _HEADER.size:
         raise ProtocolError(f"a binary message of {len(data)} bytes is shorter than its header")
-    version, kind, flags, sequence = _HEADER.unpack_from(data)
+    version, kind, flags, waited, sequence = _HEADER.unpack_from(data)
     if (version, kind) != (VERSION, AUDIO):
         raise ProtocolError(
             f"version {version} type {kind} is unknown here; "
@@ -212,7 +219,12 @@ def decode_audio(data: bytes) -> AudioFrame:
     if len(data) != _HEADER.size + FRAME_BYTES:
         raise ProtocolError(f"a frame has {FRAME_BYTES} bytes of audio, not {len(data) - 8}")
     pcm = np.frombuffer(data, dtype="<i2", offset=_HEADER.size).astype(np.int16, copy=False)
-    return AudioFrame(sequence, pcm, bool(flags & CONCEALED))
+    waited_s = None if waited == NOT_WAITED else waited / 1_000
+    return AudioFrame(sequence, pcm, bool(flags & CONCEALED), waited_s)
+
+
+def _waited_ms(waited_s: float) -> int:
+    return min(MAX_WAITED_MS, max(0, round(waited_s * 1_000)))
 
 
 def missing_between(previous: int, current: int) -> int:

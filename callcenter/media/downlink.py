@@ -1,7 +1,7 @@
 """Model -> caller: frames of 1,920 samples at 24 kHz in, wire packets and marks out.
 
 The model never stops emitting, so a backlog at the far end would stay for the rest of the call.
-The governor wins it back: while the far end holds more than `TRIM_ABOVE_S`, silent packets are left
+The governor wins it back: while the far end holds more than a limit, silent packets are left
 out (a listening model emits mostly silence). Speech is left out only beyond `HARD_LIMIT_S`.
 
 The other way round: when the far end has run dry, a cushion of silence goes ahead of the next
@@ -25,7 +25,8 @@ from callcenter.media.units import PACKET_S, SAMPLE_RATE_HZ, Pcm16, is_silent
 
 CUSHION_S = 0.04  # covers the tick's jitter and the network's; it is also added stop latency
 TRIM_ABOVE_S = 0.10  # far-end backlog, before a frame is added, at which trimming begins
-TRIM_DOWN_TO_S = CUSHION_S + PACKET_S
+PACED_CUSHION_S = 0.02  # the tick's jitter alone: a paced leg's queue has no network before it
+PACED_TRIM_ABOVE_S = 0.05
 HARD_LIMIT_S = 2.0
 MARK_EVERY_S = 0.32
 
@@ -63,12 +64,19 @@ class DownlinkCounters:
 class Downlink:
     """One call's audio towards the caller."""
 
-    def __init__(self, encoding: str, rate_hz: int) -> None:
+    def __init__(self, encoding: str, rate_hz: int, *, paced: bool = False) -> None:
         """Chooses encoder and resampler.
+
+        Args:
+            encoding: the wire's.
+            rate_hz: the wire's.
+            paced: the leg keeps the queue and sends from it every 20 ms.
 
         Raises:
             ProtocolError: the encoding or the rate is not supported.
         """
+        self._cushion_s = PACED_CUSHION_S if paced else CUSHION_S
+        self._trim_above_s = PACED_TRIM_ABOVE_S if paced else TRIM_ABOVE_S
         self._codec = codec(encoding)
         self._packet_samples = round(check_rate(rate_hz) * PACKET_S)
         self._resampler = resampler(SAMPLE_RATE_HZ, rate_hz)
@@ -122,9 +130,9 @@ class Downlink:
 
     def _keep(self, packet: Pcm16, backlog_s: float) -> bool:
         """The governor; `backlog_s` is the far end's without the rest of this frame."""
-        if backlog_s > TRIM_ABOVE_S:
+        if backlog_s > self._trim_above_s:
             self._trimming = True
-        elif backlog_s <= TRIM_DOWN_TO_S:
+        elif backlog_s <= self._cushion_s + PACKET_S:
             self._trimming = False
         if backlog_s > HARD_LIMIT_S:
             self.counters.packets_dropped_overrun += 1
@@ -136,7 +144,7 @@ class Downlink:
 
     def _send_cushion(self, now: float) -> None:
         silence = np.zeros(self._packet_samples, np.int16)
-        for _ in range(round(CUSHION_S / PACKET_S)):
+        for _ in range(round(self._cushion_s / PACKET_S)):
             self.counters.packets_cushion += 1
             self._send(silence, now)
 

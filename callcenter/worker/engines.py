@@ -12,6 +12,8 @@ from callcenter.errors import ConfigurationError
 from callcenter.settings import EngineKind, WorkerSettings
 from engine.interface import Engine
 from personas import library
+from personas.errors import PersonaError
+from personas.schema import Persona
 
 
 def build(settings: WorkerSettings) -> Engine:
@@ -26,6 +28,23 @@ def build(settings: WorkerSettings) -> Engine:
         raise ConfigurationError(
             f"ENGINE={settings.engine} needs the package {error.name}, which is not installed"
         ) from None
+
+
+def personas(settings: WorkerSettings) -> list[Persona]:
+    """The personas that this worker's calls will ask for, as far as it knows them.
+
+    Raises:
+        ConfigurationError: a persona or voice file is wrong; names it.
+    """
+    found = _library(settings)
+    return [found[name] for name in found]
+
+
+def _library(settings: WorkerSettings) -> library.Library:
+    try:
+        return library.load(settings.personas_dir or library.SHIPPED)
+    except PersonaError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _rehearsal(settings: WorkerSettings) -> Engine:
@@ -46,7 +65,8 @@ def _personaplex(settings: WorkerSettings) -> Engine:
     from engine.engine import PersonaPlexEngine
     from engine.weights import CheckpointError, open_checkpoint
 
-    limits = EngineLimits(slots=settings.worker_slots)
+    prompts = max(EngineLimits().cached_prompts, len(personas(settings)))
+    limits = EngineLimits(slots=settings.worker_slots, cached_prompts=prompts)
     try:
         checkpoint = open_checkpoint(_checkpoint_folder(settings))
         duplex: Engine = PersonaPlexEngine.load(
@@ -79,9 +99,7 @@ def _voices(settings: WorkerSettings) -> dict[str, Path]:
     """Voice clips by name: a folder of clips if one is set, else those of the personas."""
     if settings.voices_dir is not None:
         return {clip.stem: clip for clip in sorted(settings.voices_dir.iterdir()) if clip.is_file()}
-    folder = settings.personas_dir
-    personas = library.load(folder) if folder else library.load()
-    return {name: voice.clip for name, voice in personas.voices().items()}
+    return {name: voice.clip for name, voice in _library(settings).voices().items()}
 
 
 _BUILDERS: dict[EngineKind, Callable[[WorkerSettings], Engine]] = {

@@ -8,7 +8,8 @@ times none. Nobody waits: no frame means silence, and a frame too many means the
                           8 s       or loud: every spare frame is 80 ms on each answer
 
 One thread pushes (the link), one pops (the ticks); both operations are single steps on a deque.
-It doesn't know which call it serves.
+It tells how long the frame that a tick takes has waited: the gateway moves its frame boundaries
+until that is short. It reads no clock and doesn't know which call it serves.
 """
 
 from __future__ import annotations
@@ -35,35 +36,36 @@ class Inbox:
         received: frames pushed.
         overflowed: frames dropped because more came than ticks took.
         trimmed: frames dropped because one too many had been waiting for long.
-        concealed: ticks that got silence because no frame was there.
+        concealed: ticks that got silence because no frame was there, since the first one came.
     """
 
     def __init__(self) -> None:
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[tuple[Frame, float]] = deque()  # with the time of their arrival
         self._spare_ticks = 0
         self.received = 0
         self.overflowed = 0
         self.trimmed = 0
         self.concealed = 0
 
-    def push(self, frame: Frame) -> bool:
+    def push(self, frame: Frame, now: float) -> bool:
         """Adds one frame, int16 [1920]; True if the oldest had to go for it."""
         self.received += 1
-        self._frames.append(frame)
+        self._frames.append((frame, now))
         if len(self._frames) <= CAPACITY_FRAMES:
             return False
         self._frames.popleft()
         self.overflowed += 1
         return True
 
-    def pop(self) -> Frame | None:
-        """The oldest frame; None (and counted as concealed) if there is none."""
+    def pop(self, now: float) -> tuple[Frame, float] | None:
+        """The oldest frame and how long it has waited, in seconds; None if there is none."""
         self._trim()
         try:
-            return self._frames.popleft()
+            frame, came_at = self._frames.popleft()
         except IndexError:
-            self.concealed += 1
+            self.concealed += self.received > 0
             return None
+        return frame, max(0.0, now - came_at)
 
     @property
     def dropped(self) -> int:
@@ -75,7 +77,7 @@ class Inbox:
         self._spare_ticks = self._spare_ticks + 1 if len(self._frames) > 1 else 0
         if self._spare_ticks < TRIM_QUIET_TICKS:
             return
-        quiet = int(np.abs(self._frames[0].astype(np.int32)).max()) < QUIET_PEAK
+        quiet = int(np.abs(self._frames[0][0].astype(np.int32)).max()) < QUIET_PEAK
         if quiet or self._spare_ticks >= TRIM_ANY_TICKS:
             self._frames.popleft()
             self.trimmed += 1

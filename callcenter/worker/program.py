@@ -11,7 +11,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
@@ -29,6 +29,7 @@ from callcenter.worker.membership import Membership
 from callcenter.worker.service import DRAINED, SessionService
 from callcenter.worker.sessions import Post
 from callcenter.worker.ticker import Ticker
+from callcenter.worker.warm_up import rendered, warm_up
 from engine.interface import Engine
 
 PULSE_S = 0.25
@@ -42,18 +43,25 @@ def run(settings: WorkerSettings) -> int:
     """Runs a worker until it's told to end.
 
     Returns:
-        The process's exit code: 0 after a drain, 1 if the engine broke or was superseded.
+        The process's exit code: 0 after a drain, 1 if the engine broke or a newer process has this
+        worker's id.
 
     Raises:
         ConfigurationError: the engine can't be built, or a port is taken.
     """
     logs.configure(settings.log_level, "worker", settings.log_pii)
     engine = engines.build(settings)
-    return asyncio.run(Worker(settings, engine).run())
+    known_prompts = warm_up(engine, rendered(engines.personas(settings)))
+    return asyncio.run(Worker(settings, engine, known_prompts).run())
 
 
 class Worker:
     """One worker process' parts.
+
+    Args:
+        settings: everything it needs.
+        engine: ready to tick.
+        known_prompts: prompts (by their hashes) that the engine has taken in already.
 
     Attributes:
         started: set once every part runs and the books, if they can be reached, know it.
@@ -61,13 +69,17 @@ class Worker:
         http_port: where the health pages are.
     """
 
-    def __init__(self, settings: WorkerSettings, engine: Engine) -> None:
+    def __init__(
+        self, settings: WorkerSettings, engine: Engine, known_prompts: Iterable[str] = ()
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._identity = Identity(
             settings.worker_id, epoch=time.time_ns() // 1_000_000, slots=engine.slots
         )
         self._admission = Admission(self._identity, settings.link_secret.get_secret_value())
+        for name in known_prompts:
+            self._admission.remember_prompt(name)
         self._ticker = Ticker(engine, self._hand_over)
         self._service = SessionService(self._admission, self._ticker, engine.kind)
         self._server = LinkServer(self._admission.judge, self._service.serve)

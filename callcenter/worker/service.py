@@ -7,6 +7,7 @@ the inbox, and ends when the gateway, the engine or the worker ends the session,
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import structlog
@@ -34,8 +35,10 @@ class LiveSession:
         ended: done when the session must end: with a reason to say, or with a refusal.
     """
 
-    def __init__(self, link: SessionLink) -> None:
+    def __init__(self, link: SessionLink, kind: str) -> None:
         self._channel: GatewayChannel = link.channel
+        self._kind = kind
+        self._trimmed = 0
         self.session = Session(spec_of(link.spec), self.deliver)
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -46,13 +49,19 @@ class LiveSession:
         if delivery.output is None:
             self.ended.set_exception(SessionFailed(delivery.failure))
             return
-        if delivery.concealed:
-            metrics.MEDIA_GAP_FILL_FRAMES.inc()
-        self._channel.send_frame(delivery.output.pcm)
+        self._count(delivery)
+        self._channel.send_frame(delivery.output.pcm, waited_s=delivery.waited_s)
         if delivery.output.text:
             self._channel.send_control(Text(piece=delivery.output.text, frame=delivery.frame))
         if delivery.output.action:
             self._channel.send_control(Action(name=delivery.output.action))
+
+    def _count(self, delivery: Delivery) -> None:
+        if delivery.concealed:
+            metrics.MEDIA_GAP_FILL_FRAMES.labels(self._kind).inc()
+        before, self._trimmed = self._trimmed, self.session.inbox.trimmed
+        if self._trimmed > before:
+            metrics.MEDIA_FRAMES_DROPPED.labels("in", "trimmed").inc(self._trimmed - before)
 
     def end(self, reason: str) -> None:
         """Ends the session in good order."""
@@ -111,7 +120,7 @@ class LiveSession:
 
     async def _read(self, link: SessionLink) -> None:
         async for audio in link.messages():
-            if self.session.inbox.push(audio.pcm):
+            if self.session.inbox.push(audio.pcm, time.monotonic()):
                 metrics.MEDIA_FRAMES_DROPPED.labels("in", "overflow").inc()
 
 
@@ -142,7 +151,7 @@ class SessionService:
         superseded = self._admission.enter(link.token, link.spec)
         if superseded is not None:
             self._live[superseded.call_id].refuse(StaleClaim("a newer claim took this call over"))
-        live = LiveSession(link)
+        live = LiveSession(link, self._kind)
         self._live[link.token.call_id] = live
         self._empty.clear()
         outcome = "refused"

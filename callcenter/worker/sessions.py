@@ -38,12 +38,14 @@ class Delivery:
     Attributes:
         output: what it says; None if it failed.
         frame: index of the output among the session's frames.
-        concealed: the tick had no frame of the caller.
+        waited_s: how long the caller's frame had waited for the tick; None if there was none.
+        concealed: there was none although the caller's audio had begun.
         failure: why the session is over; "" if it isn't.
     """
 
     output: FrameOutput | None
     frame: int = 0
+    waited_s: float | None = None
     concealed: bool = False
     failure: str = ""
 
@@ -57,7 +59,7 @@ class Sessions:
     def __init__(self) -> None:
         self._by_slot: dict[int, Session] = {}
         self._live: set[int] = set()
-        self._gathered: dict[int, tuple[Session, bool]] = {}
+        self._gathered: dict[int, tuple[Session, float | None]] = {}
 
     def __len__(self) -> int:
         return len(self._by_slot)
@@ -89,15 +91,15 @@ class Sessions:
         self._live.discard(slot)
         return self._by_slot.pop(slot)
 
-    def gather(self) -> dict[int, Frame]:
+    def gather(self, now: float) -> dict[int, Frame]:
         """One frame of every live slot; silence where none has come."""
         self._gathered = {}
         inputs = {}
         for slot in sorted(self._live):
             session = self._by_slot[slot]
-            frame = session.inbox.pop()
-            self._gathered[slot] = (session, frame is None)
-            inputs[slot] = SILENCE if frame is None else frame
+            frame, waited_s = session.inbox.pop(now) or (SILENCE, None)
+            self._gathered[slot] = (session, waited_s)
+            inputs[slot] = frame
         return inputs
 
     def scatter(self, result: TickResult) -> Post:
@@ -107,11 +109,12 @@ class Sessions:
         never reach another. A slot without any result counts as failed.
         """
         post: Post = []
-        for slot, (session, concealed) in self._gathered.items():
+        for slot, (session, waited_s) in self._gathered.items():
             if self._by_slot.get(slot) is not session:
                 continue
             if (output := result.outputs.get(slot)) is not None:
-                post.append((session, Delivery(output, session.frames_out, concealed)))
+                concealed = waited_s is None and session.inbox.received > 0
+                post.append((session, Delivery(output, session.frames_out, waited_s, concealed)))
                 session.frames_out += 1
             else:
                 reason = result.failed.get(slot, "the engine gave no output for this session")

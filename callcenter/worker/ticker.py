@@ -60,7 +60,7 @@ class Ticker:
         self._engine = engine
         self._post = post
         self._sessions = Sessions()
-        self._becoming_ready: dict[Session, Future[None]] = {}
+        self._becoming_ready: dict[Session, tuple[Future[None], float]] = {}  # since when
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="ticker", daemon=True)
@@ -110,7 +110,7 @@ class Ticker:
         while not self._stopping.is_set():
             self._work_until(clock.due_s)
             began_s = time.monotonic()
-            inputs = self._sessions.gather()
+            inputs = self._sessions.gather(began_s)
             result = self._tick(inputs)
             self._send(self._sessions.scatter(result))
             self._measure(clock.finish(began_s, time.monotonic()))
@@ -145,7 +145,7 @@ class Ticker:
             ready.set_exception(error)
         else:
             self._sessions.seat(slot, session)
-            self._becoming_ready[session] = ready
+            self._becoming_ready[session] = (ready, time.monotonic())
 
     def _prime(self) -> None:
         """One piece of prompt work; sessions whose prompt is in become live."""
@@ -156,11 +156,15 @@ class Ticker:
             slots = self._call("prime", waiting, self._engine.prime)
         except EngineError as error:
             for session in waiting:
-                self._becoming_ready.pop(session).set_exception(error)
+                self._becoming_ready.pop(session)[0].set_exception(error)
                 self._release(session)
         else:
             for session in self._sessions.start(slots):
-                self._becoming_ready.pop(session).set_result(None)
+                ready, since_s = self._becoming_ready.pop(session)
+                ready.set_result(None)
+                metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(self._engine.kind).observe(
+                    time.monotonic() - since_s
+                )
 
     def _tick(self, inputs: dict[int, Frame]) -> TickResult:
         if not inputs:
@@ -189,8 +193,8 @@ class Ticker:
         if slot is None:
             return
         self._sessions.free(slot)
-        if (ready := self._becoming_ready.pop(session, None)) is not None:
-            ready.set_exception(EngineBrokeError("released before its prompt was in"))
+        if (waiting := self._becoming_ready.pop(session, None)) is not None:
+            waiting[0].set_exception(EngineBrokeError("released before its prompt was in"))
         with contextlib.suppress(EngineError):  # logged; there is no slot to give back
             self._call("release", [session], lambda: self._engine.release(slot))
 

@@ -48,17 +48,25 @@ def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     return turned.flatten(-2)  # [N, H, D]
 
 
-def gather_pages(kv_layer: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+def gather_pages(
+    kv_layer: Tensor, table: Tensor, scales: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Keys and values of each row's pages, side by side.
 
     Args:
         kv_layer: [pages, 2, H, S, D].
         table: int32 [B, n], page numbers.
+        scales: float32 [2, H], the worth of fp8 keys and values; None for plain pages.
+        dtype: what fp8 pages are turned into.
 
     Returns:
         Keys and values, [B, H, n * S, D] each.
     """
-    pages = kv_layer[table.long()]  # [B, n, 2, H, S, D]
+    if scales is None:
+        pages = kv_layer[table.long()]  # [B, n, 2, H, S, D]
+    else:  # PyTorch indexes bytes, not 8-bit floats
+        pages = kv_layer.view(torch.uint8)[table.long()].view(kv_layer.dtype).float()
+        pages = (pages * scales[:, :, None, None]).to(dtype)
     keys, values = pages.permute(2, 0, 3, 1, 4, 5).flatten(3, 4)  # [B, H, n * S, D] each
     return keys, values
 
@@ -86,6 +94,7 @@ def decode_attention(
     live_table: Tensor,
     live_start: Tensor,
     live_stop: Tensor,
+    scales: Tensor | None = None,
 ) -> Tensor:
     """One query per row over the row's sink and live pages.
 
@@ -98,11 +107,12 @@ def decode_attention(
         live_table: int32 [B, ring_pages]; offset o lies in page (o // S) % ring_pages.
         live_start: [B], first visible live offset.
         live_stop: [B], one past the last; a row with nothing visible gets an undefined output.
+        scales: float32 [2, H], the worth of fp8 keys and values.
 
     Returns:
         [B, H, D].
     """
-    keys, values = gather_pages(kv_layer, live_table)
+    keys, values = gather_pages(kv_layer, live_table, scales, q_live.dtype)
     visible = ring_visible(live_start, live_stop, keys.shape[2])
     keys, values = hide(keys, visible), hide(values, visible)
     if sink_table.shape[1] == 0:
@@ -110,7 +120,7 @@ def decode_attention(
         out = functional.scaled_dot_product_attention(q_live[:, :, None], keys, values, mask)
         return out[:, :, 0]
 
-    sink_keys, sink_values = gather_pages(kv_layer, sink_table)
+    sink_keys, sink_values = gather_pages(kv_layer, sink_table, scales, q_live.dtype)
     in_sink = torch.arange(sink_keys.shape[2], device=keys.device) < sink_length[:, None]
     sink_keys, sink_values = hide(sink_keys, in_sink), hide(sink_values, in_sink)
     scores = torch.cat(
@@ -137,7 +147,9 @@ def hide(entries: Tensor, visible: Tensor) -> Tensor:
     return torch.where(visible[:, None, :, None], entries, torch.zeros_like(entries))
 
 
-def prefill_attention(q: Tensor, kv_layer: Tensor, pages: Tensor, start: int) -> Tensor:
+def prefill_attention(
+    q: Tensor, kv_layer: Tensor, pages: Tensor, start: int, scales: Tensor | None = None
+) -> Tensor:
     """Causal attention of a prompt chunk over the prompt so far.
 
     Args:
@@ -145,12 +157,13 @@ def prefill_attention(q: Tensor, kv_layer: Tensor, pages: Tensor, start: int) ->
         kv_layer: [pages, 2, H, S, D]; the chunk's own keys are already written.
         pages: int32 [n], the prompt's pages from its beginning.
         start: the chunk's first position.
+        scales: float32 [2, H], the worth of fp8 keys and values.
 
     Returns:
         [T, H, D].
     """
     stop = start + q.shape[0]
-    keys, values = gather_pages(kv_layer, pages[None])
+    keys, values = gather_pages(kv_layer, pages[None], scales, q.dtype)
     query_position = torch.arange(start, stop, device=q.device)[:, None]
     mask = torch.arange(stop, device=q.device)[None, :] <= query_position  # [T, stop]
     out = functional.scaled_dot_product_attention(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.config import LMConfig
+from engine.fp8 import FP8, FP8_MAX
 from engine.model.attention import decode_attention, prefill_attention, rotary_angles, rotate
 
 
@@ -60,10 +61,12 @@ class CacheRows:
         self.position.add_(live)
 
 
-def new_pool(config: LMConfig, pages: int, page_size: int, like: Tensor) -> Tensor:
-    """The zeroed pages of all layers, on the device and in the type of `like`."""
+def new_pool(
+    config: LMConfig, pages: int, page_size: int, like: Tensor, fp8: bool = False
+) -> Tensor:
+    """The zeroed pages of all layers, on the device and in the type of `like`, or in fp8."""
     shape = (config.layers, pages, 2, config.heads, page_size, config.head_dim)
-    return torch.zeros(*shape, dtype=like.dtype, device=like.device)
+    return torch.zeros(*shape, dtype=FP8 if fp8 else like.dtype, device=like.device)
 
 
 class DecodeAttend:
@@ -76,11 +79,21 @@ class DecodeAttend:
         pool: the pages of all layers.
         rows: where each row stands.
         live: bool [B].
+        scales: float32 [layers, 2, H] for a pool in fp8.
     """
 
-    def __init__(self, config: LMConfig, pool: Tensor, rows: CacheRows, live: Tensor) -> None:
+    def __init__(
+        self,
+        config: LMConfig,
+        pool: Tensor,
+        rows: CacheRows,
+        live: Tensor,
+        scales: Tensor | None = None,
+    ) -> None:
         self.pool = pool
+        self.scales = scales
         self.rows = rows
+        self.live = live
         offset = rows.position - rows.sink_length
         page_size = pool.shape[4]
         ring_index = (offset // page_size % rows.live_table.shape[1]).long()
@@ -97,8 +110,8 @@ class DecodeAttend:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [B, H, D] -> [B, H, D]."""
         rows, kv_layer = self.rows, self.pool[layer]
-        kv_layer[self.page, 0, :, self.place] = rotate(k, self.angles)
-        kv_layer[self.page, 1, :, self.place] = v
+        scales = self.scales[layer] if self.scales is not None else None
+        store(kv_layer, self.page, self.place, rotate(k, self.angles), v, scales)
         return decode_attention(
             rotate(q, self.angles),
             rotate(q, self.sink_angles),
@@ -108,6 +121,7 @@ class DecodeAttend:
             rows.live_table,
             self.live_start,
             self.live_stop,
+            scales,
         )
 
 
@@ -120,12 +134,20 @@ class PrefillAttend:
         pages: int32 [n], the prompt's pages from its beginning.
         start: the chunk's first position.
         stop: one past its last; start + T.
+        scales: float32 [layers, 2, H] for a pool in fp8.
     """
 
     def __init__(
-        self, config: LMConfig, pool: Tensor, pages: Tensor, start: int, stop: int
+        self,
+        config: LMConfig,
+        pool: Tensor,
+        pages: Tensor,
+        start: int,
+        stop: int,
+        scales: Tensor | None = None,
     ) -> None:
         self.pool = pool
+        self.scales = scales
         self.pages = pages
         self.start = start
         position = torch.arange(start, stop, device=pool.device)
@@ -137,6 +159,23 @@ class PrefillAttend:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [T, H, D] -> [T, H, D]."""
         kv_layer = self.pool[layer]
-        kv_layer[self.page, 0, :, self.place] = rotate(k, self.angles)
-        kv_layer[self.page, 1, :, self.place] = v
-        return prefill_attention(rotate(q, self.angles), kv_layer, self.pages, self.start)
+        scales = self.scales[layer] if self.scales is not None else None
+        store(kv_layer, self.page, self.place, rotate(k, self.angles), v, scales)
+        return prefill_attention(rotate(q, self.angles), kv_layer, self.pages, self.start, scales)
+
+
+def store(
+    kv_layer: Tensor, page: Tensor, place: Tensor, k: Tensor, v: Tensor, scales: Tensor | None
+) -> None:
+    """Writes keys and values [N, H, D] to their places, in place.
+
+    Out of fp8's range saturates; what is no number stays none.
+    """
+    for which, entries in enumerate((k, v)):
+        if scales is None:
+            kv_layer[page, which, :, place] = entries
+            continue
+        worth = entries.float() / scales[which][:, None]
+        kept = worth.clamp(-FP8_MAX, FP8_MAX).to(kv_layer.dtype)
+        # PyTorch indexes bytes, not 8-bit floats.
+        kv_layer.view(torch.uint8)[page, which, :, place] = kept.view(torch.uint8)

@@ -77,6 +77,12 @@ class LanguageModel(nn.Module):
             linear.weight = nn.Parameter(rows, requires_grad=False)
         self._fused_depth_in = joint
 
+    @property
+    def joint_depth_in(self) -> Tensor:
+        """All depth inputs side by side, [steps * depth_dim, dim]; call `prepare` first."""
+        assert self._fused_depth_in is not None  # noqa: S101 - a programmer's mistake
+        return self._fused_depth_in
+
     def embed(self, column: Tensor) -> Tensor:
         """Sums the streams' embeddings, audio first, in the reference's order.
 

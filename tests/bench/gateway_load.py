@@ -65,6 +65,7 @@ MARKER_EVERY_PACKETS = 50
 MARKER_SHARE = 0.5  # of a packet's energy at the marker's frequency
 HOP_SAMPLES = 240
 WARM_UP_S = 3.0
+LISTEN_ON_S = 1.0  # after the last marker: it has to come back
 NUMBER = "+15550100"
 
 
@@ -238,7 +239,11 @@ async def talk(
             due_s = started_s + packet * PACKET_S
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             heard.late_s = max(heard.late_s, time.monotonic() - due_s)
-            marking = packet * PACKET_S > WARM_UP_S and (packet + index) % MARKER_EVERY_PACKETS == 0
+            at_s = packet * PACKET_S
+            marking = (
+                WARM_UP_S < at_s < seconds - LISTEN_ON_S
+                and (packet + index) % MARKER_EVERY_PACKETS == 0
+            )
             if marking:
                 marked_s = due_s
                 heard.markers_sent += 1
@@ -281,7 +286,7 @@ async def all_calls(server: str, auth_token: str, calls: int, seconds: float) ->
 def measure(calls: int, seconds: float) -> dict[str, object]:
     """Starts everything, calls, reads the meters."""
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
-    gateway_port, worker_http_port = free_port(), free_port()
+    gateway_port, metrics_port, worker_http_port = free_port(), free_port(), free_port()
     server = f"http://{HOST}:{gateway_port}"
     with contextlib.ExitStack() as stack:
         redis_url = stack.enter_context(ValkeyServer()).connection_url
@@ -303,6 +308,7 @@ def measure(calls: int, seconds: float) -> dict[str, object]:
         }
         gateway_settings = {
             "GATEWAY_PORT": str(gateway_port),
+            "METRICS_PORT": str(metrics_port),
             "PUBLIC_BASE_URL": server,
             "ROUTES_FILE": str(routes),
             "TWILIO_AUTH_TOKEN": auth_token,
@@ -328,7 +334,8 @@ def measure(calls: int, seconds: float) -> dict[str, object]:
             report[f"{name}_cpu_percent_per_call"] = round(100 * cpu / calls, 2)
             report[f"{name}_mib_per_call"] = round((rss_mib(pid) - idle_mib[name]) / calls, 2)
         report |= counted(
-            numbers_on(f"http://{HOST}:{worker_http_port}/metrics"), numbers_on(f"{server}/metrics")
+            numbers_on(f"http://{HOST}:{worker_http_port}/metrics"),
+            numbers_on(f"http://{HOST}:{metrics_port}/metrics"),
         )
     return report
 

@@ -1,6 +1,7 @@
 """One-time addresses, in a real Valkey and without one."""
 
 import asyncio
+import contextlib
 import secrets
 
 import pytest
@@ -68,6 +69,34 @@ async def test_the_first_answer_to_a_webhook_counts(redis) -> None:
     assert await grants.remember_answer(call_sid, "s", "<two/>") == "<one/>"
     assert await grants.recall_answer(call_sid, "s") == "<one/>"
     assert await grants.recall_answer(call_sid, "other signature") is None
+
+
+@pytest.mark.parametrize(
+    ("command", "ask"),
+    [
+        ("set", lambda grants: grants.issue(grant())),
+        ("getdel", lambda grants: grants.redeem("A" * 32)),
+        ("set", lambda grants: grants.remember_answer("CA1", "s", "<one/>")),
+        ("get", lambda grants: grants.recall_answer("CA1", "s")),
+    ],
+)
+async def test_a_cancellation_that_the_client_loses_still_ends_the_task(
+    redis, monkeypatch: pytest.MonkeyPatch, command: str, ask
+) -> None:
+    """Also if Redis's answer and the cancellation come at the same moment."""
+    asked = asyncio.Event()
+
+    async def answer_in_spite(*_: object, **__: object) -> None:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(redis, command, answer_in_spite)
+    task = asyncio.create_task(ask(StreamGrants(redis, 30)))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_without_redis_the_same_gateway_still_admits() -> None:

@@ -26,6 +26,9 @@ from callcenter.link.protocol import (
 )
 from callcenter.link.refusals import PromptRefused, SessionFailed, StaleClaim
 from callcenter.link.token import SessionToken, sign
+from callcenter.media.phase import MARGIN_S
+from callcenter.media.units import PACKET_S
+from callcenter.media.uplink import Uplink
 from callcenter.settings import WorkerSettings
 from callcenter.worker.program import Worker
 from engine.interface import Engine, Frame, PromptRejected, SessionSpec, TickResult
@@ -141,6 +144,34 @@ async def test_frames_come_at_the_ticks_pace(redis_url: str) -> None:
         await hear(link, 25)
         assert time.monotonic() - started == pytest.approx(2.0, abs=0.15)
         await link.close("done")
+
+
+async def test_frames_come_to_lie_just_before_the_ticks(redis_url: str) -> None:
+    """The worker tells how long frames wait, the uplink moves its boundaries: waits get short."""
+    waits_s: list[float] = []
+
+    async def speak(link: LinkClient, uplink: Uplink) -> None:
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        for packet in range(1_000):
+            await asyncio.sleep(max(0.0, began + packet * PACKET_S - clock.time()))
+            uplink.push(b"\xff" * 160, clock.time())
+            while (frame := uplink.pop(clock.time())) is not None:
+                link.send(frame)
+
+    async with Worker(settings(redis_url), RehearsalEngine(1)).running() as worker:
+        link, uplink = await join(worker, "CA1"), Uplink("audio/x-mulaw", 8_000)
+        speaking = asyncio.create_task(speak(link, uplink))
+        async for message in link.messages():
+            if isinstance(message, AudioFrame) and message.waited_s is not None:
+                waits_s.append(message.waited_s)
+                uplink.waited(message.waited_s)
+            if len(waits_s) == 50:
+                break
+        speaking.cancel()
+        await link.close("done")
+    # The shortest of a second lies within one packet of the margin, unless the machine stalls.
+    assert min(waits_s[-12:]) < MARGIN_S + PACKET_S + 0.005
 
 
 async def test_the_books_show_sessions_and_prompts(redis_url: str) -> None:

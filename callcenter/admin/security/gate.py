@@ -144,7 +144,6 @@ class Gate:
     # --- who asks ---------------------------------------------------------------------------------
 
     async def _actor(self, request: Request, wanted: Needs, address: str, now: datetime) -> Actor:
-        await self._rates.check_logins(address)
         if wanted.role == "public":
             return Actor("nobody", "viewer")
         actor = await self._identified(request, address, now)

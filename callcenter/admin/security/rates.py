@@ -29,22 +29,20 @@ class RateLimits:
         self._logins = RateLimitItemPerMinute(logins_per_minute, namespace="login")
         self._requests = RateLimitItemPerMinute(requests_per_minute, namespace="key")
 
-    async def check_logins(self, address: str) -> None:
-        """Refuses an address that has failed too often; a Problem (429)."""
-        if not await self._limiter.test(self._logins, address):
-            raise _too_many("too many failed attempts from this address")
-
     async def failed_login(self, address: str) -> None:
-        """Counts a failure."""
-        await self._limiter.hit(self._logins, address)
+        """Counts a failure; a Problem (429) from the moment that there were too many.
+
+        Only failures are refused by it: whoever guesses behind the same proxy locks nobody out.
+        """
+        await self._hit(self._logins, address, "too many failed attempts from this address")
 
     async def check_request(self, key_id: str) -> None:
         """Counts a request of a key; a Problem (429) if there were too many."""
-        await self._hit(self._requests, key_id)
+        await self._hit(self._requests, key_id, "too many requests with this key")
 
-    async def _hit(self, item: RateLimitItem, who: str) -> None:
+    async def _hit(self, item: RateLimitItem, who: str, detail: str) -> None:
         if not await self._limiter.hit(item, who):
-            raise _too_many("too many requests with this key")
+            raise _too_many(detail)
 
 
 def _too_many(detail: str) -> Problem:

@@ -157,6 +157,20 @@ def _number(data: Mapping[str, Any], name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+async def close_forgotten(db: AsyncConnection, begun_before: datetime, now: datetime) -> int:
+    """Ends calls whose gateway died with them; returns how many.
+
+    Args:
+        db: a writing transaction.
+        begun_before: longer than any call lasts.
+        now: the moment.
+    """
+    forgotten = (_CALLS.c.state != "ended") & (_CALLS.c.started_at < begun_before)
+    values = {"state": "ended", "ended_at": now, "outcome": "failed", "code": "gateway_lost"}
+    result = await db.execute(update(_CALLS).where(forgotten).values(**values))
+    return int(result.rowcount)
+
+
 async def get(db: AsyncConnection, call_id: str) -> Columns | None:
     """A call, or None."""
     row = (await db.execute(select(_CALLS).where(_CALLS.c.id == call_id))).first()

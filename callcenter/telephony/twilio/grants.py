@@ -12,11 +12,12 @@ It knows nothing of slots or personas: what a grant carries for the call is opaq
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -73,7 +74,7 @@ class StreamGrants:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         key, text = _grant_key(token), json.dumps(asdict(grant))
         try:
-            await self._redis.set(key, text, ex=self._ttl_s)
+            await _answer_of(self._redis.set(key, text, ex=self._ttl_s))
         except RedisError as error:
             log.warning("grant_kept_here", detail=str(error))
             self._here.put(key, text)
@@ -90,7 +91,7 @@ class StreamGrants:
         text = self._here.take(key)
         if text is None:
             try:
-                stored = await self._redis.getdel(key)
+                stored = await _answer_of(self._redis.getdel(key))
             except RedisError as error:
                 raise BrokerUnavailable(f"Redis: {error}") from error
             text = None if stored is None else _as_text(stored)
@@ -106,7 +107,9 @@ class StreamGrants:
         """
         key = _answer_key(call_sid, signature)
         try:
-            earlier = await self._redis.set(key, twiml, ex=self._ttl_s, nx=True, get=True)
+            earlier = await _answer_of(
+                self._redis.set(key, twiml, ex=self._ttl_s, nx=True, get=True)
+            )
         except RedisError:  # it went down since the claim, or before
             self._here.put(key, twiml)
             return twiml
@@ -119,7 +122,7 @@ class StreamGrants:
         if here is not None:
             return here
         try:
-            text = await self._redis.get(key)
+            text = await _answer_of(self._redis.get(key))
         except RedisError as error:
             log.warning("answers_unknown", detail=str(error))
             return None
@@ -159,6 +162,20 @@ class ExpiringTexts:
             if expires_at > now:
                 return
             del self._entries[key]
+
+
+async def _answer_of(command: Awaitable[Any]) -> Any:
+    """Redis's answer, unless the task was cancelled in the meantime.
+
+    redis-py uses asyncio.wait_for, and that of Python 3.11 loses a cancellation which meets the end
+    of what is waited for: the task would live on.
+    """
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task else 0
+    answer = await command
+    if task and task.cancelling() > cancelled_before:
+        raise asyncio.CancelledError
+    return answer
 
 
 def _as_text(value: object) -> str:

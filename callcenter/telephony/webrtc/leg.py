@@ -1,7 +1,7 @@
 """A browser's WebRTC connection as a `Leg`.
 
-The shell round `inbound` and `track`: packets of the browser in, the agent's packets out, and a
-data channel for what is not audio. It decides nothing.
+The shell round `inbound` and `track`: packets of the browser in, read every 20 ms; the agent's
+packets out; and a data channel for what is not audio. It decides nothing.
 
 The channel carries small JSON objects. Browser -> here: `{"type": "hangup"}`,
 `{"type": "digit", "digit": "5"}`; anything else is ignored, so that other clients' pings do no
@@ -31,6 +31,7 @@ from callcenter.events import (
 from callcenter.media.units import SAMPLE_RATE_HZ
 from callcenter.telephony.leg import CallControlFailed
 from callcenter.telephony.webrtc.inbound import Inbound
+from callcenter.telephony.webrtc.outbound import Schedule
 from callcenter.telephony.webrtc.track import AgentTrack
 
 ENCODING = "audio/x-l16"
@@ -69,7 +70,7 @@ class WebRtcLeg:
         self._heard_at = clock()
         self._channel: RTCDataChannel | None = None
         self._captions: deque[str] = deque(maxlen=MAX_CAPTIONS_WAITING)
-        self._started = False
+        self._reads: Schedule | None = None  # when audio is due; None before the connection
         self._closed = False
         connection.on("connectionstatechange", self._on_connection_state)
         connection.on("datachannel", self._on_channel)
@@ -128,18 +129,17 @@ class WebRtcLeg:
 
     # --- from aiortc ------------------------------------------------------------------------------
 
-    def hear(self, sequence: int, timestamp: int, payload: bytes) -> None:
+    def hear(self, sequence: int, payload: bytes) -> None:
         """One RTP packet of the browser."""
         self._heard_at = self._clock()
-        self._inbound.push(sequence, timestamp, payload, self._heard_at)
-        self._wake.set()
+        self._inbound.push(sequence, payload, self._heard_at)
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
-        if state == "connected" and not self._started:
-            self._started = True
+        if state == "connected" and self._reads is None:
             self._heard_at = self._clock()
-            self._tell(LegStarted(ENCODING, SAMPLE_RATE_HZ, self._attributes))
+            self._reads = Schedule(self._heard_at)
+            self._tell(LegStarted(ENCODING, SAMPLE_RATE_HZ, self._attributes, paced=True))
         elif state in ("failed", "closed"):
             self._tell(LegEnded("lost"))
 
@@ -164,30 +164,31 @@ class WebRtcLeg:
     async def _next_event(self) -> LegEvent:
         while not self._told:
             await self._sleep()
-            self._take_audio()
-            if self._started and self._clock() - self._heard_at > MEDIA_TIMEOUT_S:
-                self._tell(LegEnded("lost"))
+            self._read()
         return self._told.popleft()
 
     async def _sleep(self) -> None:
-        """Until something comes, a hole is given up, or media has been missing for too long."""
-        hole_at = self._inbound.next_timer()
-        wake_at = self._heard_at + MEDIA_TIMEOUT_S + 0.001
-        if hole_at is not None:
-            wake_at = min(wake_at, hole_at)
-        try:
-            async with asyncio.timeout(max(0.001, wake_at - self._clock())):
-                await self._wake.wait()
-        except TimeoutError:  # one of the two timers
-            return
+        """Until something comes or audio is due."""
+        if self._reads is None:
+            await self._wake.wait()
+        else:
+            try:
+                async with asyncio.timeout(max(0.0, self._reads.due_at() - self._clock())):
+                    await self._wake.wait()
+            except TimeoutError:  # audio is due
+                return
         self._wake.clear()
 
-    def _take_audio(self) -> None:
-        heard = self._inbound.pop(self._clock())
-        if not self._started:  # DTLS is through, ICE is about to say so
-            return
-        for piece in heard:
-            self._tell(LegAudio(piece.samples.astype("<i2").tobytes(), piece.timestamp_s))
+    def _read(self) -> None:
+        now = self._clock()
+        while self._reads is not None and self._reads.due_at() <= now:
+            self._reads.take(now)
+            samples = self._inbound.read(now)
+            if samples is not None:
+                self._tell(LegAudio(samples.astype("<i2").tobytes()))
+            elif now - self._heard_at > MEDIA_TIMEOUT_S:
+                self._tell(LegEnded("lost"))
+                return
 
     def _tell(self, event: LegEvent) -> None:
         if len(self._told) >= MAX_EVENTS and isinstance(event, LegAudio):
@@ -213,12 +214,12 @@ class WebRtcLeg:
         return channel is not None and channel.readyState == "open" and channel.bufferedAmount > 0
 
     def _count(self) -> None:
-        order, inbound = self._inbound.order.counters, self._inbound.counters
+        counters = self._inbound.counters
         for result, packets in (
-            ("concealed", inbound.concealed),
-            ("lost", order.lost),
-            ("late", order.late),
-            ("undecodable", inbound.undecodable),
+            ("concealed", counters.concealed),
+            ("late", counters.late),
+            ("dropped", counters.dropped),
+            ("undecodable", self._inbound.undecodable),
         ):
             metrics.WEBRTC_PACKETS.labels(result).inc(packets)
 

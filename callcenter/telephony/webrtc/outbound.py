@@ -1,8 +1,9 @@
 """Call -> browser: what waits to be played, and when its turn is.
 
-The browser takes one packet every 20 ms by the sender's clock. `Schedule` says when the next one is
-due; after a stall it goes on from now, with a jump in the media time, and does not hurry to catch
-up: what is queued meanwhile is won back by the downlink's governor, which learns by the marks.
+The browser takes one packet every 20 ms by our clock. `Schedule` says when the next one is due; the
+other direction is read by one, too. After a stall it goes on from now, with a jump in the media
+time, and does not hurry to catch up: what is queued meanwhile is won back by the downlink's
+governor, which learns by the marks.
 
 Knows no codec, no socket and no clock.
 """

@@ -16,7 +16,7 @@ from aiortc.rtp import RtpPacket
 
 from callcenter.errors import ConfigurationError
 
-OnPacket = Callable[[int, int, bytes], None]  # sequence number, RTP timestamp, payload
+OnPacket = Callable[[int, bytes], None]  # sequence number, payload
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 
@@ -29,7 +29,7 @@ class RtpTap:
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
         """Hands the packet on; never a picture to ask for, never a frame to decode."""
-        self._on_packet(packet.sequence_number, packet.timestamp, packet.payload)
+        self._on_packet(packet.sequence_number, packet.payload)
         return False, None
 
 

@@ -1,4 +1,4 @@
-"""Manners of the console: two people at once, keys of the keyboard, roles, themes, small screens."""
+"""Manners of the console: two people at once, the keyboard, roles, themes, small screens."""
 
 from typing import Any
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from callcenter.settings import GatewaySettings
 from personas.library import SHIPPED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SPEECH = SHIPPED / "voices" / "joe.wav"
+VOICE = SHIPPED / "voices" / "joe.wav"
+GREETING_S = 9.0  # the visitor is silent for so long
+TURN_S = 2.5
+ANSWER_S = 30.0
 ROUTES = "routes: [{number: '+15550100', persona: bank}, {number: '+15550101', persona: hotel}]\n"
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="needs the package playwright")
@@ -27,6 +31,19 @@ OpenPage = Callable[..., Awaitable[Any]]
 StartGateway = Callable[..., Awaitable[str]]
 
 
+@pytest.fixture(scope="session")
+def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the microphone hears: the greeting is listened to, then the visitor speaks once."""
+    path = tmp_path_factory.mktemp("microphone") / "visitor.wav"
+    with wave.open(str(VOICE), "rb") as voice, wave.open(str(path), "wb") as file:
+        file.setparams(voice.getparams())
+        rate_hz, width = voice.getframerate(), voice.getsampwidth() * voice.getnchannels()
+        file.writeframes(bytes(width * round(GREETING_S * rate_hz)))
+        file.writeframes(voice.readframes(round(TURN_S * rate_hz)))
+        file.writeframes(bytes(width * round(ANSWER_S * rate_hz)))
+    return path
+
+
 @pytest.fixture
 async def open_page() -> AsyncIterator[OpenPage]:
     """Opens pages; each in a browser of its own. Errors in a page's scripts fail the test."""
@@ -36,7 +53,7 @@ async def open_page() -> AsyncIterator[OpenPage]:
 
         async def open_one(
             url: str,
-            microphone: Path = SPEECH,
+            microphone: Path = VOICE,
             allowed: bool = True,
             **context: object,
         ) -> Any:

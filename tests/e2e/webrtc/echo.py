@@ -25,12 +25,14 @@ from callcenter.call.audio import CallAudio
 from callcenter.events import LegAudio, LegMarkPlayed, LegStarted
 from callcenter.gateway.webrtc import WIDGET
 from callcenter.media.downlink import AudioPayload
+from callcenter.media.units import is_silent
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.opus import PACKET_SAMPLES
 from callcenter.telephony.webrtc.signaling import Offer, negotiate
 
 BURST_EVERY_S = 0.5
 PACKET_BYTES = 2 * PACKET_SAMPLES
+QUEUE_LIMIT = 3  # packets
 
 PAGE = """<!doctype html><title>echo</title><script type="module">
 import { Phone } from "./widget/phone.js";
@@ -99,22 +101,25 @@ class LossyLeg(WebRtcLeg):
     lost: frozenset[int] = frozenset()
     _count = 0
 
-    def hear(self, sequence: int, timestamp: int, payload: bytes) -> None:
+    def hear(self, sequence: int, payload: bytes) -> None:
         """Passes a packet on, unless its turn to be lost has come."""
         self._count += 1
         if self._count not in self.lost:
-            super().hear(sequence, timestamp, payload)
+            super().hear(sequence, payload)
 
 
 async def echo_packets(leg: WebRtcLeg) -> None:
-    """Sends back what comes, packet by packet."""
+    """Sends back what comes, packet by packet; a queue is won back in silence, as in a call."""
     rest = b""
     async for event in leg.events():
         if isinstance(event, LegAudio):
             rest += event.payload
             while len(rest) >= PACKET_BYTES:
-                await leg.play(rest[:PACKET_BYTES])
-                rest = rest[PACKET_BYTES:]
+                packet, rest = rest[:PACKET_BYTES], rest[PACKET_BYTES:]
+                if len(leg.track.queue) < QUEUE_LIMIT or not is_silent(
+                    np.frombuffer(packet, "<i2")
+                ):
+                    await leg.play(packet)
 
 
 async def echo_frames(leg: WebRtcLeg) -> None:
@@ -123,8 +128,8 @@ async def echo_frames(leg: WebRtcLeg) -> None:
     clock = asyncio.get_running_loop().time
     async for event in leg.events():
         match event:
-            case LegStarted(encoding=encoding, rate_hz=rate_hz):
-                audio = CallAudio(encoding, rate_hz, clock())
+            case LegStarted(encoding=encoding, rate_hz=rate_hz, paced=paced):
+                audio = CallAudio(encoding, rate_hz, clock(), paced=paced)
             case LegMarkPlayed(name=name) if audio is not None:
                 audio.mark_played(name, clock())
             case LegAudio() if audio is not None:

@@ -76,10 +76,10 @@ async def foreign_page(tag: str) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_conversation(
-    start_gateway: Any, open_page: Any, hall: Any, album: Path, scheme: str
+    start_gateway: Any, open_page: Any, hall: Any, visitor: Path, album: Path, scheme: str
 ) -> None:
     """Audible and captioned: greeting, the visitor's turn, an answer; then the visitor leaves."""
-    page = await open_page(await start_gateway(), color_scheme=scheme)
+    page = await open_page(await start_gateway(), visitor, color_scheme=scheme)
     widget = Widget(page)
     await widget.state("idle")
     assert "rehearsal" in await page.locator("#engine").inner_text()
@@ -116,6 +116,7 @@ async def test_mute(start_gateway: Any, open_page: Any, album: Path) -> None:
     mute = widget.element.locator('[data-do="mute"]')
     assert await mute.get_attribute("aria-pressed") == "true"
     assert await mute.inner_text() == "Unmute"
+    assert await widget.text(".status") == "Your microphone is off"
     await page.screenshot(path=album / "light-5-muted.png")
     await widget.press("mute")
     await widget.until_level("you", 0.3)
@@ -181,6 +182,7 @@ async def test_wrong_origin(start_gateway: Any, open_page: Any, album: Path) -> 
         widget = Widget(page)
         await widget.press("call")
         await widget.state("failed")
+        assert await widget.text(".name") == "Agent"
         assert "cannot be placed from this page" in await widget.text(".reason")
         await page.screenshot(path=album / "light-6-failed.png")
 

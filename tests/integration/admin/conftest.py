@@ -3,13 +3,14 @@
 Every test runs on SQLite; those that ask for `any_database` run on PostgreSQL too.
 """
 
+import asyncio
 import os
 import pwd
 import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,13 @@ LINK_SECRET = "link-secret-of-the-tests-0123456789"
 ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
 POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 POSTGRES_USER = "nobody"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of each kind of database also pays for starting it."""
+    for item in items:
+        if "integration/admin" in str(item.path) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(60))
 
 
 @dataclass
@@ -61,10 +69,11 @@ class Postgres:
 
     port: int
 
-    def new_database(self) -> str:
-        """Creates a database and returns its URL."""
+    def new_database(self, template: str = "template1") -> str:
+        """Copies a database and returns the new one's URL."""
         name = f"test_{secrets.token_hex(4)}"
-        _as_nobody("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", POSTGRES_USER, name)
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", POSTGRES_USER)
+        _as_nobody("createdb", *where, "-T", template.rpartition("/")[2], name)
         return f"postgresql://{POSTGRES_USER}@127.0.0.1:{self.port}/{name}"
 
 
@@ -101,23 +110,58 @@ def _as_nobody(program: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/admin.db"
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.new_database()
+@dataclass(frozen=True)
+class Filled:
+    """A database as the first start leaves it, and the first admin's secret."""
+
+    url: str
+    secret: str
+
+
+def _filled(url: str, redis_url: str) -> Filled:
+    """The first start takes seconds, so it is done once and copied for every test."""
+
+    async def fill() -> str:
+        async with serving(url, redis_url) as app:
+            return app.secret
+
+    return Filled(url, asyncio.run(fill()))
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Filled:
+    """To be copied."""
+    return _filled(f"sqlite:///{tmp_path_factory.mktemp('filled')}/admin.db", redis_url)
+
+
+@pytest.fixture(scope="session")
+def filled_postgres(postgres: Postgres, redis_url: str) -> Filled:
+    """To be copied."""
+    return _filled(postgres.new_database(), redis_url)
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    """The URL of an empty SQLite database."""
-    return f"sqlite:///{tmp_path}/admin.db"
+def sqlite(filled_sqlite: Filled, tmp_path: Path) -> Filled:
+    """A SQLite database of this test."""
+    shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "admin.db")
+    return Filled(f"sqlite:///{tmp_path}/admin.db", filled_sqlite.secret)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest) -> Filled:
+    """A database of this test, of each kind."""
+    if request.param == "sqlite":
+        found: Filled = request.getfixturevalue("sqlite")
+        return found
+    filled: Filled = request.getfixturevalue("filled_postgres")
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return Filled(postgres.new_database(filled.url), filled.secret)
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, **more: object) -> AsyncIterator[Admin]:
+async def serving(
+    database_url: str, redis_url: str, known_secret: str = "", **more: object
+) -> AsyncIterator[Admin]:
     """Starts an admin app; its background loops run too."""
     settings = AdminSettings.load(
         redis_url=redis_url,
@@ -135,23 +179,20 @@ async def serving(database_url: str, redis_url: str, **more: object) -> AsyncIte
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin")
         )
-        secret = shown[0] if shown else ""
+        secret = shown[0] if shown else known_secret
         http.headers["Authorization"] = f"Bearer {secret}"
         yield Admin(parts, http, secret)
 
 
-MakeAdmin = Callable[..., object]
-
-
 @pytest.fixture
-async def admin(sqlite: str, redis_url: str) -> AsyncIterator[Admin]:
+async def admin(sqlite: Filled, redis_url: str) -> AsyncIterator[Admin]:
     """An admin app on SQLite."""
-    async with serving(sqlite, redis_url) as app:
+    async with serving(sqlite.url, redis_url, sqlite.secret) as app:
         yield app
 
 
 @pytest.fixture
-async def either_admin(any_database: str, redis_url: str) -> AsyncIterator[Admin]:
+async def either_admin(any_database: Filled, redis_url: str) -> AsyncIterator[Admin]:
     """An admin app on each kind of database."""
-    async with serving(any_database, redis_url) as app:
+    async with serving(any_database.url, redis_url, any_database.secret) as app:
         yield app

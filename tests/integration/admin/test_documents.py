@@ -150,5 +150,6 @@ async def test_a_bundle_out_and_in(either_admin: Admin, redis_url: str, tmp_path
 )
 async def test_a_bad_bundle_changes_nothing(admin: Admin, text: str) -> None:
     """All of it or nothing."""
-    response = await admin.http.put("/v1/import", content=text)
+    yaml = {"Content-Type": "application/yaml"}
+    response = await admin.http.put("/v1/import", content=text, headers=yaml)
     assert response.status_code == 422, response.text

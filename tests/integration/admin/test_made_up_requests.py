@@ -1,4 +1,4 @@
-"""Schemathesis makes requests up from the OpenAPI description: none of them may break the server."""
+"""Schemathesis makes requests up from the OpenAPI description: none may break the server."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from schemathesis import GenerationMode
 from callcenter.admin import program
 from callcenter.admin.security.rates import RateLimits
 from callcenter.settings import AdminSettings
-from tests.integration.admin.conftest import ADMIN_SECRET, LINK_SECRET
+from tests.integration.admin.conftest import ADMIN_SECRET, LINK_SECRET, Filled
 
 EXAMPLES_OF_EACH = 6
 # Logging out and revoking would end the test; the rest of the session API stays in.
@@ -24,20 +24,19 @@ LEFT_OUT = {("DELETE", "/v1/session"), ("DELETE", "/v1/api_keys/{reference}")}
 
 
 @pytest.fixture
-def served(any_database: str, redis_url: str) -> Iterator[tuple[str, str]]:
+def served(any_database: Filled, redis_url: str) -> Iterator[tuple[str, str]]:
     """An admin app on a real socket, in a thread; gives its address and a secret."""
     settings_of_app = AdminSettings.load(
         redis_url=redis_url,
         link_secret=LINK_SECRET,
         admin_secret=ADMIN_SECRET,
-        database_url=any_database,
+        database_url=any_database.url,
         admin_port=0,
         admin_secure_cookies=False,
     )
-    shown: list[str] = []
     # Made-up requests come faster than any person's.
     parts = program.build(settings_of_app, RateLimits(1_000_000, 1_000_000))
-    app = program.create_app(parts, shown.append)
+    app = program.create_app(parts, lambda secret: None)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
@@ -46,7 +45,7 @@ def served(any_database: str, redis_url: str) -> Iterator[tuple[str, str]]:
             assert thread.is_alive(), "the admin app did not start"
             thread.join(0.05)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}", shown[0]
+        yield f"http://127.0.0.1:{port}", any_database.secret
     finally:
         server.should_exit = True
         thread.join(20)

@@ -108,7 +108,6 @@ async def test_a_persona_in_use_is_neither_deleted_nor_archived(admin: Admin) ->
 @pytest.mark.parametrize(
     ("patch", "words"),
     [
-        ({"role_text": "You work. " + "Very long words. " * 200}, "text tokens, at most 300"),
         ({"role_text": "You work for {{nobody}}."}, "neither a fact nor a variable"),
         ({"voice": "nobody"}, "there is no voice 'nobody'"),
         ({"limits": {"max_call_s": 1}}, "greater than or equal to 10"),
@@ -132,7 +131,11 @@ async def test_an_editor_asks_while_one_types(admin: Admin) -> None:
     good = (await admin.http.post("/v1/personas:validate", json={"content": draft})).json()
     assert good["valid"]
     assert 0 < good["prompt_tokens"] <= good["max_prompt_tokens"] == 300
-    long = {**draft, "role_text": draft["role_text"] + " Very long words." * 200}
+    long = {**draft, "role_text": draft["role_text"] + " Very long words." * 100}
+    _, tag = await draft_of(admin, "bank")
+    refused = await admin.http.put("/v1/personas/bank/draft", json=long, headers=tag)
+    assert refused.status_code == 422
+    assert "text tokens, at most 300" in refused.text
     bad = (await admin.http.post("/v1/personas:validate", json={"content": long})).json()
     assert not bad["valid"]
     assert bad["prompt_tokens"] > 300

@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
+from prometheus_client import generate_latest
 from websockets.exceptions import ConnectionClosed
+
+from callcenter.broker.broker import Broker
+from callcenter.gateway import program
 
 
 async def end_of(socket) -> tuple[int, str]:
@@ -15,9 +20,9 @@ async def end_of(socket) -> tuple[int, str]:
     return socket.close_code, socket.close_reason
 
 
-async def metric(stand, line: str) -> float:
-    """One sample of the metrics page; 0 when it is not there yet."""
-    page = (await stand.http.get(f"{stand.base_url}/metrics")).text
+def metric(line: str) -> float:
+    """Sum of the samples whose lines begin so; the gateway runs in this process."""
+    page = generate_latest().decode()
     return sum(float(row.split()[-1]) for row in page.splitlines() if row.startswith(line))
 
 
@@ -50,6 +55,23 @@ async def test_a_broken_connection_frees_the_slot(make_stand) -> None:
     socket.transport.abort()
     async with asyncio.timeout(2):
         await stand.until_used(0)
+
+
+async def test_a_slot_whose_socket_never_comes_is_free_after_its_lease(
+    make_stand, monkeypatch
+) -> None:
+    """The caller hung up while it rang; nobody renews, and the next call gets the slot."""
+    monkeypatch.setattr(program, "Broker", partial(Broker, call_lease_s=0.4))
+    stand = await make_stand(slots=1)
+    assert (await stand.caller().announce()).status_code == 200
+    assert await stand.slots_used() == 1
+    assert (await stand.caller().announce()).status_code == 503
+    await asyncio.sleep(0.5)
+    next_caller = stand.caller()
+    socket = await next_caller.start()
+    await next_caller.hear(socket)
+    assert await stand.slots_used() == 1
+    await socket.close()
 
 
 async def test_a_lost_worker_is_replaced_by_another(make_stand) -> None:
@@ -106,22 +128,22 @@ async def test_the_longest_call(make_stand) -> None:
 async def test_the_metrics_move_during_a_call(make_stand) -> None:
     """Calls, packets, first audio and set-up show while the call goes on."""
     stand = await make_stand()
-    before = await metric(stand, 'media_packets_total{dir="out"')
-    setups = await metric(stand, "callcenter_call_setup_seconds_count")
-    answered = await metric(stand, 'callcenter_calls_total{outcome="answered"')
+    before = metric('media_packets_total{dir="out"')
+    setups = metric("callcenter_call_setup_seconds_count")
+    answered = metric('callcenter_calls_total{outcome="answered"')
     caller = stand.caller()
     socket = await caller.start()
     await speak(caller, socket, 40)
-    assert await metric(stand, 'callcenter_calls_active{transport="twilio"}') == 1
-    assert await metric(stand, 'media_packets_total{dir="out"') > before
-    assert await metric(stand, "callcenter_call_setup_seconds_count") == setups + 1
-    assert await metric(stand, "callcenter_first_audio_seconds_count") >= 1
-    assert await metric(stand, "event_loop_lag_seconds_count") >= 1
-    assert await metric(stand, "broker_assignment_seconds_count") >= 1
+    assert metric('callcenter_calls_active{transport="twilio"}') == 1
+    assert metric('media_packets_total{dir="out"') > before
+    assert metric("callcenter_call_setup_seconds_count") == setups + 1
+    assert metric("callcenter_first_audio_seconds_count") >= 1
+    assert metric("event_loop_lag_seconds_count") >= 1
+    assert metric("broker_assignment_seconds_count") >= 1
     await socket.send(caller.carrier.stop())
     await end_of(socket)
-    assert await metric(stand, 'callcenter_calls_active{transport="twilio"}') == 0
-    assert await metric(stand, 'callcenter_calls_total{outcome="answered"') == answered + 1
+    assert metric('callcenter_calls_active{transport="twilio"}') == 0
+    assert metric('callcenter_calls_total{outcome="answered"') == answered + 1
 
 
 async def test_no_metric_carries_a_call_or_a_number(make_stand) -> None:
@@ -130,7 +152,7 @@ async def test_no_metric_carries_a_call_or_a_number(make_stand) -> None:
     caller = stand.caller()
     socket = await caller.start()
     await caller.hear(socket)
-    page = (await stand.http.get(f"{stand.base_url}/metrics")).text
+    page = generate_latest().decode()
     assert caller.call_id not in page
     assert "+1555" not in page
     assert stand.workers[0].worker_id not in page
@@ -142,6 +164,12 @@ async def test_health_and_readiness(make_stand) -> None:
     stand = await make_stand()
     assert (await stand.http.get(f"{stand.base_url}/healthz")).json() == {"status": "ok"}
     assert (await stand.http.get(f"{stand.base_url}/readyz")).status_code == 200
+
+
+async def test_the_metrics_are_not_on_the_public_port(make_stand) -> None:
+    """A proxy that passes everything still doesn't show them."""
+    stand = await make_stand()
+    assert (await stand.http.get(f"{stand.base_url}/metrics")).status_code == 404
 
 
 async def test_not_ready_without_a_worker(make_stand) -> None:

@@ -1,5 +1,7 @@
 """The metrics table as a whole."""
 
+from pathlib import Path
+
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -13,8 +15,16 @@ TABLE = {
 PREFIXES = ("callcenter_", "media_", "engine_", "worker_", "broker_", "event_loop_")
 ALLOWED_LABELS = {
     *("transport", "persona", "engine", "outcome", "result", "dir", "reason", "kind", "by"),
-    *("stage", "code"),
+    *("stage", "code", "pool"),
 }
+
+
+def test_every_metric_is_observed_somewhere() -> None:
+    """The pages show no number that never moves."""
+    package = Path(metrics.__file__).parent
+    table = package / "metrics.py"
+    code = "".join(path.read_text() for path in package.rglob("*.py") if path != table)
+    assert [name for name in TABLE if f"metrics.{name}" not in code] == []
 
 
 @pytest.mark.parametrize("metric", TABLE.values(), ids=TABLE)

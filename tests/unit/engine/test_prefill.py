@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.model.kv import new_pool
+from engine.model.kv import PrefillAttend, new_pool
 from engine.model.lm import Hidden
 from engine.prefill import Prefiller, Prefix
 from engine.prompts import Prompt
@@ -23,7 +23,11 @@ def computed(chunk: int, given: int = 0) -> tuple[Hidden, Tensor]:
     model = tiny_model(seed=1)
     columns = random_columns(POSITIONS, 1, TINY, seed=2)[:, 0]
     pool = new_pool(TINY, 9, PAGE, model.text_linear.weight)
-    prefiller = Prefiller(model, pool)
+
+    def piece(x: Tensor, pages: Tensor, start: int) -> Tensor:
+        return model.hidden(x, PrefillAttend(TINY, pool, pages, start, start + len(x)))
+
+    prefiller = Prefiller(model, piece)
     prompt = Prompt(columns[given:].numpy(), np.zeros(17, dtype=np.int64))
     prefiller.add("key", Prefix(model.embed(columns[:given]), prompt))
     pages = (7, 2, 5, 1)  # in no order
@@ -73,7 +77,7 @@ def test_unfinished_prompt_has_no_last_position() -> None:
     """Nothing can be drawn before the end; a forgotten prompt is gone."""
     model = tiny_model(seed=1)
     columns = random_columns(POSITIONS, 1, TINY, seed=2)[:, 0].numpy()
-    prefiller = Prefiller(model, new_pool(TINY, 9, PAGE, model.text_linear.weight))
+    prefiller = Prefiller(model, lambda x, pages, start: x)
     prefix = Prefix(torch.zeros(0, TINY.dim), Prompt(columns, columns[0]))
     prefiller.add("key", prefix)
     prefiller.add("key", Prefix(torch.zeros(3, TINY.dim), prefix.prompt))

@@ -1,5 +1,5 @@
 /**
- * <personaplex-call persona="bank" title="Bank"> - a call button that opens into a small telephone.
+ * <personaplex-call persona="bank" name="Retail bank"> - a call button that opens into a small telephone.
  *
  * Attributes: `persona`; `name` (who is called); `gateway` (its address, when not the script's);
  * `theme` ("light" or "dark", else the system's); `position="corner"`; `text-...` (see texts.js).
@@ -18,7 +18,7 @@ const ICONS = {
   microphone:
     "M12 14.5a3 3 0 0 0 3-3v-6a3 3 0 0 0-6 0v6a3 3 0 0 0 3 3Zm5.2-3a5.2 5.2 0 0 1-10.4 0H5.2a6.9 6.9 0 0 0 6 6.7v2.8h1.6v-2.8a6.9 6.9 0 0 0 6-6.7Z",
   silent:
-    "M15 11.2V5.5a3 3 0 0 0-5.9-.7zM4.4 3.3 3.3 4.4 9 10.1v1.4a3 3 0 0 0 4.2 2.8l1.3 1.3A5.2 5.2 0 0 1 6.8 11.500H5.2a6.9 6.9 0 0 0 6 6.7v2.8h1.6v-2.8a6.800 6.800 0 0 0 2.900-1.200l3.900 3.900 1.100-1.100zM18.800 11.500h-1.600c0 .6-.1 1.200-.3 1.700l1.200 1.200c.4-.9.7-1.900.7-2.900Z",
+    "M15 11.2V5.5a3 3 0 0 0-5.9-.7zM4.4 3.3 3.3 4.4 9 10.1v1.4a3 3 0 0 0 4.2 2.8l1.3 1.3A5.2 5.2 0 0 1 6.8 11.5H5.2a6.9 6.9 0 0 0 6 6.7v2.8h1.6v-2.8a6.8 6.8 0 0 0 2.9-1.2l3.9 3.9 1.1-1.1zM18.8 11.5h-1.6c0 .6-.1 1.2-.3 1.7l1.2 1.2c.4-.9.7-1.9.7-2.9Z",
 };
 
 const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
@@ -68,6 +68,7 @@ export class PersonaPlexCall extends HTMLElement {
   #startedAt = 0;
   #clock = null;
   #muted = false;
+  #leave = () => this.#phone?.hangUp();
 
   constructor() {
     super();
@@ -75,16 +76,17 @@ export class PersonaPlexCall extends HTMLElement {
     root.innerHTML = `<link rel="stylesheet" href="${STYLE}">${MARKUP}`;
     root.addEventListener("click", (event) => this.#onClick(event));
     this.#captions = new Captions(this.#find(".captions"));
-    addEventListener("pagehide", () => this.#phone?.hangUp());
   }
 
   connectedCallback() {
+    addEventListener("pagehide", this.#leave);
     this.texts = {};
     this.#show("idle");
   }
 
   disconnectedCallback() {
-    this.#phone?.hangUp();
+    removeEventListener("pagehide", this.#leave);
+    this.#leave();
     this.#phone = null;
   }
 
@@ -101,7 +103,7 @@ export class PersonaPlexCall extends HTMLElement {
     }
     this.#find(".captions").setAttribute("aria-label", this.#texts.captions);
     this.#find(".captions").dataset.hint = this.#texts.caption_hint;
-    this.#find(".name").textContent = this.getAttribute("name") ?? this.#texts.agent;
+    this.#showName(this.#texts.agent);
     this.#showMuted();
   }
 
@@ -115,7 +117,9 @@ export class PersonaPlexCall extends HTMLElement {
     this.#captions.clear();
     phone.addEventListener("state", ({ detail }) => this.#onState(phone, detail));
     phone.addEventListener("caption", ({ detail }) => this.#captions.add(detail.text));
-    phone.addEventListener("weak", ({ detail }) => this.#say(detail.weak ? "weak" : "talking"));
+    phone.addEventListener("agent", ({ detail }) => this.#showName(detail.title));
+    phone.addEventListener("microphone", () => this.#say("connecting"));
+    phone.addEventListener("weak", ({ detail }) => this.#follow(detail.weak));
     phone.addEventListener("blocked", () => this.#toggle("unblock", true));
     await phone.start(this.getAttribute("persona"));
   }
@@ -145,6 +149,7 @@ export class PersonaPlexCall extends HTMLElement {
   }
 
   #begin(phone) {
+    this.#follow(false);
     this.#startedAt = Date.now();
     this.#clock = setInterval(() => this.#showClock(), 500);
     this.#showClock();
@@ -167,6 +172,11 @@ export class PersonaPlexCall extends HTMLElement {
     this.#muted = muted;
     this.#phone?.mute(muted);
     this.#showMuted();
+    if (this.state === "talking") this.#follow(false);
+  }
+
+  #follow(weak) {
+    this.#say(weak ? "weak" : this.#muted ? "muted" : "talking");
   }
 
   // --- what is seen ------------------------------------------------------------------------------
@@ -187,8 +197,11 @@ export class PersonaPlexCall extends HTMLElement {
     const why = this.#find(".reason");
     why.hidden = !over;
     why.textContent = over ? reason(this.#texts, code) : "";
-    this.#say(state);
-    if (state === "connecting") this.#find(".clock").textContent = "";
+    this.#say(state === "connecting" ? "microphone" : state);
+    if (state === "connecting") {
+      this.#find(".clock").textContent = "";
+      this.#find(".phone").scrollIntoView({ block: "nearest" });
+    }
     if (hadFocus) this.#focusOn(state, over);
   }
 
@@ -204,6 +217,10 @@ export class PersonaPlexCall extends HTMLElement {
     const why = this.#find(".reason").textContent;
     status.textContent = text;
     status.setAttribute("aria-label", why ? `${text}. ${why}` : text);
+  }
+
+  #showName(title) {
+    this.#find(".name").textContent = this.getAttribute("name") ?? title;
   }
 
   #showMuted() {

@@ -14,6 +14,7 @@ export class Meters {
   start(sources) {
     this.stop();
     this.#context = new AudioContext();
+    this.#context.resume(); // some browsers make it asleep when the click was long ago
     const meters = sources.map(({ stream, show }) => ({ read: this.#reader(stream), show }));
     this.#timer = setInterval(() => meters.forEach(({ read, show }) => show(read())), EVERY_MS);
   }

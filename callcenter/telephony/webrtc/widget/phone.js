@@ -3,6 +3,8 @@
  * It knows no page: what happens is told by events.
  *
  *   "state"    detail: { state: "connecting" | "talking" | "ended" | "failed", code }
+ *   "microphone"  it is open; now the line is asked for
+ *   "agent"    detail: { title }  whose line it is
  *   "caption"  detail: { text }
  *   "weak"     detail: { weak }  the network has dropped out, or is back
  *   "blocked"  the browser wants a click before it plays sound
@@ -11,7 +13,7 @@
 const GATHER_MS = 400; // what ICE finds later is sent after the offer
 const CONNECT_MS = 20_000;
 const PING_MS = 1_000; // pipecat's server side takes a silent channel for a dead one
-const PLAYOUT_HINT_MS = 20;
+const PLAYOUT_HINT_MS = 0; // as little as the network allows; the browser adapts
 
 export class CallFailed extends Error {
   constructor(code) {
@@ -53,8 +55,10 @@ export class Phone extends EventTarget {
     try {
       this.#microphone = await openMicrophone();
       if (this.#over) return this.#release();
+      this.#tell("microphone", {});
       const session = await this.#post("api/session", "POST", { persona });
       if (this.#over) return undefined;
+      this.#tell("agent", { title: session.title });
       await this.#connect(session);
     } catch (error) {
       this.#end("failed", error instanceof CallFailed ? error.code : "internal");

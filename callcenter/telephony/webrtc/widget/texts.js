@@ -14,7 +14,7 @@ export const TEXTS = {
   talking: "On the line",
   weak: "Your connection is weak …",
   ended: "Call ended",
-  failed: "The call did not work",
+  failed: "Call failed",
   mute: "Mute",
   unmute: "Unmute",
   muted: "Your microphone is off",

@@ -63,6 +63,21 @@ def test_a_flush_forgets_what_was_queued() -> None:
     assert audio.backlog_s(0.0) == 0.0
 
 
+def test_frame_boundaries_move_towards_the_ticks() -> None:
+    """A worker that tells of long waits gets its frames later, in the caller's next pause."""
+    audio = CallAudio("audio/x-mulaw", 8_000, now=0.0)
+    quiet = b"\xff" * 160
+    came_at = []
+    for index in range(200):
+        now = index * 0.02
+        if audio.heard(quiet, now, now):
+            came_at.append(now)
+            audio.waited(0.055)
+    phases = {round(now % 0.08, 3) for now in came_at}
+    assert len(phases) > 1
+    assert audio.quality().frames_dropped == 0
+
+
 def test_counters() -> None:
     """For metrics and records."""
     audio = CallAudio("audio/x-mulaw", 8_000, now=0.0)

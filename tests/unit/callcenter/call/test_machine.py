@@ -137,6 +137,24 @@ def test_no_slot_for_a_call_that_was_live_is_a_failure() -> None:
     assert machine.outcome is Outcome.FAILED
 
 
+@pytest.mark.parametrize(
+    ("state", "event", "lost"),
+    [
+        (State.RECLAIMING, SlotRefused("no_capacity"), True),
+        (State.RECLAIMING, LegEnded("hangup"), False),
+        (State.LIVE, LegMisbehaved("too_fast", ""), False),
+        (State.OPENING, LegMisbehaved("too_fast", ""), False),
+    ],
+)
+def test_a_call_that_ends_for_want_of_a_worker_says_so(state, event, lost: bool) -> None:
+    """Not one that fails for another reason, nor one whose caller leaves."""
+    machine = machine_in(state)
+    assert not machine.lost_its_worker
+    machine.handle(event, now=2.0)
+    assert machine.state is State.ENDED
+    assert machine.lost_its_worker is lost
+
+
 def test_the_agent_hangs_up() -> None:
     """The slot goes back first; then the last words are heard, then the line goes."""
     machine = machine_in(State.LIVE)

@@ -43,13 +43,28 @@ def test_a_call_from_beginning_to_end(meter) -> None:
     assert value("callcenter_calls_total", outcome="answered", **T) == 1
 
 
-def test_set_up_and_first_sound_count_once(meter) -> None:
+def test_a_set_up_counts_once(meter) -> None:
     """A second session of the call is no second set-up."""
     for now in (10.5, 20.0):
         meter.session_ready(now)
-        meter.first_sound(0.25)
     assert value("callcenter_call_setup_seconds_count", **T) == 1
     assert value("callcenter_call_setup_seconds_sum", **T) == 0.5
+
+
+def test_lost_workers(meter) -> None:
+    """A second session is a call that moved; an end for want of one is a call lost."""
+    before = [value("callcenter_reclaims_total", result=result) for result in ("moved", "lost")]
+    meter.session_ready(10.5)
+    meter.session_ready(20.0)
+    meter.ended(Outcome.FAILED, worker_lost=True)
+    after = [value("callcenter_reclaims_total", result=result) for result in ("moved", "lost")]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1]
+
+
+def test_the_first_sound_counts_once(meter) -> None:
+    """A second session of the call has none."""
+    for _ in range(2):
+        meter.first_sound(0.25)
     assert value("callcenter_first_audio_seconds_count", **T, **P) == 1
 
 
@@ -87,6 +102,13 @@ def test_gaps_and_overlaps_are_apart(meter) -> None:
     assert value("callcenter_turn_gap_seconds_count", kind="gap", **P) == 1
     assert value("callcenter_turn_gap_seconds_sum", kind="gap", **P) == 0.4
     assert value("callcenter_turn_overlap_starts_total", **P) == 1
+
+
+def test_waits_at_the_worker(meter) -> None:
+    """Each frame's."""
+    meter.waited(0.03)
+    meter.waited(0.05)
+    assert value("media_jitter_buffer_seconds_sum", **T) == pytest.approx(0.08)
 
 
 def test_counters_gain_only_what_is_new(meter) -> None:

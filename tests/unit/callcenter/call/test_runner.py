@@ -188,6 +188,19 @@ async def test_a_lost_worker_is_replaced(loss, code: str) -> None:
     assert "clear" in call.leg.asked
 
 
+async def test_waits_at_the_worker_reach_the_uplink() -> None:
+    """After a second of long waits, silent packets are left out: fewer frames go to the worker."""
+    call = Call()
+    await call.live()
+    call.worker_says(*[AudioFrame(index, TONE, waited_s=0.07) for index in range(12)])
+    while not call.session.links[0].says.empty():  # noqa: ASYNC110 - the fake tells nobody
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    call.leg_says(*[LegAudio(b"\xff" * 160)] * 8, LegEnded("hangup"))
+    await call.result()
+    assert call.session.sent == 1
+
+
 async def test_no_worker_left() -> None:
     """The leg is closed, so that the carrier's fallback runs."""
     call = Call(claims=[SlotRefused("no_capacity")])

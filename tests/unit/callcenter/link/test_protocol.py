@@ -37,12 +37,21 @@ OPEN = OpenSession(
 RAMP = np.arange(FRAME_SAMPLES, dtype=np.int16)
 
 
-@given(sequence=st.integers(0, 2**32 - 1), concealed=st.booleans(), seed=st.integers(0, 9))
-def test_a_frame_survives_the_wire(sequence: int, concealed: bool, seed: int) -> None:
+@given(
+    sequence=st.integers(0, 2**32 - 1),
+    concealed=st.booleans(),
+    waited_ms=st.none() | st.integers(0, 254),
+    seed=st.integers(0, 9),
+)
+def test_a_frame_survives_the_wire(
+    sequence: int, concealed: bool, waited_ms: int | None, seed: int
+) -> None:
     """Number, flag and every sample come back."""
     pcm = np.random.default_rng(seed).integers(-32768, 32767, FRAME_SAMPLES, dtype=np.int16)
-    back = protocol.decode_audio(protocol.encode_audio(AudioFrame(sequence, pcm, concealed)))
-    assert (back.sequence, back.concealed) == (sequence, concealed)
+    waited_s = None if waited_ms is None else waited_ms / 1_000
+    sent = AudioFrame(sequence, pcm, concealed, waited_s)
+    back = protocol.decode_audio(protocol.encode_audio(sent))
+    assert (back.sequence, back.concealed, back.waited_s) == (sequence, concealed, waited_s)
     assert np.array_equal(back.pcm, pcm)
     assert back.pcm.dtype == np.int16
 
@@ -50,7 +59,9 @@ def test_a_frame_survives_the_wire(sequence: int, concealed: bool, seed: int) ->
 def test_the_bytes_are_as_drawn() -> None:
     """Eight bytes of header, then little-endian samples."""
     data = protocol.encode_audio(AudioFrame(0x01020304, RAMP, concealed=True))
-    assert data[:8] == bytes([1, 1, 1, 0, 4, 3, 2, 1])
+    assert data[:8] == bytes([1, 1, 1, 255, 4, 3, 2, 1])
+    data = protocol.encode_audio(AudioFrame(0, RAMP, waited_s=0.03))
+    assert data[:8] == bytes([1, 1, 0, 30, 0, 0, 0, 0])
     assert data[8:12] == b"\x00\x00\x01\x00"
     assert len(data) == 8 + 3_840
 
@@ -61,6 +72,13 @@ def test_the_sequence_number_wraps() -> None:
     assert protocol.decode_audio(data).sequence == 0
     assert protocol.missing_between(2**32 - 1, 0) == 0
     assert protocol.missing_between(2**32 - 2, 1) == 2
+
+
+@pytest.mark.parametrize(("waited_s", "told_s"), [(-0.1, 0.0), (0.0306, 0.031), (3.0, 0.254)])
+def test_a_wait_is_told_to_the_millisecond_within_a_byte(waited_s: float, told_s: float) -> None:
+    """Longer ones are all alike: a backlog."""
+    sent = AudioFrame(0, RAMP, waited_s=waited_s)
+    assert protocol.decode_audio(protocol.encode_audio(sent)).waited_s == told_s
 
 
 @pytest.mark.parametrize(

@@ -193,3 +193,22 @@ def test_every_wire_format_has_20_ms_packets(
     downlink.push(SPEECH, 0.0)
     sizes = {len(i.payload) for i in downlink.pop(0.0) if isinstance(i, AudioPayload)}
     assert sizes == {packet_bytes}
+
+
+@pytest.mark.parametrize(("paced", "cushion"), [(False, 2), (True, 1)])
+def test_a_paced_leg_needs_a_smaller_cushion(paced: bool, cushion: int) -> None:
+    """No network stands before its queue, so one packet of silence goes ahead, not two."""
+    downlink = Downlink("audio/x-l16", 24_000, paced=paced)
+    downlink.push(SPEECH, 0.0)
+    assert downlink.counters.packets_cushion == cushion
+
+
+@pytest.mark.parametrize(("paced", "limit_s"), [(False, 0.10), (True, 0.05)])
+def test_a_paced_leg_trims_earlier(paced: bool, limit_s: float) -> None:
+    """What a stall left in the queue is won back in silence, down to less."""
+    downlink = Downlink("audio/x-l16", 24_000, paced=paced)
+    for _ in range(5):
+        downlink.push(SPEECH, 0.0)
+    for tick in range(1, 50):
+        downlink.push(SILENCE, tick * FRAME_S)
+    assert downlink.backlog_s(50 * FRAME_S) <= limit_s

@@ -1,0 +1,211 @@
+"""Answers SIP calls: INVITE -> number -> persona -> slot -> a leg that rings, and its runner.
+
+Everything begins at the INVITE: while the caller hears the line ring, the slot is claimed and the
+worker loads the prompt. It knows trunks, routes and the broker; it does not know SIP's messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from callcenter import metrics
+from callcenter.call.machine import Limits
+from callcenter.call.runner import CallRunner
+from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
+from callcenter.errors import BrokerUnavailable, NoCapacity, Refused
+from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.reception import open_session
+from callcenter.gateway.routes import Route
+from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.telephony.sip.call import SipCall
+from callcenter.telephony.sip.leg import SipLeg
+from callcenter.telephony.sip.media_port import MediaPort
+from callcenter.telephony.sip.ports import PortPool
+from callcenter.telephony.sip.sdp import LocalMedia, NotAcceptable
+from callcenter.telephony.sip.stream import MediaStream, Tick
+from callcenter.telephony.sip.trunk import Trunk
+from callcenter.telephony.sip.ua import UserAgent
+from callcenter.telephony.sip.wheel import Wheel
+
+TRANSPORT = "sip"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SipPolicy:
+    """Limits and addresses, from the settings of these names."""
+
+    advertised_host: str
+    rtp_timeout_s: float
+    start_timeout_s: float
+    max_call_s: float
+    max_audio_lead_s: float
+
+
+class SipReception:
+    """Ringing calls in, runners out.
+
+    Args:
+        trunks: by name.
+        slots: the broker.
+        live: register of this process's calls.
+        access: how to open links.
+        ports: of RTP.
+        policy: limits and addresses.
+
+    Attributes:
+        agent: set before the first call can come.
+    """
+
+    agent: UserAgent
+
+    def __init__(
+        self,
+        trunks: Mapping[str, TrunkRoutes],
+        slots: Slots,
+        live: LiveCalls,
+        access: LinkAccess,
+        ports: PortPool,
+        policy: SipPolicy,
+    ) -> None:
+        self._trunks = trunks
+        self._slots = slots
+        self._live = live
+        self._access = access
+        self._ports = ports
+        self._policy = policy
+        self._wheel = Wheel()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ring(self, call: SipCall, trunk: Trunk) -> None:
+        """A call rings; from here on it has a task of its own."""
+        call.ring()
+        self.agent.settle(call)
+        task = asyncio.create_task(self._receive(call, trunk))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def until_idle(self) -> None:
+        """Waits until every call, ringing ones included, is over."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _receive(self, call: SipCall, trunk: Trunk) -> None:
+        with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
+            log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
+            route = self._trunks[trunk.name].find(call.called)
+            if route is None:
+                log.warning("no_route", **{"pii.called": call.called})
+                self._refuse(call, trunk, 404, "no_route", "rejected")
+                return
+            try:
+                self._live.check_room()
+                leg = self._leg(call, trunk)
+            except NotAcceptable as error:
+                log.warning("sip_not_acceptable", detail=str(error))
+                self._refuse(call, trunk, 488, "not_acceptable", "rejected")
+            except Refused as refusal:
+                self._busy(call, trunk, refusal)
+            else:
+                await self._carry(leg, call, trunk, route)
+                metrics.RTP_PORTS_FREE.set(self._ports.free)
+
+    async def _carry(self, leg: SipLeg, call: SipCall, trunk: Trunk, route: Route) -> None:
+        began, name = time.monotonic(), call_name(call)
+        try:
+            claim = await claim_slot(
+                self._slots, name, route.persona.prompt_hash, self._access.gateway_id
+            )
+        except (NoCapacity, BrokerUnavailable) as trouble:
+            self._busy(call, trunk, trouble)
+            await leg.close("no_capacity")
+            return
+        spec = open_session(name, route)
+        session = CallSession(spec, claim, self._slots, self._access)
+        runner = CallRunner(
+            leg,
+            session,
+            self._limits(route),
+            self._policy.max_audio_lead_s,
+            announced_ago_s=time.monotonic() - began,
+        )
+        if name in self._live:  # the same Call-ID from two trunks
+            await release_slot(self._slots, name, claim)
+            await leg.close("already_connected")
+            return
+        with self._live.carrying(name, runner):
+            log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
+            result = await runner.run()
+        log.info(
+            "call_ended",
+            outcome=result.outcome.value,
+            code=result.code,
+            duration_s=round(result.duration_s, 3),
+        )
+
+    def _limits(self, route: Route) -> Limits:
+        return Limits(
+            start_timeout_s=self._policy.start_timeout_s,
+            max_call_s=min(self._policy.max_call_s, route.persona.limits.max_call_s),
+            transfer_number=route.transfer_to,
+        )
+
+    def _leg(self, call: SipCall, trunk: Trunk) -> SipLeg:
+        stream = MediaStream(
+            ssrc=secrets.randbits(32),
+            sequence=secrets.randbits(16),
+            timestamp=secrets.randbits(32),
+            trusted=trunk.knows,
+            cname=secrets.token_hex(8),
+            unix_time=time.time,
+        )
+        local = LocalMedia(
+            host=self._policy.advertised_host,
+            port=0,
+            codecs=trunk.codecs,
+            srtp=trunk.srtp,
+            session_id=secrets.randbits(62),
+            new_key=secrets.token_bytes,
+        )
+        return SipLeg(
+            self.agent,
+            call,
+            trunk,
+            self._open_port,
+            stream,
+            local,
+            self._policy.rtp_timeout_s,
+            {"trunk": trunk.name, **call.attributes()},
+        )
+
+    def _open_port(self, stream: MediaStream, ticked: Callable[[Tick, float], None]) -> MediaPort:
+        port = MediaPort(self._ports, self._wheel, stream, ticked)
+        metrics.RTP_PORTS_FREE.set(self._ports.free)
+        return port
+
+    def _busy(self, call: SipCall, trunk: Trunk, trouble: Exception) -> None:
+        code = trouble.code if isinstance(trouble, Refused) else "broker_unavailable"
+        log.warning("call_refused", code=code, detail=str(trouble))
+        outcome = "failed" if isinstance(trouble, BrokerUnavailable) else "rejected_capacity"
+        self._refuse(call, trunk, trunk.no_capacity_status, code, outcome)
+
+    def _refuse(self, call: SipCall, trunk: Trunk, status: int, code: str, outcome: str) -> None:
+        after = (("retry-after", str(trunk.retry_after_s)),) if outcome != "rejected" else ()
+        call.refuse(status, code, self.agent.now(), after)
+        self.agent.settle(call)
+        metrics.CALLS.labels(TRANSPORT, outcome).inc()
+        metrics.REFUSALS.labels(TRANSPORT, code).inc()
+
+
+def call_name(call: SipCall) -> str:
+    """Our call id: the same for every copy of one INVITE, and safe in keys and logs."""
+    named = f"{call.dialog.call_id}\0{call.dialog.remote.param('tag')}"
+    return "sip-" + hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -1,0 +1,277 @@
+"""The SIP gateway program: builds its parts, serves them, and leaves in order.
+
+A process of its own: nothing may compute in it, since every 5 ms some call is due. HTTP is there
+for health and metrics only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from callcenter import logs, metrics
+from callcenter.broker.broker import Broker, connect
+from callcenter.broker.last_known import LastKnownWorkers
+from callcenter.call.session import LinkAccess
+from callcenter.errors import ConfigurationError
+from callcenter.gateway import health, trunks
+from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.program import freeze_garbage
+from callcenter.gateway.sip import SipPolicy, SipReception
+from callcenter.gateway.slots import GatewaySlots
+from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.media.vad import load_model
+from callcenter.settings import SipSettings
+from callcenter.telephony.sip.auth import DigestServer
+from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.ports import PortPool
+from callcenter.telephony.sip.registration import Account, Registration, Standing
+from callcenter.telephony.sip.transport import Transports
+from callcenter.telephony.sip.trunk import Trunks
+from callcenter.telephony.sip.ua import UserAgent
+from callcenter.telephony.sip.uri import Peer, SipUri
+from personas import library
+from personas.errors import PersonaError
+
+REALM = "callcenter"
+WATCH_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class SipGateway:
+    """The running program.
+
+    Attributes:
+        ports: transport -> port that it listens on.
+        live: its calls.
+    """
+
+    def __init__(self, settings: SipSettings) -> None:
+        """Reads the trunks file; opens nothing.
+
+        Raises:
+            ConfigurationError: the trunks file, a persona or a certificate is wrong.
+        """
+        self.settings = settings
+        self.ports: dict[str, int] = {}
+        self.live = LiveCalls(settings.max_calls)
+        self._trunks = _trunks(settings)
+        self._server_tls, self._client_tls = _server_tls(settings), _client_tls(settings)
+        self._redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        pool, *overflow = settings.gateway_pools
+        broker = Broker(self._redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
+        self._slots = GatewaySlots(broker, LastKnownWorkers())
+        self._registrations: dict[str, Registration] = {}
+        self._watch: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listens."""
+        settings = self.settings
+        rtp = PortPool(settings.sip_bind_host, settings.rtp_first_port, settings.rtp_last_port)
+        known = Trunks(routes.trunk for routes in self._trunks.values())
+        self._reception = reception = SipReception(
+            self._trunks, self._slots, self.live, _access(settings), rtp, _policy(settings)
+        )
+        digest = DigestServer(REALM, secrets.token_bytes(32))
+        identity = Identity(settings.advertised_host, self.ports)
+        self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
+        self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
+        self._transports = Transports(self._agent.received, known.knows, self._client_tls)
+        self._agent.transports = self._transports
+        load_model()  # or else the first call would wait for it
+        await self._slots.refresh()
+        await self._listen()
+        self._register(identity)
+        self._watch = [
+            asyncio.create_task(self._slots.keep_table()),
+            asyncio.create_task(health.measure_loop_lag()),
+            asyncio.create_task(self._watch_registrations()),
+        ]
+        log.info("sip_gateway_started", gateway_id=settings.gateway_id, **self.ports)
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuses new calls and lets the others end, at most for the grace."""
+        self._endpoint.draining = True
+        log.info("draining", calls=len(self.live), grace_s=grace_s)
+        for registration in self._registrations.values():
+            registration.leave()
+            self._agent.settle(registration)
+        await self.live.drain(grace_s)
+        await self._reception.until_idle()
+
+    async def stop(self) -> None:
+        """Closes everything."""
+        for task in self._watch:
+            task.cancel()
+        await asyncio.wait(self._watch)
+        self._agent.close()
+        await self._transports.close()
+        await self._redis.aclose()
+
+    def app(self) -> FastAPI:
+        """Health and metrics."""
+        app = FastAPI(title="SIP gateway", openapi_url=None)
+        app.include_router(health.router(lambda: self.live.draining, self._slots.ready))
+        return app
+
+    async def _listen(self) -> None:
+        settings, host = self.settings, self.settings.sip_bind_host
+        if settings.sip_udp_port >= 0:
+            self.ports["udp"] = self._transports.listen_udp(host, settings.sip_udp_port)
+        if settings.sip_tcp_port >= 0:
+            self.ports["tcp"] = await self._transports.listen_stream(host, settings.sip_tcp_port)
+        if settings.sip_tls_port >= 0:
+            self.ports["tls"] = await self._transports.listen_stream(
+                host, settings.sip_tls_port, self._server_tls
+            )
+
+    def _register(self, identity: Identity) -> None:
+        for name, routes in self._trunks.items():
+            at = routes.register_at
+            if at is None:
+                continue
+            user = at.credentials.username
+            peer: Peer = at.registrar.peer()
+            contact = identity.contact(peer.transport).replace("sip:", f"sip:{user}@")
+            of_record = SipUri("sip", user, at.registrar.host, at.registrar.port)
+            account = Account(at.registrar, peer, of_record, contact, at.credentials, at.expires_s)
+            registration = Registration(
+                account, secrets.token_hex(12), secrets.token_hex(6), self._agent.now()
+            )
+            self._registrations[name] = registration
+            self._agent.settle(registration)
+
+    async def _watch_registrations(self) -> None:
+        """Shows and logs how the registrars see us."""
+        seen: dict[str, Standing] = {}
+        while True:
+            for name, registration in self._registrations.items():
+                standing = registration.standing
+                metrics.SIP_REGISTERED.labels(name).set(standing is Standing.REGISTERED)
+                if seen.get(name) is not standing:
+                    seen[name] = standing
+                    log.info(
+                        "sip_registration",
+                        trunk=name,
+                        standing=standing.value,
+                        status=registration.status,
+                    )
+            await asyncio.sleep(WATCH_EVERY_S)
+
+
+async def serve(settings: SipSettings) -> None:
+    """Serves until a signal, and lets live calls end; a second signal leaves at once.
+
+    Raises:
+        ConfigurationError: the trunks file, a persona or a certificate is wrong.
+    """
+    gateway = SipGateway(settings)
+    await gateway.start()
+    config = uvicorn.Config(
+        gateway.app(),
+        host=settings.sip_http_host,
+        port=settings.sip_http_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    http = _Http(config)
+    serving = asyncio.create_task(http.serve())
+    stopping, at_once = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    freeze_garbage()
+    await stopping.wait()
+    drain = asyncio.create_task(gateway.drain(settings.gateway_drain_s))
+    second = asyncio.create_task(at_once.wait())
+    await asyncio.wait((drain, second), return_when=asyncio.FIRST_COMPLETED)
+    second.cancel()
+    if not drain.done():
+        drain.cancel()
+    http.should_exit = True
+    await serving
+    await gateway.stop()
+
+
+def run(settings: SipSettings) -> None:
+    """Serves until a signal.
+
+    Raises:
+        ConfigurationError: the trunks file, a persona or a certificate is wrong.
+    """
+    logs.configure(settings.log_level, "sip", settings.log_pii)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(settings))
+
+
+class _Http(uvicorn.Server):
+    """Uvicorn that leaves the signals to the program."""
+
+    def install_signal_handlers(self) -> None:
+        """None: the program has its own."""
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Serves until `should_exit`."""
+        await self._serve(sockets)  # type: ignore[arg-type]
+
+
+def _trunks(settings: SipSettings) -> Mapping[str, TrunkRoutes]:
+    folder = settings.personas_dir or library.SHIPPED
+    try:
+        return trunks.load(settings.trunks_file, library.load(folder))
+    except PersonaError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _server_tls(settings: SipSettings) -> ssl.SSLContext | None:
+    if settings.sip_tls_port < 0 or settings.sip_tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.sip_tls_certificate, settings.sip_tls_key)
+        if settings.sip_tls_require_client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(settings.sip_tls_ca)
+    except (OSError, TypeError) as error:
+        raise ConfigurationError(f"SIP_TLS_CERTIFICATE, _KEY or _CA: {error}") from None
+    return context
+
+
+def _client_tls(settings: SipSettings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.sip_tls_ca)
+    except OSError as error:
+        raise ConfigurationError(f"SIP_TLS_CA: {error}") from None
+
+
+def _access(settings: SipSettings) -> LinkAccess:
+    return LinkAccess(
+        gateway_id=settings.gateway_id,
+        secret=settings.link_secret.get_secret_value(),
+        token_ttl_s=settings.session_token_ttl_s,
+        open_timeout_s=settings.link_open_timeout_s,
+    )
+
+
+def _policy(settings: SipSettings) -> SipPolicy:
+    return SipPolicy(
+        advertised_host=settings.advertised_host,
+        rtp_timeout_s=settings.rtp_timeout_s,
+        start_timeout_s=settings.start_timeout_s,
+        max_call_s=settings.max_call_s,
+        max_audio_lead_s=settings.max_audio_lead_s,
+    )

@@ -1,0 +1,1 @@
+"""SIP trunks and PBXs: sans-IO cores, and thin shells on sockets round them."""

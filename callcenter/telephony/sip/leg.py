@@ -1,0 +1,223 @@
+"""A SIP call as a `Leg`.
+
+Its session opens while the caller hears the line ring: the leg starts with the INVITE, and the
+first audio of the agent is what answers the call, so that the greeting begins with the answer.
+Inside, audio is 24 kHz whatever the wire's codec, which may change in mid-call. It decides
+nothing about the call; it knows no trunk file and no routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import structlog
+
+from callcenter import metrics
+from callcenter.events import LegAudio, LegDigit, LegEnded, LegEvent, LegMarkPlayed, LegStarted
+from callcenter.media.emodel import mos, r_factor
+from callcenter.media.resample import Resampler, resampler
+from callcenter.media.units import PACKET_S, SAMPLE_RATE_HZ
+from callcenter.telephony.leg import CallControlFailed
+from callcenter.telephony.sip.call import (
+    CallEnded,
+    CallEvent,
+    DigitPressed,
+    MediaAgreed,
+    SipCall,
+    State,
+    Transferred,
+)
+from callcenter.telephony.sip.media_port import MediaPort
+from callcenter.telephony.sip.sdp import LocalMedia, NotAcceptable
+from callcenter.telephony.sip.stream import MediaStream, Tick
+from callcenter.telephony.sip.trunk import Trunk
+from callcenter.telephony.sip.ua import UserAgent
+
+ENCODING = "audio/x-l16"
+MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
+ORDERLY = frozenset({"", "hangup", "agent_hangup", "max_duration", "transferred", "shutdown"})
+OUTSIDE_S = 0.1  # what the E-model adds for both ends' devices
+
+OpenPort = Callable[[MediaStream, Callable[[Tick, float], None]], MediaPort]
+
+log = structlog.get_logger(__name__)
+
+
+class SipLeg:
+    """One call that rings.
+
+    Args:
+        agent: sends what the call wants sent.
+        call: ringing.
+        trunk: over which it came.
+        open_port: binds RTP sockets round a stream.
+        stream: fresh.
+        local: what we offer; the port is filled in here.
+        rtp_timeout_s: the call ends when no packet comes for so long.
+        attributes: for `LegStarted`.
+
+    Raises:
+        NoCapacity: no RTP port is left.
+        NotAcceptable: no common codec or encryption; nothing was opened.
+    """
+
+    transport = "sip"
+
+    def __init__(
+        self,
+        agent: UserAgent,
+        call: SipCall,
+        trunk: Trunk,
+        open_port: OpenPort,
+        stream: MediaStream,
+        local: LocalMedia,
+        rtp_timeout_s: float,
+        attributes: Mapping[str, str],
+    ) -> None:
+        call.check_media(local)
+        self._agent, self._call, self._trunk = agent, call, trunk
+        self._port = open_port(stream, self._ticked)
+        self._local = replace(local, port=self._port.port)
+        self._rtp_timeout_s = rtp_timeout_s
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._up: Resampler | None = None
+        self._up_hz = 0
+        self._down: Resampler | None = None
+        self._down_hz = 0
+        self._transfer: asyncio.Future[int] | None = None
+        self._over = False
+        agent.listen(call, self._happened)
+        self._events.put_nowait(LegStarted(ENCODING, SAMPLE_RATE_HZ, dict(attributes)))
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        """What the far end does; ends after `LegEnded`."""
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, LegEnded):
+                return
+
+    async def play(self, payload: bytes) -> None:
+        """Answers the call with its first audio; then queues it."""
+        if self._call.state is State.RINGING and not self._answer():
+            return
+        samples = np.frombuffer(payload, "<i2").astype(np.int16)
+        rate_hz = self._port.stream.rate_hz
+        if self._down is None or rate_hz != self._down_hz:
+            self._down, self._down_hz = resampler(SAMPLE_RATE_HZ, rate_hz), rate_hz
+        self._port.play(self._down.process(samples))
+
+    async def mark(self, name: str) -> None:
+        """Asks for a `LegMarkPlayed` once everything sent so far went out."""
+        self._port.stream.mark(name)
+
+    async def clear(self) -> None:
+        """Throws away what waits."""
+        self._port.stream.clear()
+
+    async def hang_up(self) -> None:
+        """Ends the call with BYE."""
+        self._call.hang_up("hangup", self._agent.now())
+        self._agent.settle(self._call)
+
+    async def transfer(self, number: str) -> None:
+        """Sends the caller to a number by REFER and waits for what becomes of it.
+
+        Raises:
+            CallControlFailed: the far end refused, or the number did not answer.
+        """
+        target = self._trunk.transfer_uri.format(number=number, host=self._call.dialog.peer.host)
+        self._transfer = asyncio.get_running_loop().create_future()
+        self._call.refer(target, self._agent.now())
+        self._agent.settle(self._call)
+        status = await self._transfer
+        metrics.SIP_TRANSFERS.labels(self._trunk.name, f"{status // 100}xx").inc()
+        if status >= 300:
+            raise CallControlFailed(f"the far end answered {status} to the REFER")
+
+    async def close(self, code: str) -> None:
+        """Refuses a ringing call, ends one that is up, and gives the ports back. Idempotent."""
+        now = self._agent.now()
+        if self._call.state is State.RINGING:
+            status = self._trunk.no_capacity_status
+            after = (("retry-after", str(self._trunk.retry_after_s)),)
+            self._call.refuse(status, code or "closed", now, after)
+            metrics.REFUSALS.labels("sip", code or "closed").inc()
+        elif self._call.state is not State.ENDED:
+            self._call.hang_up("hangup" if code in ORDERLY else code, now)
+        self._agent.settle(self._call)
+        if not self._over:
+            self._over = True
+            self._observe()
+        self._port.close()
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _answer(self) -> bool:
+        try:
+            self._call.answer(self._local, self._agent.now())
+        except NotAcceptable as error:
+            log.warning("sip_not_acceptable", detail=str(error))
+            self._call.refuse(488, str(error), self._agent.now())
+        self._agent.settle(self._call)
+        return self._call.state is not State.ENDED
+
+    def _happened(self, event: CallEvent) -> None:
+        match event:
+            case MediaAgreed(plan=plan):
+                self._port.agree(plan)
+                log.info("sip_media", codec=plan.codec.name, srtp=plan.local_key is not None)
+            case DigitPressed(digit=digit):
+                self._events.put_nowait(LegDigit(digit))
+            case Transferred(status=status):
+                self._settle_transfer(status)
+            case CallEnded(reason=reason):
+                self._settle_transfer(200)  # the far end has taken the caller away
+                orderly = reason in ("hangup", "cancelled", "local", "refused")
+                self._events.put_nowait(LegEnded("hangup" if orderly else "lost"))
+                log.info("sip_call_ended", reason=reason)
+
+    def _ticked(self, tick: Tick, now: float) -> None:
+        for digit in tick.digits:
+            self._events.put_nowait(LegDigit(digit))
+        for name in tick.played:
+            self._events.put_nowait(LegMarkPlayed(name))
+        if tick.heard is not None and self._events.qsize() < MAX_EVENTS:
+            self._events.put_nowait(LegAudio(self._upsampled(tick)))
+        if self._port.stream.silent_for_s(now) > self._rtp_timeout_s:
+            log.warning("rtp_timeout", after_s=self._rtp_timeout_s)
+            self._call.hang_up("rtp_timeout", now)
+            self._agent.settle(self._call)
+
+    def _upsampled(self, tick: Tick) -> bytes:
+        if tick.heard is None:
+            return b""
+        if self._up is None or tick.rate_hz != self._up_hz:
+            self._up, self._up_hz = resampler(tick.rate_hz, SAMPLE_RATE_HZ), tick.rate_hz
+        return self._up.process(tick.heard).astype("<i2").tobytes()
+
+    def _settle_transfer(self, status: int) -> None:
+        if self._transfer is not None and not self._transfer.done():
+            self._transfer.set_result(status)
+
+    def _observe(self) -> None:
+        """The call's quality on the wire, once, at its end."""
+        stream, trunk = self._port.stream, self._trunk.name
+        metrics.RTP_STRANGERS.labels(trunk).inc(stream.counters.strangers)
+        metrics.RTP_REFUSED.labels(trunk).inc(stream.counters.refused)
+        metrics.RTP_CONCEALED.labels(trunk).inc(stream.concealed)
+        if stream.stats is None or stream.plan is None or not stream.stats.expected:
+            return
+        lost = max(0.0, stream.stats.lost / stream.stats.expected)
+        round_trip_s = stream.reporter.far.round_trip_s
+        metrics.RTP_LOST_RATIO.labels(trunk, "in").observe(lost)
+        metrics.RTP_LOST_RATIO.labels(trunk, "out").observe(stream.reporter.far.fraction_lost)
+        metrics.RTP_JITTER_SECONDS.labels(trunk).observe(stream.stats.jitter_s)
+        if round_trip_s is not None:
+            metrics.RTP_ROUND_TRIP_SECONDS.labels(trunk).observe(round_trip_s)
+        one_way_s = (round_trip_s or 0.0) / 2 + stream.delay_s + PACKET_S + OUTSIDE_S
+        score = mos(r_factor(stream.plan.codec.name, one_way_s, lost))
+        metrics.RTP_MOS.labels(trunk).observe(score)

@@ -1,0 +1,182 @@
+"""Keeps us registered at a PBX (RFC 3261 10.2): REGISTER, digest, refresh, back-off.
+
+Sans-IO, in the form that an endpoint's owner has. It knows one registrar and one contact.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from callcenter.errors import ProtocolError
+from callcenter.telephony.sip.auth import Credentials, authorize
+from callcenter.telephony.sip.call import Ask, Output
+from callcenter.telephony.sip.message import Request, Response
+from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr
+
+FIRST_RETRY_S = 2.0
+LONGEST_RETRY_S = 300.0
+
+
+class Standing(enum.Enum):
+    """How the registrar sees us."""
+
+    UNKNOWN = "unknown"
+    REGISTERED = "registered"
+    REFUSED = "refused"  # wrong credentials, or unwanted: tried again all the same
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom to register where.
+
+    Attributes:
+        registrar: URI of the registrar, such as sip:pbx.example.com.
+        peer: where its requests go.
+        identity: our address of record.
+        contact: under which we are reached.
+        credentials: when it asks.
+        expires_s: asked for.
+    """
+
+    registrar: SipUri
+    peer: Peer
+    identity: SipUri
+    contact: str
+    credentials: Credentials
+    expires_s: int = 300
+
+
+class Registration:
+    """One registration, refreshed until `leave`.
+
+    Attributes:
+        standing: how the registrar saw us last.
+        status: of its last final response.
+    """
+
+    def __init__(self, account: Account, call_id: str, tag: str, now: float) -> None:
+        self.standing = Standing.UNKNOWN
+        self.status = 0
+        self._account = account
+        self._call_id = call_id
+        self._tag = tag
+        self._cseq = 0
+        self._failures = 0
+        self._tried_proof = False
+        self._leaving = False
+        self._at: float | None = now
+        self._outputs: list[Output] = []
+
+    def outputs(self) -> list[Output]:
+        """Hands over what must be sent."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_timer(self) -> float | None:
+        """When the next REGISTER is due."""
+        return self._at
+
+    def handle_timer(self, now: float) -> None:
+        """Registers, or registers again."""
+        if self._at is not None and now >= self._at:
+            self._at = None
+            self._tried_proof = False
+            self._register(())
+
+    def leave(self) -> None:
+        """Takes the registration back."""
+        self._leaving, self._at, self._tried_proof = True, None, False
+        if self.standing is Standing.REGISTERED:
+            self._register(())
+
+    def receive_response(self, request: Request, response: Response, now: float) -> None:
+        """Takes the registrar's answer; a time-out comes as a 408."""
+        if response.status < 200:
+            return
+        self.status = response.status
+        if response.status in (401, 407) and not self._tried_proof:
+            self._prove(request, response, now)
+        elif response.status == 423 and response.text("min-expires").isdigit():
+            self._longer(int(response.text("min-expires")[:6]), now)
+        elif response.status < 300:
+            self._registered(response, now)
+        else:
+            away = response.status in (408, 503)
+            self._failed(Standing.UNREACHABLE if away else Standing.REFUSED, response, now)
+
+    def _register(self, extra: tuple[tuple[str, str], ...]) -> None:
+        account = self._account
+        self._cseq += 1
+        address = NameAddr(account.identity)
+        expires_s = 0 if self._leaving else account.expires_s
+        headers = [("max-forwards", "70"), ("from", str(address.tagged(self._tag)))]
+        headers += [("to", str(address)), ("call-id", self._call_id)]
+        headers += [("cseq", f"{self._cseq} REGISTER"), ("contact", account.contact)]
+        headers += [("expires", str(expires_s)), *extra]
+        request = Request(headers, b"", "REGISTER", str(account.registrar))
+        self._outputs.append(Ask(request, account.peer))
+
+    def _prove(self, request: Request, response: Response, now: float) -> None:
+        self._tried_proof = True
+        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
+        challenges = [value for key, value in response.headers if key == name]
+        proof = authorize(
+            self._account.credentials, "REGISTER", request.uri_text, challenges, self._tag
+        )
+        if proof is None:  # an algorithm that we don't have
+            self._failed(Standing.REFUSED, response, now)
+            return
+        header = "proxy-authorization" if response.status == 407 else "authorization"
+        self._register(((header, proof),))
+
+    def _registered(self, response: Response, now: float) -> None:
+        if self._leaving:
+            self.standing = Standing.UNKNOWN
+            return
+        self.standing, self._failures = Standing.REGISTERED, 0
+        granted_s = _granted_s(response, self._account)
+        self._at = now + max(granted_s - 30.0, granted_s / 2)
+
+    def _longer(self, least_s: int, now: float) -> None:
+        from_s = self._account.expires_s
+        if least_s <= from_s or least_s > 86_400:
+            self._at = now + LONGEST_RETRY_S
+            return
+        account = self._account
+        self._account = Account(
+            account.registrar,
+            account.peer,
+            account.identity,
+            account.contact,
+            account.credentials,
+            least_s,
+        )
+        self._tried_proof = False
+        self._register(())
+
+    def _failed(self, standing: Standing, response: Response, now: float) -> None:
+        self.standing = standing
+        retry_s = min(FIRST_RETRY_S * 2.0**self._failures, LONGEST_RETRY_S)
+        self._failures = min(self._failures + 1, 16)
+        after = response.text("retry-after").partition(";")[0].strip()
+        if after.isdigit() and len(after) < 6:
+            retry_s = max(retry_s, float(after))
+        self._at = None if self._leaving else now + retry_s
+
+
+def _granted_s(response: Response, account: Account) -> float:
+    """What the registrar grants: our Contact's expires, else the Expires header."""
+    ours = parse_name_addr(account.contact).uri
+    for text in response.listed("contact"):
+        try:
+            contact = parse_name_addr(text)
+        except ProtocolError:  # somebody else's binding of a form we don't know
+            continue
+        expires = contact.param("expires") or ""
+        same = (contact.uri.user, contact.uri.host, contact.uri.port)
+        if same == (ours.user, ours.host, ours.port) and expires.isdigit():
+            return max(10.0, float(expires[:6]))
+    text = response.text("expires")
+    return max(10.0, float(text[:6])) if text.isdigit() else float(account.expires_s)

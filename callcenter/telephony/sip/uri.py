@@ -1,0 +1,261 @@
+"""SIP URIs, addresses in headers, Via values (RFC 3261 19.1, 20.10, 20.42).
+
+Tolerant where the RFC's grammar is wider than anything seen on a trunk: what is not understood is
+carried as text. It knows no message and no socket.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from callcenter.errors import ProtocolError
+
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
+
+_URI = re.compile(
+    r"(?P<scheme>sips?|tel):(?:(?P<user>[^@;?>\s]*)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:;?>\s@]*)(?::(?P<port>\d+))?"
+    r"(?P<params>(?:;[^?>\s]*)?)(?:\?(?P<headers>[^>\s]*))?",
+    re.IGNORECASE,
+)
+_VIA = re.compile(
+    r"SIP\s*/\s*2\.0\s*/\s*(?P<transport>\w+)\s+"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:;]+)(?:\s*:\s*(?P<port>\d+))?\s*(?P<params>(?:;.*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a hop.
+
+    Attributes:
+        transport: "udp", "tcp" or "tls".
+        host: address as the socket has it, without brackets.
+        port: of a stream, the far end's own port: it names the connection.
+    """
+
+    transport: str
+    host: str
+    port: int
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport itself repeats what got lost."""
+        return self.transport != "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class SipUri:
+    """A sip, sips or tel URI; `params` keep their order, a parameter without value has ""."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None = None
+    params: tuple[tuple[str, str], ...] = ()
+    headers: str = ""
+
+    def param(self, name: str) -> str | None:
+        """A parameter's value; "" for one without, None when it is not there."""
+        return dict(self.params).get(name)
+
+    @property
+    def transport(self) -> str:
+        """Where a request to this URI goes: its own wish, TLS for sips, else UDP."""
+        if self.scheme == "sips":
+            return "tls"
+        return (self.param("transport") or "udp").lower()
+
+    def peer(self) -> Peer:
+        """The hop that the URI names."""
+        transport = self.transport if self.transport in DEFAULT_PORTS else "udp"
+        return Peer(transport, self.host.strip("[]"), self.port or DEFAULT_PORTS[transport])
+
+    def __str__(self) -> str:
+        user = f"{self.user}@" if self.user and self.scheme != "tel" else self.user
+        host = f"{self.host}:{self.port}" if self.port is not None else self.host
+        headers = f"?{self.headers}" if self.headers else ""
+        return f"{self.scheme}:{user}{host}{join_params(self.params)}{headers}"
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    """A From, To, Contact, Route or Refer-To value."""
+
+    uri: SipUri
+    display: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+
+    def param(self, name: str) -> str | None:
+        """A header parameter, such as `tag` or `expires`."""
+        return dict(self.params).get(name)
+
+    def tagged(self, tag: str) -> NameAddr:
+        """The same with a tag; one that is there stays."""
+        if self.param("tag") is not None:
+            return self
+        return replace(self, params=(*self.params, ("tag", tag)))
+
+    def __str__(self) -> str:
+        display = f'"{self.display}" ' if self.display else ""
+        return f"{display}<{self.uri}>{join_params(self.params)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One Via value."""
+
+    transport: str
+    host: str
+    port: int | None
+    params: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def branch(self) -> str:
+        """The transaction's name; "" where an RFC 2543 peer gave none."""
+        return self.params.get("branch", "")
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port, for matching transactions (RFC 3261 17.2.3)."""
+        return f"{self.host.lower()}:{self.port or DEFAULT_PORTS.get(self.transport, 5060)}"
+
+    def stamped(self, peer: Peer) -> Via:
+        """The same with `received` and `rport` of where it really came from (RFC 3581 4)."""
+        params = dict(self.params)
+        if "rport" in params:
+            params["rport"] = str(peer.port)
+        if "rport" in params or self.host.strip("[]").lower() != peer.host:
+            params["received"] = peer.host
+        return replace(self, params=params)
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port is not None else ""
+        return (
+            f"SIP/2.0/{self.transport.upper()} {self.host}{port}"
+            f"{join_params(tuple(self.params.items()))}"
+        )
+
+
+def parse_uri(text: str) -> SipUri:
+    """Reads a URI.
+
+    Raises:
+        ProtocolError: it is none that a telephone call can have.
+    """
+    match = _URI.fullmatch(text.strip())
+    if match is None:
+        raise ProtocolError(f"not a sip, sips or tel URI: {text[:80]!r}")
+    scheme, host = match["scheme"].lower(), match["host"]
+    if scheme == "tel":  # the number stands where a host would
+        return SipUri("tel", host, "", None, parse_params(match["params"]))
+    if not host:
+        raise ProtocolError(f"a URI without a host: {text[:80]!r}")
+    return SipUri(
+        scheme,
+        match["user"] or "",
+        host.lower(),
+        parse_port(match["port"]),
+        parse_params(match["params"]),
+        match["headers"] or "",
+    )
+
+
+def parse_name_addr(text: str) -> NameAddr:
+    """Reads `"Display" <uri>;params` or `uri;params` (RFC 3261 20.10: those are the header's).
+
+    Raises:
+        ProtocolError: no URI in it.
+    """
+    text = text.strip()
+    if "<" not in text:
+        bare, _, params = text.partition(";")
+        return NameAddr(parse_uri(bare), "", parse_params(";" + params if params else ""))
+    start = _first_unquoted(text, "<")
+    end = text.find(">", start)
+    if start < 0 or end < 0:
+        raise ProtocolError(f"an address without its closing '>': {text[:80]!r}")
+    display = text[:start].strip().strip('"')
+    return NameAddr(parse_uri(text[start + 1 : end]), display, parse_params(text[end + 1 :]))
+
+
+def parse_via(text: str) -> Via:
+    """Reads one Via value.
+
+    Raises:
+        ProtocolError: malformed, or a port that is none.
+    """
+    match = _VIA.fullmatch(text.strip())
+    if match is None:
+        raise ProtocolError(f"not a Via: {text[:80]!r}")
+    params = dict(parse_params(match["params"]))
+    return Via(match["transport"].lower(), match["host"], parse_port(match["port"]), params)
+
+
+def parse_port(text: str | None) -> int | None:
+    """Reads a port.
+
+    Raises:
+        ProtocolError: not between 1 and 65535.
+    """
+    if text is None:
+        return None
+    if len(text) > 5 or not 1 <= int(text) <= 65_535:
+        raise ProtocolError(f"port {text[:12]} is none: 1 to 65535")
+    return int(text)
+
+
+def parse_params(text: str) -> tuple[tuple[str, str], ...]:
+    """Reads `;name=value;name`; names in lower case, quotes kept out of values."""
+    params = []
+    for piece in split_unquoted(text, ";"):
+        name, _, value = piece.partition("=")
+        if name.strip():
+            params.append((name.strip().lower(), value.strip().strip('"')))
+    return tuple(params)
+
+
+def join_params(params: tuple[tuple[str, str], ...]) -> str:
+    """Writes what `parse_params` reads."""
+    return "".join(f";{name}={value}" if value else f";{name}" for name, value in params)
+
+
+def split_unquoted(text: str, separator: str) -> list[str]:
+    """Splits where the separator stands neither in quotes nor in <>."""
+    if '"' not in text and "<" not in text:
+        return text.split(separator)
+    pieces, start, quoted, angled = [], 0, False, False
+    previous = ""
+    for index, char in enumerate(text):
+        if char == '"' and previous != "\\":
+            quoted = not quoted
+        elif not quoted and char in "<>":
+            angled = char == "<"
+        elif char == separator and not quoted and not angled:
+            pieces.append(text[start:index])
+            start = index + 1
+        previous = "" if previous == "\\" else char
+    return [*pieces, text[start:]]
+
+
+def unescape(text: str) -> str:
+    """Turns %41 into A (RFC 3261 19.1.2)."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def bracketed(host: str) -> str:
+    """A host as URIs and Via want it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _first_unquoted(text: str, char: str) -> int:
+    quoted = False
+    for index, here in enumerate(text):
+        if here == '"' and (index == 0 or text[index - 1] != "\\"):
+            quoted = not quoted
+        elif here == char and not quoted:
+            return index
+    return -1

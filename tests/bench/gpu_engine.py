@@ -1,0 +1,249 @@
+"""The whole engine at the published sizes with random weights: tick times, joins, agreement.
+
+    python tests/bench/gpu_engine.py curve KV WEIGHTS SLOTS [CALLS ...]   KV, WEIGHTS: bf16 or fp8
+    python tests/bench/gpu_engine.py join SLOTS
+    python tests/bench/gpu_engine.py agreement
+    python tests/bench/gpu_engine.py move
+
+Prints one JSON line a measurement. A tick's time is the host's: from the frames in its hands to
+the frames in its hands.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from engine.agreement import Logits, columns, compare, forced_logits
+from engine.calibration import kv_scales
+from engine.config import EngineLimits, Execution
+from engine.engine import PersonaPlexEngine
+from engine.kernels.model import FusedModel
+from tests.bench.true_size import build_models, calm_value, frames, spec, voice
+
+TICKS = 150
+SOUND = frames(97)
+BUDGET_MS = 80.0
+
+
+def report(**fields: object) -> None:
+    """One line."""
+    print(json.dumps(fields), flush=True)
+
+
+def build(kv: str, weights: str, slots: int) -> PersonaPlexEngine:
+    """An engine and what it cost to make."""
+    begin = time.perf_counter()
+    models = build_models()
+    built = time.perf_counter()
+    execution = Execution(fp8_kv=kv == "fp8", fp8_weights=weights == "fp8", reserve_gib=2.0)
+    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2)
+    engine = PersonaPlexEngine(models, limits, {"noise": voice()}, execution=execution)
+    report(
+        bench="start", device=torch.cuda.get_device_name(), torch=torch.__version__, kv=kv,
+        weights=weights, slots=slots, weights_s=round(built - begin, 1),
+        engine_s=round(time.perf_counter() - built, 1), memory=str(engine.memory),
+        fallbacks=engine.fallbacks, free_gib=round(torch.cuda.mem_get_info()[0] / 2**30, 2),
+    )  # fmt: skip
+    return engine
+
+
+def join(engine: PersonaPlexEngine, calls: int) -> None:
+    """Fills slots 0 .. calls - 1."""
+    for seed in range(calls):
+        slot = engine.admit(spec(seed))
+        while slot not in engine.prime():
+            pass
+
+
+def fill_windows(engine: PersonaPlexEngine, slots: Sequence[int]) -> None:
+    """Makes every call as old as its window: pages as after that many ticks, full of noise."""
+    cache = engine.rows.cache
+    missing = engine._models.lm.config.window_positions - int(cache.position[slots[0]])
+    for _ in range(missing):
+        engine.scheduler.plan(slots)
+    cache.position[: len(slots)] += missing
+    engine._publish(slots)
+    for layer in engine._step.pool:
+        if layer.element_size() == 1:
+            layer.view(torch.uint8).random_(0, 0x60)  # no NaN
+        else:
+            layer.normal_()
+
+
+def tick_times(engine: PersonaPlexEngine, slots: Sequence[int], ticks: int) -> list[float]:
+    """Milliseconds of each tick, one right after the other."""
+    times = []
+    for index in range(ticks + 5):
+        inputs = {slot: SOUND[(index + 7 * slot) % len(SOUND)] for slot in slots}
+        begin = time.perf_counter()
+        result = engine.tick(inputs)
+        times.append((time.perf_counter() - begin) * 1e3)
+        if result.failed:
+            raise RuntimeError(f"sessions failed: {result.failed}")
+    return times[5:]
+
+
+def summary(times: Sequence[float]) -> dict[str, float]:
+    """Percentiles of tick times, and how many missed their 80 ms."""
+    p50, p99 = np.percentile(times, [50, 99])
+    return {
+        "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2),
+        "max_ms": round(max(times), 2), "missed": sum(ms > BUDGET_MS for ms in times),
+    }  # fmt: skip
+
+
+def bench_curve(kv: str, weights: str, slots: str, *calls: str) -> None:
+    """Tick time against calls, every window full."""
+    engine = build(kv, weights, int(slots))
+    wanted = sorted({int(slots), *map(int, calls)}, reverse=True)
+    join(engine, wanted[0])
+    fill_windows(engine, range(wanted[0]))
+    live = wanted[0]
+    for count in wanted:
+        while live > count:
+            live -= 1
+            engine.release(live)
+        times = tick_times(engine, range(count), TICKS)
+        report(
+            bench="curve",
+            calls=count,
+            kv=kv,
+            weights=weights,
+            window=3000,
+            **summary(times),
+            device_ms=round(device_ms(engine, count), 2),
+            shortened=engine.stats().pages_shortened,
+        )
+
+
+def device_ms(engine: PersonaPlexEngine, count: int) -> float:
+    """Median time on the device alone, with the rows as they are (positions do not matter)."""
+    rows = engine._narrowed(engine.scheduler.plan([]).batch if not count else _batch(engine, count))
+    times = []
+    for _ in range(10):
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        engine._run(rows)
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop))
+    engine.rows.cache.position[:count] -= 10
+    return float(np.median(times))
+
+
+def _batch(engine: PersonaPlexEngine, count: int) -> int:
+    return min(size for size in engine.limits.buckets if size >= count)
+
+
+def bench_join(slots: str) -> None:
+    """Calls that join while all other slots talk with full windows."""
+    engine = build("fp8", "bf16", int(slots))
+    others = range(int(slots) - 1)
+    join(engine, len(others))
+    fill_windows(engine, others)
+    tick_times(engine, others, 10)
+    for name, role in (
+        ("cached", None),
+        ("cached", None),
+        ("uncached", "please verify this " * 15),
+    ):
+        begin = time.perf_counter()
+        role_spec = spec(999) if role is None else spec(999, role)
+        slot, ready, late, ticks, pieces = engine.admit(role_spec), False, 0, [], []
+        due = begin
+        while not ready:
+            if time.perf_counter() >= due:
+                ticks += tick_once(engine, others)
+                late += ticks[-1] > BUDGET_MS
+                due += 0.08
+            piece = time.perf_counter()
+            ready = slot in engine.prime()
+            pieces.append((time.perf_counter() - piece) * 1e3)
+        ready_ms = (time.perf_counter() - begin) * 1e3
+        first = tick_once(engine, range(int(slots)))
+        report(
+            bench="join",
+            prompt=name,
+            positions=int(engine.rows.cache.sink_length[slot]),
+            others=len(others),
+            ready_ms=round(ready_ms, 1),
+            pieces_ms=[round(ms, 1) for ms in pieces],
+            ticks_ms=[round(ms, 1) for ms in ticks],
+            late_ticks=late,
+            first_frame_tick_ms=round(first[0], 1),
+        )
+        engine.release(slot)
+
+
+def tick_once(engine: PersonaPlexEngine, slots: Sequence[int]) -> list[float]:
+    """One tick's milliseconds."""
+    inputs = {slot: SOUND[slot % len(SOUND)] for slot in slots}
+    begin = time.perf_counter()
+    engine.tick(inputs)
+    return [(time.perf_counter() - begin) * 1e3]
+
+
+def bench_agreement() -> None:
+    """fp8 keys and values, and fp8 weights, against bf16 and against float32."""
+    lm = build_models(value=calm_value).lm
+    exact = copy.deepcopy(lm).float()
+    exact.prepare()
+    found: dict[tuple[str, int], Logits] = {}
+    depths = (500, 1500, 3000)
+    for positions in depths:
+        grid = columns(lm.config, positions + 1)
+        found["float32", positions] = forced_logits(exact, exact.hidden, grid, 100)
+    del exact
+    torch.cuda.empty_cache()
+    fused = FusedModel(lm, 128)
+    scales = kv_scales(lm, fused.hidden, 64)
+    for name in ("bf16", "fp8 KV", "fp8 KV and weights"):
+        if name == "fp8 KV and weights":
+            fused = FusedModel(lm, 128, quantise=True)
+        for positions in depths:
+            grid = columns(lm.config, positions + 1)
+            kept = None if name == "bf16" else scales
+            found[name, positions] = forced_logits(lm, fused.hidden, grid, 100, kept)
+    pairs = (("float32", "bf16"), ("float32", "fp8 KV"), ("bf16", "fp8 KV"))
+    for one, other in (*pairs, ("bf16", "fp8 KV and weights")):
+        for positions in depths:
+            result = compare(found[one, positions], found[other, positions])
+            report(
+                bench="agreement", reference=one, other=other, positions=positions, compared=100,
+                text_top1=round(result.text_top1, 3),
+                audio_top1=[round(top, 3) for top in result.audio_top1],
+                text_kl=round(result.text_kl, 5), audio_kl=round(result.audio_kl, 5),
+            )  # fmt: skip
+
+
+def bench_move() -> None:
+    """Time to export a call with a full window and to take it over; equality afterwards."""
+    engine = build("bf16", "bf16", 4)
+    join(engine, 1)
+    fill_windows(engine, range(1))
+    begin = time.perf_counter()
+    state = engine.export_session(0)
+    exported = time.perf_counter()
+    slot = engine.import_session(state)
+    torch.cuda.synchronize()
+    imported = time.perf_counter()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
+    same = True
+    for index in range(20):
+        outputs = engine.tick({0: SOUND[index], slot: SOUND[index]}).outputs
+        same &= bool(np.array_equal(outputs[0].pcm, outputs[slot].pcm))
+    report(
+        bench="move", gb=round(size / 1e9, 2), export_ms=round((exported - begin) * 1e3),
+        import_ms=round((imported - exported) * 1e3), same_sound_for_20_ticks=same,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    globals()[f"bench_{sys.argv[1]}"](*sys.argv[2:])

@@ -1,0 +1,72 @@
+"""The published model's sizes with random weights, made on the device in seconds."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import soundfile
+import torch
+from torch import nn
+
+from engine.checkpoint import Value, lm_value, mimi_value, tiny_tokenizer
+from engine.config import AGENT_CODEBOOKS, LMConfig, MimiConfig
+from engine.interface import FRAME_SAMPLES, Frame, SessionSpec
+from engine.model.lm import LanguageModel
+from engine.model.mimi import Mimi
+from engine.weights import Models
+
+VOICE_S = 4.0
+ROLE = "You work for First Neuron Bank and your name is Alexis. Verify the caller, then help."
+
+
+def filled(model: nn.Module, value: Value, dtype: torch.dtype) -> nn.Module:
+    """Gives every tensor of a model on the meta device memory and random values."""
+    model.to(dtype).to_empty(device="cuda")
+    for name, tensor in model.state_dict().items():
+        tensor.copy_(value(name, torch.randn(tensor.shape, dtype=dtype, device="cuda")))
+    return model.eval().requires_grad_(False)
+
+
+def calm_value(name: str, noise: torch.Tensor) -> torch.Tensor:
+    """As a trained model begins: each layer adds little, so that an error grows no avalanche."""
+    if name.endswith("alpha"):
+        return torch.ones_like(noise)
+    if "emb" in name:
+        return noise
+    layers = 64 if name.startswith("transformer") else 12  # two additions a layer
+    gain = layers**-0.5 if "out_proj" in name or "linear_out" in name else 1.0
+    return noise * gain / noise.shape[-1] ** 0.5
+
+
+def build_models(seed: int = 0, value: Value = lm_value) -> Models:
+    """Language model in bf16 (the agent's depth steps alone), codec in float32."""
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        lm, mimi = LanguageModel(LMConfig(), AGENT_CODEBOOKS), Mimi(MimiConfig())
+    filled(lm, value, torch.bfloat16)
+    filled(mimi, mimi_value, torch.float32)
+    lm.prepare()
+    mimi.prepare(fused=True)
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=tiny_tokenizer(400))
+    return Models(lm=lm, mimi=mimi, tokenizer=tokenizer, weights_id=f"random-{seed}")
+
+
+def voice() -> Path:
+    """A clip of noise."""
+    path = Path(tempfile.mkdtemp()) / "voice.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, int(24_000 * VOICE_S)), 24_000)
+    return path
+
+
+def spec(seed: int, role: str = ROLE) -> SessionSpec:
+    """A session with the voice "noise"."""
+    return SessionSpec(f"session-{seed}", "bank", role, "noise", seed=seed)
+
+
+def frames(count: int) -> list[Frame]:
+    """Different frames of noise."""
+    noise = np.random.default_rng(1).normal(0, 2000, (count, FRAME_SAMPLES))
+    return list(noise.astype(np.int16))

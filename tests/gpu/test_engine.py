@@ -1,0 +1,183 @@
+"""The engine on a CUDA device: kernels against plain PyTorch, recordings against eager, trouble."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.checkpoint import TINY, write_tiny
+from engine.config import EngineLimits, Execution
+from engine.engine import PersonaPlexEngine
+from engine.interface import FrameOutput
+from engine.memory import NoMemory
+from engine.weights import Models, load_models, open_checkpoint
+from tests.unit.engine.engine_cases import folder, frame, join, voice
+
+if torch.cuda.is_available():
+    from tests.kernel_cases import check_prompt
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.timeout(300),
+]
+
+SIZES = replace(
+    TINY,
+    lm=replace(TINY.lm, dim=128, ffn_dim=192, depth_dim=64, depth_ffn_dim=96, window_positions=96),
+)
+LIMITS = EngineLimits(
+    slots=5, page_size=16, min_window_positions=32, prompt_positions=120, cached_prompts=2,
+    buckets=(1, 2, 5), pages=64,
+)  # fmt: skip
+PLAIN = Execution(kernels=False, graphs=False, tf32=False, reserve_gib=0.5)
+EAGER = replace(PLAIN, kernels=True)
+RECORDED = replace(EAGER, graphs=True)
+
+
+@functools.cache
+def checkpoint() -> Path:
+    """A small checkpoint whose sizes the matrix instructions can take."""
+    path = folder() / "gpu-checkpoint"
+    write_tiny(path, seed=4, config=SIZES)
+    return path
+
+
+def models(dtype: torch.dtype) -> Models:
+    """The checkpoint on the device."""
+    loaded = load_models(open_checkpoint(checkpoint()), torch.device("cuda"), False)
+    return replace(loaded, lm=loaded.lm.to(dtype)) if dtype != torch.bfloat16 else loaded
+
+
+def engine(execution: Execution, dtype: torch.dtype = torch.bfloat16) -> PersonaPlexEngine:
+    """An engine that got what it asked for."""
+    loaded = models(dtype)
+    loaded.lm.prepare()
+    made = PersonaPlexEngine(loaded, LIMITS, {"ada": voice()}, execution=execution)
+    assert made.fallbacks == []
+    return made
+
+
+def story(subject: PersonaPlexEngine, ticks: int = 40) -> list[dict[int, FrameOutput]]:
+    """Calls join, idle, leave and come again; every tick's outputs."""
+    heard = []
+    live = {join(subject, seed=1)}
+    for tick in range(ticks):
+        if tick in (4, 9, 15):
+            live.add(join(subject, seed=tick))
+        if tick == 20:
+            subject.release(0)
+            live.remove(0)
+        if tick == 27:
+            live.add(join(subject, seed=tick))
+        idle = {1} if tick in (11, 12) else set()
+        result = subject.tick({slot: frame(tick, caller=slot) for slot in live - idle})
+        assert not result.failed
+        heard.append(dict(result.outputs))
+    return heard
+
+
+def same(one: list[dict[int, FrameOutput]], other: list[dict[int, FrameOutput]], step: int) -> bool:
+    """Whether all sound is equal up to `step` of 16-bit sound, and all text equal."""
+    for first, second in zip(one, other, strict=True):
+        if first.keys() != second.keys():
+            return False
+        for slot in first:
+            difference = first[slot].pcm.astype(int) - second[slot].pcm
+            if np.abs(difference).max() > step or first[slot].text != second[slot].text:
+                return False
+    return True
+
+
+def test_kernels_say_what_plain_pytorch_says() -> None:
+    """In float32, where no rounding tips a token: the same tokens, the same sound."""
+    plain = story(engine(PLAIN, torch.float32))
+    assert same(plain, story(engine(EAGER, torch.float32)), step=1)
+
+
+def test_recordings_play_exactly_the_step() -> None:
+    """Eager and graph, bit for bit, in bf16."""
+    recorded = engine(RECORDED)
+    assert recorded._run.recorded == (1, 2, 5)
+    assert same(story(recorded), story(engine(EAGER)), step=0)
+
+
+def test_recordings_of_the_plain_step() -> None:
+    """Without kernels the step can be recorded too."""
+    recorded = engine(replace(PLAIN, graphs=True))
+    assert recorded._run.recorded == (1, 2, 5)
+    assert same(story(recorded), story(engine(PLAIN)), step=0)
+
+
+def test_same_call_whatever_the_bucket() -> None:
+    """A call in slot 0 says the same alone and among others, bit for bit, at one batch size."""
+    one = replace(LIMITS, buckets=(5,))
+    heard = []
+    for others in (0, 3):
+        subject = PersonaPlexEngine(
+            models(torch.bfloat16), one, {"ada": voice()}, execution=RECORDED
+        )
+        slots = [join(subject, seed=seed) for seed in range(1 + others)]
+        heard.append(
+            [
+                subject.tick({slot: frame(tick, caller=slot) for slot in slots}).outputs[0]
+                for tick in range(30)
+            ]
+        )
+    for first, second in zip(*heard, strict=True):
+        assert np.array_equal(first.pcm, second.pcm)
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+def test_fp8_keys_and_values_are_heard(kernels: bool) -> None:
+    """An engine with fp8 pages runs through prompt, window and wrap-around."""
+    execution = replace(RECORDED if kernels else PLAIN, fp8_kv=True)
+    heard = story(engine(execution), ticks=130)
+    assert any(output.pcm.any() for output in heard[-1].values())
+
+
+def test_fp8_weights_are_heard() -> None:
+    """Prompt work and ticks without any plain temporal weight."""
+    heard = story(engine(replace(RECORDED, fp8_kv=True, fp8_weights=True)))
+    assert any(output.pcm.any() for output in heard[-1].values())
+
+
+@pytest.mark.parametrize("fp8", [False, True])
+def test_pieces_of_a_prompt_are_the_plain_ones(fp8: bool) -> None:
+    """Prompt work in kernels and plain, in float32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    loaded = models(torch.float32)
+    with torch.inference_mode():
+        check_prompt(loaded.lm, positions=70, cut=37, fp8=fp8)
+
+
+def test_broken_session_fails_alone() -> None:
+    """NaN in one call's pages ends that call; its neighbour's sound is untouched."""
+    healthy = engine(RECORDED)
+    expected = _two_calls(healthy, spoil=False)
+    assert same(expected, _two_calls(engine(RECORDED), spoil=True), step=0)
+
+
+def _two_calls(subject: PersonaPlexEngine, spoil: bool) -> list[dict[int, FrameOutput]]:
+    slot, other = join(subject, seed=1), join(subject, seed=2)
+    heard = []
+    for tick in range(12):
+        if spoil and tick == 6:
+            pages = [page for page in subject.scheduler.live(other).table if page]
+            subject._step.pool[:, pages] = float("nan")
+        result = subject.tick({s: frame(tick, caller=s) for s in (slot, other)})
+        assert result.failed.keys() == ({other} if spoil and tick >= 6 else set())
+        heard.append({slot: result.outputs[slot]})
+    return heard
+
+
+def test_too_little_memory_is_said_at_start() -> None:
+    """An engine that does not fit is refused with numbers, before any call."""
+    huge = replace(LIMITS, pages=1_000_000_000)
+    with pytest.raises(NoMemory, match="1000000000 KV pages"):
+        PersonaPlexEngine(models(torch.bfloat16), huge, {"ada": voice()}, execution=EAGER)

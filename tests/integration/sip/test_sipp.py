@@ -1,0 +1,65 @@
+"""SIPp, an independent caller, runs its scenarios over UDP and TCP."""
+
+import asyncio
+
+import pytest
+
+from tests.integration.sip.conftest import NUMBER, SCENARIOS, needs, run
+
+pytestmark = pytest.mark.timeout(40)
+
+
+async def sipp(stand, scenario: str, *options: str, port: str = "udp") -> str:
+    """One scenario; the test fails with SIPp's own words."""
+    transport = "u1" if port == "udp" else "t1"
+    return await run(
+        needs("sipp"),
+        f"127.0.0.1:{stand.gateway.ports[port]}",
+        *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-t", transport, "-s", NUMBER),
+        *("-sf", SCENARIOS / f"{scenario}.xml", "-m", "1", "-nostdin", "-trace_err"),
+        *("-error_file", "/dev/stdout", "-timeout", "15", "-timeout_error"),
+        *options,
+        timeout_s=30,
+    )
+
+
+@pytest.mark.parametrize("port", ["udp", "tcp"])
+async def test_features(make_stand, port) -> None:
+    """Hold, resume, codec change, INFO, UPDATE, OPTIONS, REFER refused, BYE."""
+    stand = await make_stand()
+    await sipp(stand, "features", port=port)
+    await stand.until_free()
+
+
+@pytest.mark.parametrize("port", ["udp", "tcp"])
+async def test_the_agent_hangs_up(make_stand, port) -> None:
+    """BYE goes over the caller's own connection."""
+    stand = await make_stand()
+    running = asyncio.create_task(sipp(stand, "hang_up", port=port))
+    async with asyncio.timeout(10):
+        while not stand.worker.sessions:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    stand.worker.act("hangup")
+    await running
+    await stand.until_free()
+
+
+async def test_cancel(make_stand) -> None:
+    """The caller gives up while it rings."""
+    stand = await make_stand()
+    stand.worker.say = lambda session: asyncio.sleep(60)
+    await sipp(stand, "cancel")
+    await stand.until_free()
+
+
+async def test_a_session_timer_under_the_minimum(make_stand) -> None:
+    """422 with Min-SE."""
+    await sipp(await make_stand(), "short_timer")
+
+
+async def test_ten_calls_at_once(make_stand) -> None:
+    """All are answered and all slots come back."""
+    stand = await make_stand(slots=10)
+    await sipp(stand, "load", "-m", "10", "-l", "10", "-r", "10")
+    await stand.until_free()

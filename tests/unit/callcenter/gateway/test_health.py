@@ -1,0 +1,31 @@
+"""The metrics page on a port of its own."""
+
+import socket
+
+import httpx
+import pytest
+
+from callcenter import metrics
+from callcenter.errors import ConfigurationError
+from callcenter.gateway.health import metrics_page
+
+
+def test_the_page_shows_the_numbers_and_goes_away() -> None:
+    """In Prometheus' text format, as long as the gateway runs."""
+    metrics.REFUSALS.labels("health-test", "busy").inc(3)
+    with metrics_page("127.0.0.1", 0) as port:
+        page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert 'callcenter_refusals_total{code="busy",transport="health-test"} 3.0' in page
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+
+
+def test_a_taken_port_is_told_by_its_settings_name() -> None:
+    """Two gateways on one host need two ports."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"METRICS_PORT={port}"):  # noqa: SIM117
+            with metrics_page("127.0.0.1", port):
+                pass

@@ -1,0 +1,411 @@
+"""The endpoint: who may call, what becomes of each message, and what a stranger can make grow."""
+
+import contextlib
+import random
+
+import pytest
+
+from callcenter.errors import ProtocolError
+from callcenter.telephony.sip import endpoint as module
+from callcenter.telephony.sip.auth import authorize
+from callcenter.telephony.sip.call import CallEnded, DigitPressed, MediaAgreed, SipCall, State
+from callcenter.telephony.sip.endpoint import IncomingCall, Turned
+from callcenter.telephony.sip.message import Request, Response, parse
+from callcenter.telephony.sip.sdp import LocalMedia
+from callcenter.telephony.sip.uri import Peer
+from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, make_endpoint, request
+
+LOCAL = LocalMedia("198.51.100.1", 10_000, ("pcmu", "pcma"), "may", 1, bytes)
+
+
+def sent(endpoint) -> list[Request | Response]:
+    """What went out."""
+    return [parse(data) for _, data in endpoint.outgoing()]
+
+
+def statuses(endpoint) -> list[int]:
+    """The statuses of the responses that went out."""
+    return [message.status for message in sent(endpoint) if isinstance(message, Response)]
+
+
+def incoming(endpoint, data: bytes = b"", now: float = 0.0, peer: Peer = PEER) -> SipCall:
+    """Lets an INVITE come in."""
+    endpoint.receive(data or request(body=OFFER), peer, now)
+    calls = [event.call for event in endpoint.events() if isinstance(event, IncomingCall)]
+    assert len(calls) == 1
+    return calls[0]
+
+
+def answered(endpoint, now: float = 0.0, **headers: str) -> SipCall:
+    """A call that is up."""
+    call = incoming(endpoint, request(body=OFFER, **headers), now)
+    call.answer(LOCAL, now)
+    endpoint.settle(call, now)
+    tag = call.dialog.id.local_tag
+    endpoint.receive(inside("ACK", tag, number="1", branch="z9hG4bKack"), PEER, now)
+    endpoint.outgoing()
+    endpoint.events()
+    assert call.state is State.CONFIRMED
+    return call
+
+
+def inside(method: str, tag: str, number: str, body: str = "", **headers: str) -> bytes:
+    """A request inside the call."""
+    headers.setdefault("branch", f"z9hG4bK{method}{number}")
+    to = f"<sip:15550100@198.51.100.1>;tag={tag}"
+    return request(method, body, number=number, To=to, **headers)
+
+
+def events_of(endpoint, call) -> list:
+    """What happened to a call."""
+    return [
+        event[1] for event in endpoint.events() if isinstance(event, tuple) and event[0] is call
+    ]
+
+
+def test_an_invite_rings_and_is_answered(endpoint) -> None:
+    """100, 180, 200 with SDP, ACK, BYE."""
+    call = incoming(endpoint)
+    call.ring()
+    call.answer(LOCAL, 0.0)
+    endpoint.settle(call, 0.0)
+    messages = sent(endpoint)
+    assert [message.status for message in messages] == [100, 180, 200]
+    assert b"m=audio 10000" in messages[2].body
+    assert "rport=5060" in messages[2].text("via")
+    endpoint.receive(inside("ACK", call.dialog.id.local_tag, "1", branch="z9hG4bKx"), PEER, 0.1)
+    assert call.state is State.CONFIRMED
+    endpoint.receive(inside("BYE", call.dialog.id.local_tag, "2"), PEER, 1.0)
+    assert statuses(endpoint) == [200]
+    happened = events_of(endpoint, call)
+    assert isinstance(happened[0], MediaAgreed)
+    assert happened[-1] == CallEnded("hangup")
+    assert len(endpoint) == 0
+
+
+def test_a_2xx_is_repeated_until_its_ack_and_then_given_up(endpoint) -> None:
+    """Also by us, not by the transaction (RFC 3261 13.3.1.4); then BYE."""
+    call = incoming(endpoint)
+    call.answer(LOCAL, 0.0)
+    endpoint.settle(call, 0.0)
+    endpoint.outgoing()
+    messages = []
+    while (due := endpoint.next_timer()) is not None and due <= 32.5:
+        endpoint.handle_timer(due)
+        messages += sent(endpoint)
+    repeated = [message for message in messages if isinstance(message, Response)]
+    assert len(repeated) == 10
+    assert any(isinstance(m, Request) and m.method == "BYE" for m in messages)
+    assert CallEnded("no_ack") in events_of(endpoint, call)
+
+
+def test_strangers_get_no_answer(endpoint) -> None:
+    """Nothing comes back, nothing is kept, the event is counted."""
+    for method in ("INVITE", "OPTIONS", "REGISTER"):
+        endpoint.receive(request(method), Peer("udp", "203.0.113.9", 5060), 0.0)
+    assert endpoint.outgoing() == []
+    assert endpoint.events() == [Turned("stranger")] * 3
+    assert endpoint.transactions == 0
+
+
+def test_digest_is_asked_and_judged(credentials) -> None:
+    """401 with both algorithms; the right proof lets the call in, a wrong one does not."""
+    endpoint = make_endpoint(credentials=credentials)
+    endpoint.receive(request(body=OFFER), PEER, 0.0)
+    (challenge,) = sent(endpoint)
+    assert challenge.status == 401
+    asked = [value for name, value in challenge.headers if name == "www-authenticate"]
+    assert len(asked) == 2
+    uri = "sip:15550100@198.51.100.1"
+    proof = authorize(credentials, "INVITE", uri, asked, "own")
+    good = request(body=OFFER, branch="z9hG4bKb", number="2", Authorization=proof or "")
+    replay = request(
+        body=OFFER, branch="z9hG4bKc", number="3", Authorization=proof or "", Call_ID="other"
+    )
+    incoming(endpoint, good)
+    endpoint.outgoing()
+    endpoint.receive(replay, PEER, 0.0)
+    assert statuses(endpoint) == [401]
+    assert Turned("unauthorized", "test") in endpoint.events()
+
+
+def test_channels_rate_and_draining() -> None:
+    """Each with its reason and Retry-After; the status is the trunk's."""
+    endpoint = make_endpoint(max_channels=1, no_capacity_status=486, retry_after_s=7)
+    incoming(endpoint)
+    endpoint.outgoing()
+    endpoint.receive(request(branch="z9hG4bKb", Call_ID="second"), PEER, 0.0)
+    (refused,) = sent(endpoint)
+    assert refused.status == 486
+    assert refused.text("retry-after") == "7"
+    assert refused.text("reason") == 'SIP;cause=486;text="channels"'
+    endpoint.draining = True
+    endpoint.receive(request(branch="z9hG4bKc", Call_ID="third"), PEER, 0.0)
+    endpoint.receive(request("OPTIONS", branch="z9hG4bKd"), PEER, 0.0)
+    assert statuses(endpoint) == [486, 503]
+    codes = [event.code for event in endpoint.events() if isinstance(event, Turned)]
+    assert codes == ["channels", "draining"]
+    slow = make_endpoint(invites_per_s=1.0)
+    for number in range(4):
+        data = request(branch=f"z9hG4bK{number}", Call_ID=f"c{number}")
+        slow.receive(data, PEER, 0.0)
+    assert statuses(slow).count(503) == 2
+
+
+def test_a_channel_comes_back_with_the_end_of_the_call() -> None:
+    """However it ended."""
+    endpoint = make_endpoint(max_channels=1)
+    for number in range(3):
+        call = incoming(
+            endpoint, request(body=OFFER, branch=f"z9hG4bK{number}", Call_ID=f"{number}")
+        )
+        call.refuse(486, "busy", 0.0)
+        endpoint.settle(call, 0.0)
+    assert len(endpoint) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("INVITE", Contact=""), 400),
+        (request("INVITE", Require="100rel"), 420),
+        (request("INVITE", "junk", Content_Type="text/plain"), 415),
+        (request("INVITE", "v=1\r\n", Content_Type="application/sdp"), 400),
+        (request("INVITE", Session_Expires="30"), 422),
+        (request("BYE", To="<sip:a@b>;tag=unknown"), 481),
+        (request("CANCEL"), 481),
+        (request("SUBSCRIBE"), 405),
+        (request("INVITE", CSeq="5 BYE"), 400),
+        (request("INVITE", uri="foo:bar"), 416),
+        (request("OPTIONS"), 200),
+    ],
+)
+def test_answers_without_a_call(endpoint, data, status) -> None:
+    """Each is answered, none becomes a call."""
+    endpoint.receive(data, PEER, 0.0)
+    assert statuses(endpoint) == [status]
+    assert len(endpoint) == 0
+
+
+def test_a_port_that_is_none_is_dropped(endpoint) -> None:
+    """It can neither be answered nor does it harm."""
+    with pytest.raises(ProtocolError):
+        endpoint.receive(request(Via="SIP/2.0/UDP 192.0.2.1:99999;branch=z9hG4bK1"), PEER, 0.0)
+    assert endpoint.transactions == 0
+
+
+def test_without_rport_the_answer_goes_to_the_port_of_via(endpoint) -> None:
+    """RFC 3261 18.2.2; but always to the host that it came from."""
+    via = "SIP/2.0/UDP 10.0.0.1:5090;branch=z9hG4bK1"
+    endpoint.receive(request("OPTIONS", Via=via), PEER, 0.0)
+    ((peer, _),) = endpoint.outgoing()
+    assert peer == Peer("udp", "192.0.2.1", 5_090)
+
+
+def test_the_same_call_over_two_ways(endpoint) -> None:
+    """A forked copy that arrives as well is a merged request (RFC 3261 8.2.2.2)."""
+    incoming(endpoint)
+    endpoint.outgoing()
+    endpoint.receive(request(body=OFFER, branch="z9hG4bKother"), PEER, 0.0)
+    assert statuses(endpoint) == [482]
+
+
+def test_info_digits(endpoint) -> None:
+    """Both body types; anything else is 415."""
+    call = answered(endpoint)
+    tag = call.dialog.id.local_tag
+    bodies = [
+        ("Signal=5\r\nDuration=160\r\n", "application/dtmf-relay"),
+        ("#", "application/dtmf"),
+        ("Signal=10", "application/dtmf-relay"),
+        ("Signal=99", "application/dtmf-relay"),
+        ("<xml/>", "application/xml"),
+    ]
+    for number, (body, kind) in enumerate(bodies, start=2):
+        endpoint.receive(inside("INFO", tag, str(number), body, Content_Type=kind), PEER, 1.0)
+    assert events_of(endpoint, call) == [DigitPressed("5"), DigitPressed("#"), DigitPressed("*")]
+    assert statuses(endpoint) == [200, 200, 200, 200, 415]
+
+
+def test_an_old_cseq_is_refused(endpoint) -> None:
+    """RFC 3261 12.2.2."""
+    call = answered(endpoint)
+    tag = call.dialog.id.local_tag
+    endpoint.receive(inside("OPTIONS", tag, "9"), PEER, 1.0)
+    endpoint.receive(inside("OPTIONS", tag, "5"), PEER, 1.0)
+    assert statuses(endpoint) == [200, 500]
+
+
+def test_inbound_refer_is_declined(endpoint) -> None:
+    """Nobody makes us call somebody."""
+    call = answered(endpoint)
+    data = inside("REFER", call.dialog.id.local_tag, "2", Refer_To="<sip:premium@example.com>")
+    endpoint.receive(data, PEER, 1.0)
+    assert statuses(endpoint) == [603]
+
+
+def test_a_reinvite_that_offers_nothing_acceptable(endpoint) -> None:
+    """488; the call goes on as it was."""
+    call = answered(endpoint)
+    plan = call.plan
+    g729 = OFFER.replace("0 8 101", "18").replace("a=rtpmap:101 telephone-event/8000\r\n", "")
+    endpoint.receive(inside("INVITE", call.dialog.id.local_tag, "2", g729), PEER, 1.0)
+    assert statuses(endpoint) == [488]
+    assert call.plan is plan
+    assert call.state is State.CONFIRMED
+
+
+def test_the_session_timer_ends_a_dead_call(endpoint) -> None:
+    """The far end promised to refresh and did not (RFC 4028 10)."""
+    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uac")
+    while (due := endpoint.next_timer()) is not None and due < 95:
+        endpoint.handle_timer(due)
+    assert CallEnded("session_expired") in events_of(endpoint, call)
+    assert any(isinstance(m, Request) and m.method == "BYE" for m in sent(endpoint))
+
+
+@pytest.mark.parametrize(("allow", "method"), [("INVITE, UPDATE", "UPDATE"), ("INVITE", "INVITE")])
+def test_we_refresh_when_it_is_ours(endpoint, allow, method) -> None:
+    """With UPDATE when the far end has it; a glare is tried again; a 200 keeps the call."""
+    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uas", Allow=allow)
+    endpoint.handle_timer(45.0)
+    (refresh,) = [m for m in sent(endpoint) if isinstance(m, Request)]
+    assert refresh.method == method
+    glare = response_to(refresh, 491)
+    endpoint.receive(glare, PEER, 45.1)
+    endpoint.outgoing()
+    endpoint.handle_timer(46.2)
+    (again,) = [m for m in sent(endpoint) if isinstance(m, Request)]
+    assert again.cseq[0] > refresh.cseq[0]
+    body = OFFER if method == "INVITE" else ""
+    endpoint.receive(response_to(again, 200, body), PEER, 46.3)
+    acks = [m for m in sent(endpoint) if isinstance(m, Request) and m.method == "ACK"]
+    assert len(acks) == (method == "INVITE")
+    assert call.state is State.CONFIRMED
+    endpoint.handle_timer(80.0)
+    assert call.state is State.CONFIRMED
+
+
+def response_to(message: Request, status: int, body: str = "") -> bytes:
+    """The far end's response to a request of ours."""
+    lines = [f"SIP/2.0 {status} X"]
+    lines += [
+        f"{name}: {value}"
+        for name, value in message.headers
+        if name in ("via", "from", "to", "call-id", "cseq")
+    ]
+    lines += ["Session-Expires: 90;refresher=uac", "Contact: <sip:caller@192.0.2.1>"]
+    lines += [f"Content-Length: {len(body)}", "", body]
+    return "\r\n".join(lines).encode()
+
+
+def test_a_glare_with_our_own_offer(endpoint) -> None:
+    """Their re-INVITE meets ours: 491 (RFC 3261 14.2)."""
+    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uas")
+    endpoint.handle_timer(45.0)
+    endpoint.outgoing()
+    endpoint.receive(inside("INVITE", call.dialog.id.local_tag, "2", OFFER), PEER, 45.0)
+    assert statuses(endpoint) == [491]
+
+
+def test_a_hangup_before_the_ack_waits_for_it(endpoint) -> None:
+    """RFC 3261 15: no BYE before the ACK."""
+    call = incoming(endpoint)
+    call.answer(LOCAL, 0.0)
+    call.hang_up("hangup", 0.0)
+    endpoint.settle(call, 0.0)
+    assert not any(isinstance(m, Request) for m in sent(endpoint))
+    endpoint.receive(inside("ACK", call.dialog.id.local_tag, "1", branch="z9hG4bKk"), PEER, 0.1)
+    assert [m.method for m in sent(endpoint) if isinstance(m, Request)] == ["BYE"]
+
+
+def test_the_route_of_a_proxy_is_kept(endpoint) -> None:
+    """Record-Route becomes Route, in order, and the next hop (RFC 3261 12.1.1)."""
+    data = request(body=OFFER, Record_Route="<sip:192.0.2.5;lr>, <sip:192.0.2.6;lr>")
+    call = incoming(endpoint, data)
+    call.answer(LOCAL, 0.0)
+    endpoint.settle(call, 0.0)
+    endpoint.receive(inside("ACK", call.dialog.id.local_tag, "1", branch="z9hG4bKk"), PEER, 0.1)
+    endpoint.outgoing()
+    call.hang_up("hangup", 1.0)
+    endpoint.settle(call, 1.0)
+    ((peer, data),) = endpoint.outgoing()
+    bye = parse(data)
+    assert peer == Peer("udp", "192.0.2.5", 5_060)
+    assert bye.listed("route") == ["<sip:192.0.2.5;lr>", "<sip:192.0.2.6;lr>"]
+
+
+def test_a_flood_of_half_open_calls_is_bounded(endpoint, monkeypatch) -> None:
+    """Transactions have a limit, and all of them go away by themselves."""
+    monkeypatch.setattr(module, "MAX_TRANSACTIONS", 300)
+    dropped = 0
+    for number in range(1_000):
+        data = request(body=OFFER, branch=f"z9hG4bK{number}", Call_ID=f"c{number}")
+        try:
+            endpoint.receive(data, PEER, 0.0)
+        except ProtocolError:
+            dropped += 1
+    assert len(endpoint) == 100  # the trunk's channels
+    assert dropped == 700
+    while (due := endpoint.next_timer()) is not None and due < 200:
+        endpoint.handle_timer(due)
+    assert len(endpoint) == 0
+    assert endpoint.transactions == 0
+
+
+@pytest.mark.timeout(60)
+def test_twenty_thousand_mutated_messages(endpoint) -> None:
+    """Nothing but ProtocolError ever comes out, and a call that is up keeps up."""
+    call = answered(endpoint)
+    tag = call.dialog.id.local_tag
+    seeds = [
+        request(body=OFFER),
+        request("OPTIONS"),
+        request("CANCEL"),
+        inside("INFO", tag, "3", "Signal=5\r\n", Content_Type="application/dtmf-relay"),
+        inside("INVITE", tag, "4", OFFER),
+        inside("NOTIFY", tag, "5", "SIP/2.0 200 OK\r\n", Event="refer"),
+        inside("UPDATE", tag, "6", OFFER, Session_Expires="900;refresher=uac"),
+    ]
+    chance, now = random.Random(4_475), 1.0
+    for _ in range(20_000):
+        data = mutated(chance.choice(seeds), chance)
+        if tag.encode() in data and (b"BYE" in data or b"CANCEL" in data):
+            continue
+        now += 0.001
+        with contextlib.suppress(ProtocolError):
+            endpoint.receive(data, PEER, now)
+        due = endpoint.next_timer()
+        if due is not None and due <= now:
+            endpoint.handle_timer(now)
+        endpoint.outgoing()
+        endpoint.events()
+    assert call.state is State.CONFIRMED
+    assert endpoint.transactions < 20_000
+    endpoint.receive(inside("BYE", tag, str(2**31 - 1)), call.dialog.peer, now)
+    assert call.state is State.ENDED
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """A few random changes: bytes, cuts, repeated lines, huge numbers."""
+    for _ in range(chance.randint(1, 4)):
+        kind, at = chance.randrange(6), chance.randrange(len(data))
+        if kind == 0:
+            data = data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
+        elif kind == 1:
+            data = data[:at] + data[at + chance.randint(1, 30) :]
+        elif kind == 2:
+            data = data[:at] + chance.randbytes(chance.randint(1, 20)) + data[at:]
+        elif kind == 3:
+            lines = data.split(b"\r\n")
+            lines.insert(chance.randrange(len(lines)), chance.choice(lines))
+            data = b"\r\n".join(lines)
+        elif kind == 4:
+            data = data.replace(b"1", str(chance.randrange(10**12)).encode(), 1)
+        else:
+            lines = data.split(b"\r\n")
+            chance.shuffle(lines)
+            data = b"\r\n".join([lines[0], *lines[1:]])
+        if not data:
+            return b"\r\n"
+    return data

@@ -1,0 +1,116 @@
+"""Registration: proof, refresh, back-off, leaving."""
+
+import pytest
+
+from callcenter.telephony.sip.auth import parse_digest
+from callcenter.telephony.sip.call import Ask
+from callcenter.telephony.sip.message import Request, Response, reply
+from callcenter.telephony.sip.registration import Account, Registration, Standing
+from callcenter.telephony.sip.uri import Peer, parse_uri
+
+CONTACT = "<sip:alice@198.51.100.1:5060>"
+
+
+@pytest.fixture
+def registration(credentials) -> Registration:
+    """Due at once."""
+    registrar = parse_uri("sip:pbx.example.com")
+    account = Account(
+        registrar,
+        Peer("udp", "192.0.2.1", 5060),
+        parse_uri("sip:alice@pbx.example.com"),
+        CONTACT,
+        credentials,
+    )
+    return Registration(account, "call", "tag", 0.0)
+
+
+def asked(registration: Registration) -> Request:
+    """The one REGISTER that went out."""
+    (output,) = registration.outputs()
+    assert isinstance(output, Ask)
+    output.request.headers.insert(0, ("via", "SIP/2.0/UDP x;branch=z9hG4bK1"))
+    return output.request
+
+
+def answer(registration, request, status: int, now: float = 0.0, **headers: str) -> None:
+    """The registrar's response."""
+    response: Response = reply(request, status)
+    for name, value in headers.items():
+        response.add(name.replace("_", "-"), value)
+    registration.receive_response(request, response, now)
+
+
+CHALLENGE = 'Digest realm="pbx", nonce="n", algorithm=SHA-256, qop="auth"'
+
+
+def test_challenged_and_registered(registration) -> None:
+    """The second REGISTER proves the password with the next CSeq; the refresh comes in time."""
+    registration.handle_timer(0.0)
+    first = asked(registration)
+    answer(registration, first, 401, www_authenticate=CHALLENGE)
+    second = asked(registration)
+    assert second.cseq == (2, "REGISTER")
+    values = parse_digest(second.text("authorization"))
+    assert values is not None
+    assert values["username"] == "alice"
+    other = "<sip:bob@203.0.113.1>;expires=9"
+    answer(registration, second, 200, 1.0, contact=f"{other}, {CONTACT};expires=120")
+    assert registration.standing is Standing.REGISTERED
+    assert registration.next_timer() == pytest.approx(1.0 + 90.0)
+    registration.handle_timer(91.0)
+    assert asked(registration).cseq == (3, "REGISTER")
+
+
+def test_a_wrong_password_is_not_hammered(registration) -> None:
+    """One proof a try; the tries come further and further apart, up to five minutes."""
+    now, waits = 0.0, []
+    for _ in range(10):
+        registration.handle_timer(now)
+        answer(registration, asked(registration), 401, now, www_authenticate=CHALLENGE)
+        answer(registration, asked(registration), 401, now, www_authenticate=CHALLENGE)
+        assert registration.outputs() == []
+        waits.append(registration.next_timer() - now)
+        now = registration.next_timer()
+    assert registration.standing is Standing.REFUSED
+    assert waits[:3] == [2.0, 4.0, 8.0]
+    assert waits[-1] == 300.0
+
+
+@pytest.mark.parametrize(("status", "standing"), [(408, "unreachable"), (403, "refused")])
+def test_other_failures(registration, status, standing) -> None:
+    """Tried again, not before Retry-After."""
+    registration.handle_timer(0.0)
+    answer(registration, asked(registration), status, retry_after="60")
+    assert registration.standing.value == standing
+    assert registration.next_timer() == 60.0
+
+
+def test_a_challenge_of_an_unknown_kind(registration) -> None:
+    """Refused, without an answer."""
+    registration.handle_timer(0.0)
+    answer(registration, asked(registration), 401, www_authenticate="Negotiate x")
+    assert registration.standing is Standing.REFUSED
+    assert registration.outputs() == []
+
+
+def test_a_longer_interval_is_accepted(registration) -> None:
+    """423 with Min-Expires (RFC 3261 10.3)."""
+    registration.handle_timer(0.0)
+    answer(registration, asked(registration), 423, min_expires="3600")
+    assert asked(registration).text("expires") == "3600"
+
+
+def test_leaving(registration) -> None:
+    """Expires 0, also through a challenge, and then nothing more."""
+    registration.handle_timer(0.0)
+    answer(registration, asked(registration), 200, expires="300")
+    registration.leave()
+    first = asked(registration)
+    assert first.text("expires") == "0"
+    answer(registration, first, 401, www_authenticate=CHALLENGE)
+    second = asked(registration)
+    assert second.text("expires") == "0"
+    answer(registration, second, 200)
+    assert registration.standing is Standing.UNKNOWN
+    assert registration.next_timer() is None

@@ -1,0 +1,88 @@
+"""URIs, addresses and Via values."""
+
+import pytest
+
+from callcenter.errors import ProtocolError
+from callcenter.telephony.sip.uri import (
+    Peer,
+    parse_name_addr,
+    parse_params,
+    parse_uri,
+    parse_via,
+    split_unquoted,
+    unescape,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:alice@example.com",
+        "sip:+15550100@192.0.2.1:5080;transport=tcp;lr",
+        "sips:bob@[2001:db8::1]:5061",
+        "sip:192.0.2.1",
+        "tel:+15550100;phone-context=example.com",
+        "sip:user;par=u%40example.net@example.com",
+        "sip:alice@example.com?Replaces=a%3Bb",
+    ],
+)
+def test_what_is_read_is_written(text) -> None:
+    """A round trip changes nothing."""
+    assert str(parse_uri(text)) == text
+
+
+def test_parts_of_a_uri() -> None:
+    """User, host, port, parameters and where it leads."""
+    uri = parse_uri("SIP:Alice@EXAMPLE.com:5080;Transport=TCP;lr")
+    assert (uri.user, uri.host, uri.port) == ("Alice", "example.com", 5080)
+    assert uri.param("lr") == ""
+    assert uri.param("maddr") is None
+    assert uri.peer() == Peer("tcp", "example.com", 5080)
+    assert parse_uri("sips:a@example.com").peer() == Peer("tls", "example.com", 5061)
+    assert parse_uri("sip:a@[::1]").peer() == Peer("udp", "::1", 5060)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "http://example.com", "sip:", "sip:a@", "sip:a@b:99999", "sip:a@b:0", "nonsense"]
+)
+def test_what_is_no_uri(text) -> None:
+    """A clear error."""
+    with pytest.raises(ProtocolError):
+        parse_uri(text)
+
+
+def test_addresses() -> None:
+    """Display names with anything in quotes; parameters belong to the header without <>."""
+    address = parse_name_addr('"A, <B>; \\"C\\"" <sip:a@b;lr>;tag=1;x="y;z"')
+    assert address.uri.user == "a"
+    assert address.uri.param("lr") == ""
+    assert address.param("tag") == "1"
+    assert parse_name_addr("sip:a@b;tag=2").param("tag") == "2"
+    assert parse_name_addr("<sip:a@b>").tagged("t").param("tag") == "t"
+    assert parse_name_addr("<sip:a@b>;tag=k").tagged("t").param("tag") == "k"
+    with pytest.raises(ProtocolError):
+        parse_name_addr("<sip:a@b")
+
+
+def test_via_is_stamped_with_where_it_came_from() -> None:
+    """RFC 3581 4."""
+    via = parse_via("SIP / 2.0 / UDP 10.0.0.1:5070 ;branch=z9hG4bKx;rport")
+    stamped = via.stamped(Peer("udp", "203.0.113.7", 40_000))
+    assert stamped.params == {"branch": "z9hG4bKx", "rport": "40000", "received": "203.0.113.7"}
+    assert stamped.sent_by == via.sent_by == "10.0.0.1:5070"
+    plain = parse_via("SIP/2.0/TCP 192.0.2.1;branch=1").stamped(Peer("tcp", "192.0.2.1", 5))
+    assert str(plain) == "SIP/2.0/TCP 192.0.2.1;branch=1"
+
+
+@pytest.mark.parametrize("text", ["", "SIP/2.0/UDP", "SIP/2.0/UDP h:99999;branch=1", "HTTP/1.1 h"])
+def test_what_is_no_via(text) -> None:
+    """A port over 65535 is an error here, long before a socket sees it."""
+    with pytest.raises(ProtocolError):
+        parse_via(text)
+
+
+def test_lists_and_parameters() -> None:
+    """Neither quotes nor <> are split."""
+    assert split_unquoted('a,"b,c",<d,e>', ",") == ["a", '"b,c"', "<d,e>"]
+    assert parse_params(";A=1;b; c = 2 ;") == (("a", "1"), ("b", ""), ("c", "2"))
+    assert unescape("a%40b%zz") == "a@b%zz"

@@ -1,0 +1,29 @@
+"""The clock of all calls."""
+
+import asyncio
+
+from callcenter.telephony.sip.wheel import Wheel
+
+
+async def test_every_member_ticks_and_one_that_fails_harms_no_other() -> None:
+    """50 times a second each, until removed."""
+    wheel, ticks, failures = Wheel(), {0: 0, 1: 0, 2: 0}, []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+
+    def tick(member: int) -> None:
+        ticks[member] += 1
+        if member == 1:
+            raise ValueError("broken")
+
+    keys = [wheel.add(lambda now, member=member: tick(member)) for member in ticks]
+    loop = asyncio.get_running_loop()
+    end = loop.create_future()
+    loop.call_later(0.4, end.set_result, None)
+    await end
+    for key in keys:
+        wheel.remove(key)
+    wheel.remove(keys[0])
+    assert all(count >= 15 for count in ticks.values())
+    assert max(ticks.values()) - min(ticks.values()) <= 1
+    assert len(failures) == ticks[1]
+    assert wheel._timer is None

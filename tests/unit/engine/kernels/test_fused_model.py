@@ -1,0 +1,52 @@
+"""The temporal transformer in kernels computes what the plain one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from engine.kernels.model import FusedModel
+from engine.model.lm import LanguageModel
+from tests import kernel_cases as cases
+from tests.unit.engine.engine_cases import models
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+
+@pytest.fixture
+def lm() -> Iterator[LanguageModel]:
+    """A language model that the test may use up."""
+    models.cache_clear()
+    yield models().lm
+    models.cache_clear()
+
+
+def values_alone(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """An attention that passes the values on."""
+    return v
+
+
+def test_hidden_states_are_the_plain_ones(lm: LanguageModel) -> None:
+    """All layers and the last norm, up to rounding."""
+    x = torch.randn(3, lm.config.dim)
+    expected = lm.hidden(x, values_alone)
+    result = FusedModel(lm, rows=16).hidden(x, values_alone)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
+    """Two pieces over scattered pages: hidden states and what the pages hold."""
+    lm.transformer.layers = lm.transformer.layers[:1]
+    cases.check_prompt(lm, positions=11, cut=6, fp8=False)
+
+
+def test_fp8_weights_free_the_plain_ones(lm: LanguageModel) -> None:
+    """The temporal layers' plain weights are gone; what is computed stays near."""
+    x = torch.randn(3, lm.config.dim)
+    expected = lm.hidden(x, values_alone)
+    fused = FusedModel(lm, rows=16, quantise=True)
+    assert lm.transformer.layers[0].self_attn.in_proj_weight.numel() == 0
+    difference = fused.hidden(x, values_alone) - expected
+    assert difference.norm() < 0.1 * expected.norm()

@@ -1,0 +1,60 @@
+"""The kernels at small sizes through Triton's interpreter, against their definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.kernels.attention import splits_for
+from engine.kernels.tiles import Tile
+from tests import kernel_cases as cases
+from tests.kernel_draws import draws
+
+# The interpreter computes masked-out lanes too, and warns of what they hold.
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+FLOAT32 = cases.On("cpu", torch.float32)
+BFLOAT16 = cases.On("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize("on", [FLOAT32, BFLOAT16], ids=["float32", "bf16"])
+@pytest.mark.parametrize("quantised", [False, True], ids=["plain", "fp8"])
+def test_attention(on: cases.On, quantised: bool) -> None:
+    """Sink and live pages, a wrapped ring, an idle row, stale pages full of NaN."""
+    cases.check_attention(on, heads=2, dim=32, slots=16, window=64, quantised=quantised)
+
+
+def test_attention_splits_by_batch_alone() -> None:
+    """More rows, fewer splits; never so few blocks that the device stands idle."""
+    assert [splits_for(rows, 32) for rows in (1, 8, 32, 64, 128)] == [8, 8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("on", [FLOAT32, BFLOAT16], ids=["float32", "bf16"])
+def test_write_kv(on: cases.On) -> None:
+    """Exactly one slot of each row is written; queries are turned twice."""
+    cases.check_write(on, heads=2, dim=32, slots=16)
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("quantised", [False, True], ids=["plain", "fp8"])
+def test_projections(splits: int, quantised: bool) -> None:
+    """Plain, normed, gated and onto the stream; whole and split along the depth."""
+    cases.check_projections(FLOAT32, 5, 64, 96, Tile(32, 32, splits), quantised)
+
+
+def test_embedding() -> None:
+    """The sum in order, with zero tokens."""
+    cases.check_embedding(FLOAT32, dim=64, streams=4)
+
+
+def test_depth_attention() -> None:
+    """A step sees the steps before and itself."""
+    cases.check_depth_attention(FLOAT32, rows=3, heads=2, dim=16)
+
+
+@pytest.mark.parametrize("on", [FLOAT32, BFLOAT16], ids=["float32", "bf16"])
+@pytest.mark.parametrize("vocabulary", [48, 256])
+def test_sampler(on: cases.On, vocabulary: int) -> None:
+    """The engine's own noise, ties, greedy rows, NaN."""
+    clocks, draw = draws(rows=8, most=25, stream=3, device="cpu")
+    cases.check_sampler(on, vocabulary, 8, 25, clocks, draw)

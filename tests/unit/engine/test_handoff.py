@@ -1,0 +1,125 @@
+"""A session that moves between engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.engine import PersonaPlexEngine
+from engine.handoff import HandoffRefused, SessionState, page_kind, read_pages, write_pages
+from engine.interface import FrameOutput, NoFreeSlot
+from tests.unit.engine.engine_cases import LIMITS, WINDOW, engine, frame, join, spec
+
+
+def talk(subject: PersonaPlexEngine, slot: int, ticks: range) -> list[FrameOutput]:
+    """One caller's frames, one tick each."""
+    return [subject.tick({slot: frame(tick)}).outputs[slot] for tick in ticks]
+
+
+def assert_same(one: list[FrameOutput], other: list[FrameOutput]) -> None:
+    """Bit for bit."""
+    for first, second in zip(one, other, strict=True):
+        assert np.array_equal(first.pcm, second.pcm)
+        assert first.text == second.text
+
+
+@pytest.mark.timeout(60)  # a whole window in single steps
+@pytest.mark.parametrize("before", [3, WINDOW + 21], ids=["young", "past the window"])
+@pytest.mark.parametrize("known", [False, True], ids=["prompt unknown", "prompt known"])
+def test_moved_session_goes_on_as_if_it_had_stayed(before: int, known: bool) -> None:
+    """As bytes, into another slot of an engine with another history."""
+    here, there = engine(), engine()
+    join(there, **({} if known else {"role_text": "another role"}))
+    slot = join(here, seed=3)
+    talk(here, slot, range(before))
+    data = here.export_session(slot).to_bytes()
+    moved = there.import_session(SessionState.from_bytes(data))
+    assert moved == 1
+    ticks = range(before, before + 20)
+    assert_same(talk(there, moved, ticks), talk(here, slot, ticks))
+
+
+def test_exporting_changes_nothing() -> None:
+    """A session that was copied goes on as one that was not."""
+    subject, other = engine(), engine()
+    slot, twin = join(subject), join(other)
+    talk(subject, slot, range(4))
+    talk(other, twin, range(4))
+    subject.export_session(slot)
+    assert_same(talk(subject, slot, range(4, 9)), talk(other, twin, range(4, 9)))
+
+
+def test_prompt_that_came_along_serves_new_sessions() -> None:
+    """The next call with that persona needs no prompt work, and starts as it would have."""
+    here, there = engine(), engine()
+    slot = join(here)
+    there.import_session(here.export_session(slot))
+    fresh = there.admit(spec(seed=11))
+    assert there.prime() == [fresh]
+    assert_same(talk(there, fresh, range(5)), talk(here, join(here, seed=11), range(5)))
+
+
+def test_release_gives_everything_back() -> None:
+    """After the moved session nothing of it is left but its prompt."""
+    here, there = engine(), engine()
+    slot = join(here)
+    talk(here, slot, range(30))
+    free = there.stats().pages_free
+    moved = there.import_session(here.export_session(slot))
+    sink = len(there.scheduler.sink_pages(moved))
+    there.release(moved)
+    assert there.stats().pages_free == free - sink
+
+
+def test_waiting_session_cannot_be_exported() -> None:
+    """Before its prompt is in there is nothing to move."""
+    subject = engine()
+    with pytest.raises(HandoffRefused, match="waits for its prompt"):
+        subject.export_session(subject.admit(spec()))
+    with pytest.raises(KeyError):
+        subject.export_session(2)
+
+
+def test_full_engine_refuses_and_stays_whole() -> None:
+    """No slot: the usual refusal."""
+    here, there = engine(), engine(replace(LIMITS, slots=1))
+    resident = join(there)
+    with pytest.raises(NoFreeSlot):
+        there.import_session(here.export_session(join(here)))
+    talk(there, resident, range(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"weights_id": "other"}, "other weights"),
+        ({"pages": "bfloat16 1 x 1 x 1 x 1"}, "pages are bfloat16"),
+    ],
+)
+def test_foreign_state_is_refused(change: dict[str, str], why: str) -> None:
+    """Other weights or other pages: said before anything is taken."""
+    subject = engine()
+    state = subject.export_session(join(subject))
+    with pytest.raises(HandoffRefused, match=why):
+        subject.import_session(replace(state, standing=replace(state.standing, **change)))
+    assert subject.scheduler.seats.keys() == {0}
+
+
+@pytest.mark.parametrize("data", [b"", b"\x05", b"\x02\0\0\0\0\0\0\0{}", b"x" * 100])
+def test_bytes_that_are_no_session(data: bytes) -> None:
+    """Cut or foreign bytes get a clear refusal."""
+    with pytest.raises(HandoffRefused, match="no exported session"):
+        SessionState.from_bytes(data)
+
+
+def test_pages_travel_bit_for_bit() -> None:
+    """Whatever the type of a page, NaN included."""
+    pool = torch.randint(0, 256, (2, 5, 2, 1, 4, 8), dtype=torch.uint8).view(torch.float8_e4m3fn)
+    other = torch.zeros_like(pool.view(torch.uint8)).view(pool.dtype)
+    write_pages(other, [4, 1], read_pages(pool, [0, 3]))
+    assert torch.equal(other.view(torch.uint8)[:, [4, 1]], pool.view(torch.uint8)[:, [0, 3]])
+    assert not other.view(torch.uint8)[:, [0, 2, 3]].any()
+    assert page_kind(pool) == "float8_e4m3fn 2 x 1 x 4 x 8"
