@@ -399,6 +399,9 @@ class AdminSettings(CommonSettings):
         webhooks_private: whether webhooks may point into private networks.
         tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
             from above without it.
+        browser_gateway_url: where the console's test calls go: the public address of a gateway that
+            takes calls from browsers; its WEBRTC_ORIGINS must list the console's origin. Without
+            one there are no test calls.
         first_numbers: whether the first start gives every shipped persona a made-up number.
     """
 
@@ -411,7 +414,16 @@ class AdminSettings(CommonSettings):
     webhooks_private: bool = False
     personas_dir: Path | None = None
     tokenizer_file: Path | None = None
+    browser_gateway_url: str = ""
     first_numbers: bool = False
+
+    @field_validator("browser_gateway_url")
+    @classmethod
+    def _check_browser_gateway_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in HTTP_SCHEMES or not parts.hostname or parts.query):
+            raise ValueError("must be an http(s) URL, for example https://voice.example.com")
+        return value.rstrip("/")
 
     @field_validator("admin_pools", mode="before")
     @classmethod

@@ -19,6 +19,12 @@ from pydantic import BaseModel, ValidationError
 from callcenter.errors import CallcenterError
 
 MEDIA_TYPE = "application/problem+json"
+_FORMS = {  # patterns of common fields, in words
+    r"^[a-z][a-z0-9_]{0,39}$": "small letters, digits and underscores, a letter first, at most 40",
+    r"^\+[1-9][0-9]{5,14}$": "a number with its country, such as +15550100",
+    r"^[a-z]{2,3}(-[A-Z]{2})?$": "a language tag, such as en or en-US",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$": "a time of the day, such as 09:00",
+}
 
 
 class FieldError(BaseModel):
@@ -119,4 +125,7 @@ def explained(item: Any) -> str:
     """What pydantic found, in our words where its own are not enough."""
     if item["type"] == "extra_forbidden":
         return "unknown key; look for a typing error"
+    if item["type"] == "string_pattern_mismatch":
+        form = _FORMS.get(item["ctx"]["pattern"])
+        return f"must be {form}" if form else str(item["msg"])
     return str(item["msg"]).removeprefix("Value error, ")

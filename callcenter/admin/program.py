@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from callcenter import logs
 from callcenter.admin import app, first_start, webhooks
+from callcenter.admin.console import pages as console
 from callcenter.admin.intake import Follower, Intake
 from callcenter.admin.priming import WorkerPrimer
 from callcenter.admin.publishing import Publisher
@@ -127,7 +128,9 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
             await redis.aclose()
         await parts.database.close()
 
-    return app.create(parts.state, lifespan)
+    made = app.create(parts.state, lifespan)
+    console.mount(made, parts.settings.browser_gateway_url)
+    return made
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

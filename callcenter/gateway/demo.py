@@ -67,7 +67,7 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
         typer.echo(f"Starting the {engine} engine ...")
         stack.enter_context(_worker(redis_url, link_secret, slots, engine))
         folder = data or Path(stack.enter_context(_temporary_folder()))
-        admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, folder))
+        admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, port, folder))
         settings = GatewaySettings.load(
             redis_url=redis_url,
             link_secret=link_secret,
@@ -78,12 +78,17 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
             twilio_auth_token=auth_token,
             gateway_drain_s=1.0,
             webrtc_secret=secrets.token_hex(32),
-            webrtc_origins=f"http://localhost:{port}",  # what people type instead of 127.0.0.1
+            webrtc_origins=_origins(port, admin_port),
             webrtc_requests_per_minute=60,
         )
         welcome = _welcome(port, metrics_port, auth_token, engine, admin_port, admin_secret)
         program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
+
+
+def _origins(*ports: int) -> str:
+    """The pages that may place calls; people type localhost instead of 127.0.0.1."""
+    return ",".join(f"http://{name}:{port}" for name in (HOST, "localhost") for port in ports)
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -159,7 +164,9 @@ def _cache_folder() -> Path:
 
 
 @contextmanager
-def _admin(redis_url: str, link_secret: str, port: int, folder: Path) -> Iterator[str]:
+def _admin(
+    redis_url: str, link_secret: str, port: int, gateway_port: int, folder: Path
+) -> Iterator[str]:
     """The admin app's process, ready to serve; gives the first admin's secret, or ""."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -172,6 +179,7 @@ def _admin(redis_url: str, link_secret: str, port: int, folder: Path) -> Iterato
         "ADMIN_POOLS": "main",
         "ADMIN_SECURE_COOKIES": "false",
         "DATABASE_URL": f"sqlite:///{folder.resolve()}/callcenter.db",
+        "BROWSER_GATEWAY_URL": f"http://{HOST}:{gateway_port}",
         "FIRST_NUMBERS": "true",
         "WEBHOOKS_PRIVATE": "true",
     }

@@ -102,8 +102,9 @@ def decide(snapshot: Snapshot, call: IncomingCall, at: datetime, draw: float) ->
     steps: list[Step] = []
     for trial in snapshot.trials:
         if trial.called == call.called and at < trial.expires_at:
-            steps.append(Step(f"trial {trial.called}", True, "a draft is being tried"))
-            return Decision("", (Answer(trial.persona, {}, None),), tuple(steps))
+            why = voice_blocked(snapshot, str(trial.persona.content.get("voice", "")), at)
+            steps.append(Step(f"trial {trial.called}", not why, why or "a draft is being tried"))
+            return Decision("", () if why else (Answer(trial.persona, {}, None),), tuple(steps))
     number = next((number for number in snapshot.numbers if number.name == call.called), None)
     if number is not None and (own := _of_number(snapshot, number, call, steps)) is not None:
         return _decided(snapshot, own, at, draw, steps)
