@@ -186,6 +186,10 @@ ENGINE_KV_PAGES = Gauge(
 )
 WORKER_SLOTS_TOTAL = Gauge("worker_slots_total", "Slots of this worker.", ["engine"])
 WORKER_SLOTS_USED = Gauge("worker_slots_used", "Slots with a session.", ["engine"])
+WORKER_READY = Gauge(
+    "worker_ready", "1 while the engine steps frames within their deadline.", ["engine"]
+)
+WORKER_DRAINING = Gauge("worker_draining", "1 while no new session is taken.", ["engine"])
 WORKER_SESSIONS = Counter(
     "worker_sessions_total",
     "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",

@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from callcenter import logs, metrics
+from callcenter import logs, metrics, tracing
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -214,9 +214,11 @@ def run(settings: SipSettings) -> None:
             port is taken.
     """
     logs.configure(settings.log_level, "sip", settings.log_pii)
+    tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
     with suppress(KeyboardInterrupt), page:
         asyncio.run(serve(settings))
+    tracing.shutdown()
 
 
 class _Http(uvicorn.Server):
