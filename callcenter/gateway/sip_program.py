@@ -217,7 +217,6 @@ def run(settings: SipSettings) -> None:
     tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
     with suppress(KeyboardInterrupt), page:
-    tracing.shutdown()
         asyncio.run(serve(settings))
     tracing.shutdown()
 
