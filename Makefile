@@ -35,14 +35,14 @@ clean:
 $(DEMO): pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install --quiet --upgrade pip
-	.venv-demo/bin/pip install --quiet --editable '.[demo,webrtc]'
+	.venv-demo/bin/pip install --quiet --editable '.[demo,cascade,webrtc]'
 	touch $@
 
 $(DEV): pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,sip,pipecat,otel,dev]'
+	.venv/bin/pip install --quiet --editable '.[demo,cascade,worker,webrtc,sip,pipecat,otel,dev]'
 	touch $@
 
 # Independent implementations that the model is compared with. They pin old libraries that they do

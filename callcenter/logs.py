@@ -23,13 +23,15 @@ import structlog
 
 PII_PREFIX = "pii."
 MAX_WAITING = 10_000
-CHATTY_LIBRARIES = ("httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
+CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
 
 
 def configure(level: str, program: str, show_pii: bool) -> QueueListener:
     """Sets structlog and the standard library's logging up; once, at start-up.
+
+    Fields that a library gives as `extra` become fields of the line.
 
     Returns:
         The writer; `writer.queue.join()` waits until every line so far is written.
@@ -55,7 +57,7 @@ def configure(level: str, program: str, show_pii: bool) -> QueueListener:
     handler = DeferringHandler(waiting)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

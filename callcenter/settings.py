@@ -85,7 +85,8 @@ class GatewaySettings(CommonSettings):
         metrics_host: where the metrics page listens; by default nobody outside this host sees it.
         metrics_port: the metrics page's own port; never let a public proxy pass it.
         gateway_pools: worker pools in order of preference.
-        routes_file: which number is answered by which persona.
+        routes_file: which number is answered by which persona; without it, what the admin app has
+            published counts.
         max_calls: calls that this process carries at once; one more is "no free slot".
         max_call_s: a call is hung up after this time.
         gateway_drain_s: after the first SIGTERM, how long live calls may go on.
@@ -125,7 +126,7 @@ class GatewaySettings(CommonSettings):
     metrics_port: Port = 8081
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    routes_file: Path
+    routes_file: Path | None = None
     personas_dir: Path | None = None
 
     max_calls: Annotated[int, Field(ge=1)] = 200
@@ -171,9 +172,7 @@ class GatewaySettings(CommonSettings):
     )
     @classmethod
     def _split_names(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+        return _split(value)
 
     @field_validator("public_base_url")
     @classmethod
@@ -296,16 +295,43 @@ class WorkerSettings(CommonSettings):
         worker_http_port: port of /healthz, /readyz and /metrics.
         worker_slots: how many calls at once.
         engine: which engine answers; `rehearsal` is a partner for tests, not a model.
-        checkpoint: a checkpoint folder or a Hugging Face repo id; for `personaplex`.
-        checkpoint_revision: pinned revision of the repo; needed when `checkpoint` is a repo id.
-        hf_token: access token for the repo.
-        voices_dir: voice clips; the voices that come with the personas when empty.
-        device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
+        personas_dir: the personas to make ready at start; the shipped ones when empty.
         heartbeat_s: how often the worker tells the broker that it lives.
         drain_deadline_s: how long a draining worker lets its calls go on.
         pod_name, pod_namespace: this worker's pod; set, it tells the cluster how many calls it
             has, so that a scale-down picks an idle one.
         kubernetes_service_host, kubernetes_service_port: set by Kubernetes in every pod.
+
+    For ENGINE=personaplex:
+        checkpoint: a checkpoint folder or a Hugging Face repo id.
+        checkpoint_revision: pinned revision of the repo; needed when `checkpoint` is a repo id.
+        hf_token: access token for the repo.
+        voices_dir: voice clips; the voices that come with the personas when empty.
+        device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
+        engine_kernels, engine_graphs, engine_tf32: on a GPU, run the model in fused kernels, as
+            recorded graphs, its codec in TF32; false for the plain way, to find a fault.
+        kv_fp8: keep keys and values in 8 bits: twice the calls on a GPU.
+        kv_pages: pages of keys and values; 0 takes what every slot's full window needs, or what
+            the device has.
+        weights_fp8: keep the model's layers in 8 bits: 6 GiB less; needs engine_kernels.
+        gpu_reserve_gib: device memory that stays free of keys and values.
+        min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
+            second.
+        prompt_positions: the longest prompt, voice included.
+        cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
+
+    For ENGINE=cascade:
+        cascade_threads: worker threads for all calls together; as many as there are cores.
+        cascade_whisper: name, folder or hub id of another recogniser (CTranslate2); the packaged
+            one when empty.
+        cascade_voice: path of another Piper voice; the packaged one when empty.
+        cascade_cache_dir: keeps rendered lines between starts; memory only when empty.
+        llm_base_url: of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; without
+            it the persona's dialogue answers alone.
+        llm_model, llm_api_key: the model's name there, and the bearer key if it wants one.
+        llm_first_sentence_s: after this long the persona's dialogue answers instead.
+        llm_next_sentence_s: the longest pause between two sentences.
+        llm_max_tokens: of one answer.
     """
 
     worker_id: str = Field(default_factory=lambda: _unique_id("worker"))
@@ -328,6 +354,88 @@ class WorkerSettings(CommonSettings):
     pod_namespace: str | None = None
     kubernetes_service_host: str | None = None
     kubernetes_service_port: Port = 443
+
+    engine_kernels: bool = True
+    engine_graphs: bool = True
+    engine_tf32: bool = True
+    kv_fp8: bool = False
+    kv_pages: Annotated[int, Field(ge=0)] = 0
+    weights_fp8: bool = False
+    gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
+    min_window_positions: Annotated[int, Field(ge=1)] = 1_500
+    prompt_positions: Annotated[int, Field(ge=1)] = 768
+    cached_prompts: Annotated[int, Field(ge=0)] = 8
+
+    cascade_threads: Annotated[int, Field(ge=1)] = 2
+    cascade_whisper: str = ""
+    cascade_voice: str = ""
+    cascade_cache_dir: Path | None = None
+    llm_base_url: str | None = None
+    llm_model: str = ""
+    llm_api_key: SecretStr | None = None
+    llm_first_sentence_s: Seconds = 1.5
+    llm_next_sentence_s: Seconds = 3.0
+    llm_max_tokens: Annotated[int, Field(ge=1)] = 120
+
+    @model_validator(mode="after")
+    def _endpoint_is_whole(self) -> Self:
+        if self.llm_base_url is None:
+            return self
+        if urlsplit(self.llm_base_url).scheme not in HTTP_SCHEMES:
+            raise ValueError("LLM_BASE_URL must begin with http:// or https://")
+        if not self.llm_model:
+            raise ValueError("LLM_BASE_URL needs LLM_MODEL, the model's name there")
+        return self
+
+
+class AdminSettings(CommonSettings):
+    """The admin app's settings.
+
+    Attributes:
+        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
+        admin_pools: worker pools that it shows, drains and primes.
+        admin_secret: webhook signing secrets are derived from it; keep it with the database.
+        admin_secure_cookies: cookies over https only; off for a trial on this machine.
+        webhooks_private: whether webhooks may point into private networks.
+        tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
+            from above without it.
+        browser_gateway_url: where the console's test calls go: the public address of a gateway that
+            takes calls from browsers; its WEBRTC_ORIGINS must list the console's origin. Without
+            one there are no test calls.
+        first_numbers: whether the first start gives every shipped persona a made-up number.
+    """
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8070
+    admin_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
+    database_url: str = "sqlite:///callcenter.db"
+    admin_secret: SharedSecret
+    admin_secure_cookies: bool = True
+    webhooks_private: bool = False
+    personas_dir: Path | None = None
+    tokenizer_file: Path | None = None
+    browser_gateway_url: str = ""
+    first_numbers: bool = False
+
+    @field_validator("browser_gateway_url")
+    @classmethod
+    def _check_browser_gateway_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in HTTP_SCHEMES or not parts.hostname or parts.query):
+            raise ValueError("must be an http(s) URL, for example https://voice.example.com")
+        return value.rstrip("/")
+
+    @field_validator("admin_pools", mode="before")
+    @classmethod
+    def _split_pools(cls, value: object) -> object:
+        return _split(value)
+
+
+def _split(value: object) -> object:
+    """A comma-separated list from the environment."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
 
 
 def _explain(error: ValidationError) -> str:

@@ -16,6 +16,8 @@ from engine.interface import Engine, PromptRejected, SessionSpec
 from personas.errors import PersonaError
 from personas.schema import Persona, RenderedPersona
 
+PRIME_PAUSE_S = 0.001  # an engine that prepares in threads of its own needs the time
+
 log = structlog.get_logger(__name__)
 
 
@@ -67,7 +69,7 @@ def _prime(engine: Engine, persona: RenderedPersona) -> bool:
         log.warning("persona_refused", persona=persona.name, why=str(error))
         return False
     while slot not in engine.prime():
-        pass
+        time.sleep(PRIME_PAUSE_S)
     engine.release(slot)
     elapsed_s = time.monotonic() - began_s
     metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(engine.kind).observe(elapsed_s)
