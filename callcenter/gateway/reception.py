@@ -146,7 +146,13 @@ class Reception:
             return
         runner = self._runner(leg, grant, route, claim)
         with self._live.carrying(grant.call_sid, runner):
-            log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
+            log.info(
+                "call_began",
+                persona=route.persona.name,
+                worker_id=claim.worker_id,
+                engine=claim.kind,
+                pool=claim.pool,
+            )
             result = await runner.run()
         log.info(
             "call_ended",
