@@ -45,6 +45,11 @@ REFUSALS = Counter(
     "Webhooks and sockets that were refused, by the refusal's code.",
     ["transport", "code"],
 )
+SESSIONS = Counter(
+    "callcenter_sessions_total",
+    "Sessions that began, by the engine that answers; a call that moved has several.",
+    ["persona", "engine"],
+)
 RECLAIMS = Counter(
     "callcenter_reclaims_total",
     "Calls that lost their worker, by what became of them: moved or lost.",

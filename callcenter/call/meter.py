@@ -67,8 +67,9 @@ class CallMeter:
         metrics.CALLS_ACTIVE.labels(self._transport).dec()
         metrics.CALLS.labels(self._transport, outcome.value).inc()
 
-    def session_ready(self, now: float) -> None:
+    def session_ready(self, now: float, engine: str) -> None:
         """Media flows both ways; only a call's first session counts as its set-up."""
+        metrics.SESSIONS.labels(self._persona, engine).inc()
         if self._is_set_up:
             metrics.RECLAIMS.labels("moved").inc()
             return

@@ -292,7 +292,7 @@ class CallRunner:
     def _start_speaking(self) -> None:
         link = self._session.link
         if link is not None:
-            self._meter.session_ready(self._clock())
+            self._meter.session_ready(self._clock(), self._session.engine)
             self._speaking = self._tasks.create_task(self._speak(link))
 
     async def _close_session(self, reason: str) -> None:

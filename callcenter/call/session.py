@@ -86,6 +86,11 @@ class CallSession:
         self._access = access
         self._failed_workers: set[str] = set()
 
+    @property
+    def engine(self) -> str:
+        """The kind of engine that answers; "" without a slot."""
+        return self._claim.kind if self._claim else ""
+
     async def open(self) -> SessionReady | SessionLost:
         """Opens the link to the claimed slot."""
         claim = self._claim

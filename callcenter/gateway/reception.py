@@ -173,7 +173,13 @@ class Reception:
         runner = self._runner(leg, grant, route, claim)
         quotas = self._quotas.held(grant.call_sid, route.limits)
         with self._live.carrying(grant.call_sid, runner):
-            log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
+            log.info(
+                "call_began",
+                persona=route.persona.name,
+                worker_id=claim.worker_id,
+                engine=claim.kind,
+                pool=claim.pool,
+            )
             async with quotas:
                 result = await runner.run()
         self._journal.note(grant.call_sid, "call_ended", ended_entry(result))

@@ -142,7 +142,13 @@ class SipReception:
             await leg.close("already_connected")
             return
         with self._live.carrying(name, runner):
-            log.info("call_began", persona=route.persona.name, worker_id=claim.worker_id)
+            log.info(
+                "call_began",
+                persona=route.persona.name,
+                worker_id=claim.worker_id,
+                engine=claim.kind,
+                pool=claim.pool,
+            )
             result = await runner.run()
         log.info(
             "call_ended",

@@ -47,7 +47,7 @@ def words(recording: Path) -> str:
 
 @pytest.mark.timeout(330)
 async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
-    """The caller asks for the opening hours, interrupts the answer, and asks for the parking."""
+    """The caller asks for the opening hours, and reports a lost card into the answer."""
     port, heard = free_port(), tmp_path / "heard.wav"
     arguments = ("demo", "--port", str(port), "--engine", "cascade")
     with running(tmp_path / "demo.log", *arguments, CASCADE_CACHE_DIR=LINES) as demo:
@@ -56,10 +56,15 @@ async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
         server = f"http://{HOST}:{port}"
         steps = [
             say("heldout/bank-001-flite-rms.wav"),  # do you guys open on saturdays at all
-            say("heldout/bank-000-flite-slt.wav"),  # my debit card went missing yesterday
-            say("manners/interruption-05-flite-slt-hold_on.wav", "agent_speaking", 1.0),
+            # my debit card went missing yesterday
+            say("heldout/bank-000-flite-slt.wav", "agent_speaking", 1.5),
         ]
-        plan = CallPlan(server, server, number, auth_token, steps, out=heard, max_s=90.0)
+        plan = CallPlan(
+            *(server, server, number, auth_token, steps),
+            out=heard,
+            hang_up_after_s=8.0,  # longer than question and turn gap: the answer must have come
+            max_s=90.0,
+        )
         report = await place_call(plan)
         with capsys.disabled():
             typer.echo(report.to_json())
@@ -70,9 +75,10 @@ def judge(report: CallReport, said: str) -> None:
     """What a call must show, however slow the machine."""
     assert report.status == "completed", report.detail
     assert report.score is not None
-    assert "saturday" in said or "branches are open" in said, said
-    assert "card" in said, said
-    assert len(report.score.turn_gaps_s) >= 2, report
+    assert "branches are open" in said, said
+    assert "saturday" not in said, f"the answer went on to its end: {said}"
+    assert "block" in said, said
+    assert report.score.turn_gaps_s, report
     assert report.score.bargeins >= 1, report
     assert report.score.missed_bargeins == 0, report
     assert max(report.score.bargein_stops_s) < 1.0, report

@@ -21,6 +21,7 @@ from callcenter.media.quality import CallQuality
 NOTHING = CallQuality(0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 P = {"persona": "meter-test"}
 T = {"transport": "meter-test"}
+ENGINES = ("personaplex", "cascade")
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_call_from_beginning_to_end(meter) -> None:
 def test_a_set_up_counts_once(meter) -> None:
     """A second session of the call is no second set-up."""
     for now in (10.5, 20.0):
-        meter.session_ready(now)
+        meter.session_ready(now, "rehearsal")
     assert value("callcenter_call_setup_seconds_count", **T) == 1
     assert value("callcenter_call_setup_seconds_sum", **T) == 0.5
 
@@ -54,11 +55,20 @@ def test_a_set_up_counts_once(meter) -> None:
 def test_lost_workers(meter) -> None:
     """A second session is a call that moved; an end for want of one is a call lost."""
     before = [value("callcenter_reclaims_total", result=result) for result in ("moved", "lost")]
-    meter.session_ready(10.5)
-    meter.session_ready(20.0)
+    meter.session_ready(10.5, "personaplex")
+    meter.session_ready(20.0, "personaplex")
     meter.ended(Outcome.FAILED, worker_lost=True)
     after = [value("callcenter_reclaims_total", result=result) for result in ("moved", "lost")]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1]
+
+
+def test_a_session_is_counted_by_its_engine(meter) -> None:
+    """A call that moved from one to the other counts at both."""
+    meter.session_ready(10.5, "personaplex")
+    meter.session_ready(20.0, "cascade")
+    began = [value("callcenter_sessions_total", engine=kind, **P) for kind in ENGINES]
+    assert began[1] == 1
+    assert began[0] >= 1
 
 
 def test_the_first_sound_counts_once(meter) -> None:

@@ -92,6 +92,8 @@ class Link:
 class Session:
     """A session whose openings and claims come out as listed."""
 
+    engine = "rehearsal"
+
     def __init__(self, openings: list, claims: list) -> None:
         self.spec = SimpleNamespace(persona="bank")
         self.links = [Link() for _ in openings]
