@@ -10,6 +10,7 @@ ORACLES := .oracle
 
 DEMO := .venv-demo/installed
 DEV := .venv/installed
+TOOLS := .tools/fetched
 
 .PHONY: demo test check unit bench clean
 
@@ -24,28 +25,33 @@ check: $(DEV)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-unit: $(DEV) $(ORACLES)/installed
+unit: $(DEV) $(ORACLES)/installed $(TOOLS)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 clean:
-	rm -rf .venv .venv-demo $(ORACLES)
+	rm -rf .venv .venv-demo .tools $(ORACLES)
 
 # No torch in here: the demo's engines run without it.
 $(DEMO): pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install --quiet --upgrade pip
-	.venv-demo/bin/pip install --quiet --editable '.[demo,webrtc]'
+	.venv-demo/bin/pip install --quiet --editable '.[demo,cascade,webrtc]'
 	touch $@
 
 $(DEV): pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --upgrade pip
 	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	.venv/bin/pip install --quiet --editable '.[demo,worker,webrtc,sip,pipecat,dev]'
+	.venv/bin/pip install --quiet --editable '.[demo,cascade,worker,webrtc,sip,pipecat,otel,dev]'
 	touch $@
 
 # Independent implementations that the model is compared with. They pin old libraries that they do
 # not need at run time, so they are installed without their dependencies, beside the environment.
 $(ORACLES)/installed: $(DEV)
 	.venv/bin/pip install --quiet --no-deps --upgrade --target $(ORACLES)/moshi-0.1.0 moshi==0.1.0
+	touch $@
+
+# Helm, promtool and other judges of deploy/ and helm/; what cannot be had is skipped, with a word.
+$(TOOLS): $(DEV) tests/deploy/tools.py
+	.venv/bin/python tests/deploy/tools.py
 	touch $@

@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call,model,sizing}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -51,6 +51,31 @@ def worker() -> None:
 
 
 @app.command()
+def model(
+    into: Annotated[Path, typer.Option(help="Folder for the model; the workers' CHECKPOINT.")],
+    revision: Annotated[str, typer.Option(help="Commit id of the model's repository.")] = "",
+    repository: Annotated[str, typer.Option(help="On the hub.")] = "nvidia/personaplex-7b-v1",
+    token: Annotated[str, typer.Option(envvar="HF_TOKEN", help="Has accepted the licence.")] = "",
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read and accept the licence.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Download nothing; prove the files that are there.")
+    ] = False,
+) -> None:
+    """Fetch the model, once: resumable, every file proved by its checksum."""
+    from callcenter.worker import model as program
+
+    if verify:
+        typer.echo("\n".join(program.verify(into)))
+        return
+    typer.echo(program.LICENCE_NOTICE.format(repository=repository), err=True)
+    if not accept_licence:
+        raise ConfigurationError("nothing was downloaded: add --accept-licence to accept it")
+    typer.echo("\n".join(program.run(repository, revision, into, token or None)))
+
+
+@app.command()
 def admin() -> None:
     """Serve the admin API and the console; settings come from the environment."""
     from callcenter.settings import AdminSettings
@@ -65,15 +90,16 @@ def admin() -> None:
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
-    admin_port: Annotated[int, typer.Option(help="Where the console is, on 127.0.0.1.")] = 8070,
+    engine: Annotated[str, typer.Option(help="cascade, or rehearsal (no models).")] = "cascade",
+    admin_port: Annotated[int, typer.Option(help="Where the console is; 0: anywhere.")] = 8070,
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps the admin app's database.")
     ] = None,
 ) -> None:
-    """Start everything on this machine: Valkey, a worker with the rehearsal engine, the console."""
+    """Start everything on this machine: Valkey, a worker without a GPU, the console, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots, admin_port, data)
+    program.run(port, slots, engine, admin_port, data)
 
 
 @app.command()
@@ -99,6 +125,9 @@ def call(
     ] = "",
     caller: Annotated[str, typer.Option(help="Number to call from.")] = "+15005550006",
     max_s: Annotated[float, typer.Option(help="Hang up after so long in any case.")] = 120.0,
+    expect_speech: Annotated[
+        bool, typer.Option("--expect-speech", help="Fail unless the agent was heard.")
+    ] = False,
 ) -> None:
     """Call a running system as Twilio does, in real time; prints one JSON line."""
     from callcenter.evaluation.call import run
@@ -118,8 +147,35 @@ def call(
         public_url=public_url,
         caller=caller,
         max_s=max_s,
+        expect_speech=expect_speech,
     )
     raise typer.Exit(status)
+
+
+@app.command()
+def sizing(
+    concurrent: Annotated[int, typer.Option(help="Calls at once at peak.")] = 0,
+    calls_per_hour: Annotated[float, typer.Option(help="Calls in the busiest hour.")] = 0.0,
+    average_s: Annotated[float, typer.Option(help="Their mean length.")] = 240.0,
+    blocking: Annotated[float, typer.Option(help="Share that may find no slot.")] = 0.01,
+    device: Annotated[str, typer.Option(help="Part of the GPU's name.")] = "H100",
+    kv: Annotated[str, typer.Option(help="Precision of the cache: bf16 or fp8.")] = "bf16",
+    weights: Annotated[str, typer.Option(help="Precision of the weights: bf16 or fp8.")] = "bf16",
+    spare_gpus: Annotated[int, typer.Option(help="That may fail at peak.")] = 1,
+    calls_per_gateway: Annotated[int, typer.Option(help="Of one gateway pod.")] = 50,
+    gpu_price_per_hour: Annotated[float, typer.Option(help="In any currency.")] = 0.0,
+    gateway_price_per_hour: Annotated[float, typer.Option(help="In the same.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """How many GPUs and gateways, how much bandwidth, what a call costs."""
+    from callcenter.evaluation import sizing as program
+
+    wishes = program.Wishes(
+        concurrent, calls_per_hour, average_s, blocking, device, kv, weights, spare_gpus,
+        calls_per_gateway, gpu_price_per_hour, gateway_price_per_hour,
+    )  # fmt: skip
+    result = program.size(wishes, program.measurements())
+    typer.echo(result.to_json() if as_json else result.to_text())
 
 
 def main() -> None:

@@ -4,25 +4,38 @@ The message is static, values are fields. Fields named `pii.*` (prompt text, tel
 transcripts) are dropped here unless they were asked for, so that a line of code can log them
 without deciding who may read them. It knows no program and no call; `call_id` comes with the
 context that the caller bound.
+
+Lines are written by a thread of their own: a full pipe or a slow disk behind standard error holds
+up no audio loop. When the writer is `MAX_WAITING` lines behind, further lines are lost.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 from collections.abc import MutableMapping
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
 from typing import Any
 
 import structlog
 
 PII_PREFIX = "pii."
+MAX_WAITING = 10_000
 CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
 
 
-def configure(level: str, program: str, show_pii: bool) -> None:
-    """Sets structlog and the standard library's logging up; once, at start-up."""
+def configure(level: str, program: str, show_pii: bool) -> QueueListener:
+    """Sets structlog and the standard library's logging up; once, at start-up.
+
+    Fields that a library gives as `extra` become fields of the line.
+
+    Returns:
+        The writer; `writer.queue.join()` waits until every line so far is written.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,10 +52,12 @@ def configure(level: str, program: str, show_pii: bool) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    waiting: Queue[logging.LogRecord] = Queue(MAX_WAITING)
+    writer = QueueListener(waiting, logging.StreamHandler(sys.stderr))
+    handler = DeferringHandler(waiting)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),
@@ -54,6 +69,20 @@ def configure(level: str, program: str, show_pii: bool) -> None:
     root.setLevel(level.upper())
     for name in CHATTY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
+    writer.start()
+    atexit.register(writer.stop)  # writes what still waits
+    return writer
+
+
+class DeferringHandler(QueueHandler):
+    """Formats a line where it was logged, with its context; never waits for the writer."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Loses the line when the queue is full."""
+        try:
+            self.queue.put_nowait(record)
+        except Full:
+            return
 
 
 def drop_pii(logger: Any, method: str, fields: Fields) -> Fields:

@@ -174,8 +174,22 @@ ENGINE_PROMPT_PREFILL_SECONDS = Histogram(
     ["engine"],
     buckets=PREFILL_BUCKETS_S,
 )
+ENGINE_FALLBACKS = Counter(
+    "engine_fallbacks_total",
+    "Fast ways (kernels, graphs, fp8 pages) that were given up at start; the log says why.",
+    ["engine"],
+)
+ENGINE_KV_PAGES = Gauge(
+    "engine_kv_pages",
+    "KV pages; state total, free, or shortened: taken so far from the longest calls' windows.",
+    ["engine", "state"],
+)
 WORKER_SLOTS_TOTAL = Gauge("worker_slots_total", "Slots of this worker.", ["engine"])
 WORKER_SLOTS_USED = Gauge("worker_slots_used", "Slots with a session.", ["engine"])
+WORKER_READY = Gauge(
+    "worker_ready", "1 while the engine steps frames within their deadline.", ["engine"]
+)
+WORKER_DRAINING = Gauge("worker_draining", "1 while no new session is taken.", ["engine"])
 WORKER_SESSIONS = Counter(
     "worker_sessions_total",
     "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",

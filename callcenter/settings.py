@@ -47,6 +47,8 @@ class CommonSettings(BaseSettings):
         redis_timeout_s: a command that takes longer counts as "Redis is down".
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
+            made without it.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -56,6 +58,7 @@ class CommonSettings(BaseSettings):
     link_secret: SharedSecret
     log_level: LogLevel = "info"
     log_pii: bool = False
+    otel_exporter_otlp_endpoint: str | None = None
 
     @classmethod
     def load(cls: type[AnySettings], **overrides: object) -> AnySettings:
@@ -224,6 +227,8 @@ class SipSettings(CommonSettings):
         sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
             system's when empty.
         sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        sip_http_host, sip_http_port: /healthz and /readyz.
+        metrics_host, metrics_port: the metrics page, on a port of its own.
         rtp_first_port, rtp_last_port: two for each call.
         rtp_timeout_s: a call without a packet for so long is ended.
         max_calls: calls that this process carries at once.
@@ -245,6 +250,8 @@ class SipSettings(CommonSettings):
     sip_tls_require_client: bool = False
     sip_http_host: str = "127.0.0.1"
     sip_http_port: Port = 8082
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 8083
     rtp_first_port: Annotated[int, Field(ge=1_024, le=65_534)] = 10_000
     rtp_last_port: Annotated[int, Field(ge=1_025, le=65_535)] = 10_199
     rtp_timeout_s: Seconds = 30.0
@@ -288,13 +295,43 @@ class WorkerSettings(CommonSettings):
         worker_http_port: port of /healthz, /readyz and /metrics.
         worker_slots: how many calls at once.
         engine: which engine answers; `rehearsal` is a partner for tests, not a model.
-        checkpoint: a checkpoint folder or a Hugging Face repo id; for `personaplex`.
+        personas_dir: the personas to make ready at start; the shipped ones when empty.
+        heartbeat_s: how often the worker tells the broker that it lives.
+        drain_deadline_s: how long a draining worker lets its calls go on.
+        pod_name, pod_namespace: this worker's pod; set, it tells the cluster how many calls it
+            has, so that a scale-down picks an idle one.
+        kubernetes_service_host, kubernetes_service_port: set by Kubernetes in every pod.
+
+    For ENGINE=personaplex:
+        checkpoint: a checkpoint folder or a Hugging Face repo id.
         checkpoint_revision: pinned revision of the repo; needed when `checkpoint` is a repo id.
         hf_token: access token for the repo.
         voices_dir: voice clips; the voices that come with the personas when empty.
         device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
-        heartbeat_s: how often the worker tells the broker that it lives.
-        drain_deadline_s: how long a draining worker lets its calls go on.
+        engine_kernels, engine_graphs, engine_tf32: on a GPU, run the model in fused kernels, as
+            recorded graphs, its codec in TF32; false for the plain way, to find a fault.
+        kv_fp8: keep keys and values in 8 bits: twice the calls on a GPU.
+        kv_pages: pages of keys and values; 0 takes what every slot's full window needs, or what
+            the device has.
+        weights_fp8: keep the model's layers in 8 bits: 6 GiB less; needs engine_kernels.
+        gpu_reserve_gib: device memory that stays free of keys and values.
+        min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
+            second.
+        prompt_positions: the longest prompt, voice included.
+        cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
+
+    For ENGINE=cascade:
+        cascade_threads: worker threads for all calls together; as many as there are cores.
+        cascade_whisper: name, folder or hub id of another recogniser (CTranslate2); the packaged
+            one when empty.
+        cascade_voice: path of another Piper voice; the packaged one when empty.
+        cascade_cache_dir: keeps rendered lines between starts; memory only when empty.
+        llm_base_url: of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; without
+            it the persona's dialogue answers alone.
+        llm_model, llm_api_key: the model's name there, and the bearer key if it wants one.
+        llm_first_sentence_s: after this long the persona's dialogue answers instead.
+        llm_next_sentence_s: the longest pause between two sentences.
+        llm_max_tokens: of one answer.
     """
 
     worker_id: str = Field(default_factory=lambda: _unique_id("worker"))
@@ -313,6 +350,42 @@ class WorkerSettings(CommonSettings):
     device: str = "cpu"
     heartbeat_s: Seconds = 1.0
     drain_deadline_s: Seconds = 3_600.0
+    pod_name: str | None = None
+    pod_namespace: str | None = None
+    kubernetes_service_host: str | None = None
+    kubernetes_service_port: Port = 443
+
+    engine_kernels: bool = True
+    engine_graphs: bool = True
+    engine_tf32: bool = True
+    kv_fp8: bool = False
+    kv_pages: Annotated[int, Field(ge=0)] = 0
+    weights_fp8: bool = False
+    gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
+    min_window_positions: Annotated[int, Field(ge=1)] = 1_500
+    prompt_positions: Annotated[int, Field(ge=1)] = 768
+    cached_prompts: Annotated[int, Field(ge=0)] = 8
+
+    cascade_threads: Annotated[int, Field(ge=1)] = 2
+    cascade_whisper: str = ""
+    cascade_voice: str = ""
+    cascade_cache_dir: Path | None = None
+    llm_base_url: str | None = None
+    llm_model: str = ""
+    llm_api_key: SecretStr | None = None
+    llm_first_sentence_s: Seconds = 1.5
+    llm_next_sentence_s: Seconds = 3.0
+    llm_max_tokens: Annotated[int, Field(ge=1)] = 120
+
+    @model_validator(mode="after")
+    def _endpoint_is_whole(self) -> Self:
+        if self.llm_base_url is None:
+            return self
+        if urlsplit(self.llm_base_url).scheme not in HTTP_SCHEMES:
+            raise ValueError("LLM_BASE_URL must begin with http:// or https://")
+        if not self.llm_model:
+            raise ValueError("LLM_BASE_URL needs LLM_MODEL, the model's name there")
+        return self
 
 
 class AdminSettings(CommonSettings):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from callcenter import metrics
+from callcenter import metrics, tracing
 from callcenter.broker.claims import Claim
 from callcenter.broker.lease import Lease
 from callcenter.errors import BrokerUnavailable, LinkLost, NoCapacity, ProtocolError, Refused
@@ -92,12 +92,13 @@ class CallSession:
         if claim is None:
             return SessionLost("no_claim")
         try:
-            self.link = await LinkClient.open(
-                claim.url,
-                self._token(claim),
-                self.spec,
-                timeout_s=self._access.open_timeout_s,
-            )
+            with tracing.span("call.open_link", self.spec.call_id, worker=claim.worker_id):
+                self.link = await LinkClient.open(
+                    claim.url,
+                    self._token(claim),
+                    self.spec,
+                    timeout_s=self._access.open_timeout_s,
+                )
         except Refused as refusal:  # the worker is the authority: it may know better than Redis
             return SessionLost(refusal.code)
         except ProtocolError as error:  # another release on the worker
@@ -194,7 +195,8 @@ async def claim_slot(
     """
     result, began = "claimed", time.monotonic()
     try:
-        return await slots.claim(call_id, prompt_hash, gateway_id, exclude=exclude)
+        with tracing.span("call.claim", call_id):
+            return await slots.claim(call_id, prompt_hash, gateway_id, exclude=exclude)
     except NoCapacity:
         result = "no_capacity"
         raise

@@ -225,12 +225,13 @@ def run(
     public_url: str = "",
     caller: str = "+15005550006",
     max_s: float = 120.0,
+    expect_speech: bool = False,
 ) -> int:
     """The `call` command: makes one call and prints its report as one JSON line.
 
     Returns:
-        Exit status: 0 when either side ended the call on purpose, 1 when it was refused or failed,
-        2 when an option is wrong.
+        Exit status: 0 when either side ended the call on purpose, 1 when it was refused or failed
+        (or the agent never spoke, where that was expected), 2 when an option is wrong.
     """
     try:
         plan = CallPlan(
@@ -249,4 +250,11 @@ def run(
         return 2
     report = asyncio.run(place_call(plan))
     typer.echo(report.to_json())
-    return 0 if report.status in ("completed", "ended_by_server") else 1
+    return exit_status(report, expect_speech=expect_speech)
+
+
+def exit_status(report: CallReport, *, expect_speech: bool) -> int:
+    """0 for a call that went well, else 1."""
+    spoke = report.score is not None and report.score.first_speech_s is not None
+    ended_well = report.status in ("completed", "ended_by_server")
+    return 0 if ended_well and (spoke or not expect_speech) else 1

@@ -1,8 +1,8 @@
 """The whole system on one machine, for trying out: Valkey, a worker, the admin app, the gateway.
 
 Secrets are made for this run and thrown away, unless there is a folder to keep them in. The worker
-runs the rehearsal engine: recorded lines, no model. The gateway runs in this process, the others in
-processes of their own.
+runs an engine that needs no GPU: the cascade, or the rehearsal engine. The gateway runs in this
+process, the others in processes of their own.
 """
 
 from __future__ import annotations
@@ -28,32 +28,44 @@ from callcenter.settings import GatewaySettings
 from personas import library
 
 HOST = "127.0.0.1"
-START_S = 30.0
+START_S = 120.0  # the cascade's first start reads its models from a cold disk
 STOP_S = 5.0
 FIRST_NUMBER = 15_550_100  # the admin app gives the shipped personas numbers from here on
 KEPT_SECRET = Path("admin_secret")
 
+ENGINES = {
+    "cascade": "The cascade engine answers: speech recognition, the personas' dialogues and a "
+    "synthetic voice,\non this machine's CPU. It is not PersonaPlex.",
+    "rehearsal": "The rehearsal engine answers: recorded lines, no model. It understands nothing.",
+}
+SWITCH = """For PersonaPlex itself, the full-duplex model, run a worker on a machine with a GPU:
+  ENGINE=personaplex CHECKPOINT=... DEVICE=cuda python -m callcenter worker"""
 
-def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
+
+def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) -> None:
     """Runs until Ctrl-C.
 
     Args:
         port: of the gateway.
         slots: calls at once.
+        engine: one of `ENGINES`.
         admin_port: of the admin app.
         data: keeps the admin app's database; without it, everything is thrown away at the end.
 
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
+    _check_engine(engine)
     _check_port(port, "--port")
     _check_port(admin_port, "--admin-port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
+    admin_port = admin_port or _free_port()
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
     metrics_port = _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
-        stack.enter_context(_worker(redis_url, link_secret, slots))
+        typer.echo(f"Starting the {engine} engine ...")
+        stack.enter_context(_worker(redis_url, link_secret, slots, engine))
         folder = data or Path(stack.enter_context(_temporary_folder()))
         admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, port, folder))
         settings = GatewaySettings.load(
@@ -69,7 +81,7 @@ def run(port: int, slots: int, admin_port: int, data: Path | None) -> None:
             webrtc_origins=_origins(port, admin_port),
             webrtc_requests_per_minute=60,
         )
-        welcome = _welcome(port, metrics_port, auth_token, admin_port, admin_secret)
+        welcome = _welcome(port, metrics_port, auth_token, engine, admin_port, admin_secret)
         program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
 
@@ -96,6 +108,13 @@ def _check_port(port: int, option: str) -> None:
             ) from None
 
 
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise ConfigurationError(
+            f"the demo has no engine {engine!r}: give --engine {' or '.join(ENGINES)}\n{SWITCH}"
+        )
+
+
 @contextmanager
 def _valkey() -> Iterator[str]:
     """An embedded Valkey; gives its URL."""
@@ -110,14 +129,15 @@ def _valkey() -> Iterator[str]:
 
 
 @contextmanager
-def _worker(redis_url: str, link_secret: str, slots: int) -> Iterator[None]:
+def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterator[None]:
     """A worker process, ready to serve."""
     http_port = _free_port()
     environment = {
+        "CASCADE_CACHE_DIR": str(_cache_folder()),
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
-        "ENGINE": "rehearsal",
+        "ENGINE": engine,
         "WORKER_POOL": "main",
         "WORKER_HOST": HOST,
         "WORKER_PORT": str(_free_port()),
@@ -135,6 +155,12 @@ def _worker(redis_url: str, link_secret: str, slots: int) -> Iterator[None]:
         yield
     finally:
         _stop(process)
+
+
+def _cache_folder() -> Path:
+    """Where rendered lines stay between runs (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "personaplex-callcenter" / "lines"
 
 
 @contextmanager
@@ -174,7 +200,9 @@ def _wait_ready(process: subprocess.Popen[bytes], name: str, url: str) -> None:
     give_up_at = time.monotonic() + START_S
     while time.monotonic() < give_up_at:
         if process.poll() is not None:
-            raise ConfigurationError(f"the {name} ended with status {process.returncode}")
+            raise ConfigurationError(
+                f"the {name} ended with status {process.returncode}, for the reason above"
+            )
         try:
             if httpx.get(url, timeout=1.0, trust_env=False).is_success:
                 return
@@ -217,7 +245,12 @@ def _printed_secret(process: subprocess.Popen[bytes]) -> str:
 
 
 def _welcome(
-    port: int, metrics_port: int, auth_token: str, admin_port: int, admin_secret: str
+    port: int,
+    metrics_port: int,
+    auth_token: str,
+    engine: str,
+    admin_port: int,
+    admin_secret: str,
 ) -> str:
     numbers = {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(library.load())}
     first = next(iter(numbers))
@@ -226,7 +259,9 @@ def _welcome(
         "",
         f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
         f"The gateway's metrics: http://{HOST}:{metrics_port}/metrics",
-        "The engine is the rehearsal engine: recorded lines, no model.",
+        "",
+        ENGINES[engine],
+        SWITCH,
         "",
         f"The console is at http://{HOST}:{admin_port}/admin",
         f"  log in with: {admin_secret or 'the secret that was shown at the first start'}",

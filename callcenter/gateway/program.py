@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from callcenter import logs
+from callcenter import logs, tracing
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -134,6 +134,7 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.journal.flush()
         await parts.http.aclose()
         await parts.redis.aclose()
+        tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
     app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
@@ -246,6 +247,7 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
 

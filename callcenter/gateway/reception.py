@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from callcenter import metrics
+from callcenter import metrics, tracing
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallResult, CallRunner
@@ -131,7 +131,8 @@ class Reception:
                 log.info("announcement_repeated")
                 return Answer(HTTPStatus.OK, earlier)
             self._live.check_room()
-            return await self._first_that_works(call, choices)
+            with tracing.span("call.announce", call.call_sid):
+                return await self._first_that_works(call, choices)
         except Refused as refusal:
             return self._busy("rejected_capacity", refusal.code, str(refusal))
         except BrokerUnavailable as error:

@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from callcenter import logs, metrics
+from callcenter import logs, metrics, tracing
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -118,7 +118,7 @@ class SipGateway:
         await self._redis.aclose()
 
     def app(self) -> FastAPI:
-        """Health and metrics."""
+        """Health and readiness."""
         app = FastAPI(title="SIP gateway", openapi_url=None)
         app.include_router(health.router(lambda: self.live.draining, self._slots.ready))
         return app
@@ -210,11 +210,15 @@ def run(settings: SipSettings) -> None:
     """Serves until a signal.
 
     Raises:
-        ConfigurationError: the trunks file, a persona or a certificate is wrong.
+        ConfigurationError: the trunks file, a persona or a certificate is wrong, or the metrics'
+            port is taken.
     """
     logs.configure(settings.log_level, "sip", settings.log_pii)
-    with suppress(KeyboardInterrupt):
+    tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
+    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    with suppress(KeyboardInterrupt), page:
         asyncio.run(serve(settings))
+    tracing.shutdown()
 
 
 class _Http(uvicorn.Server):

@@ -9,8 +9,10 @@ the block is interpolated, 0.6 % long or short, which nobody hears. Knows nothin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from callcenter.media.jitter import Advice, Gap, JitterBuffer
 from callcenter.media.plc import Concealer
@@ -109,5 +111,11 @@ class ReceivedAudio:
 
 def _interpolated(samples: Pcm16, size: int) -> Pcm16:
     """The same sound in int16 [size]."""
-    places = np.linspace(0.0, samples.size - 1, size)
-    return np.rint(np.interp(places, np.arange(samples.size), samples)).astype(np.int16)
+    made = np.interp(_places(samples.size, size), _places(samples.size, samples.size), samples)
+    return np.rint(made).astype(np.int16)
+
+
+@cache
+def _places(samples: int, size: int) -> NDArray[np.float64]:
+    """Where in `samples` the `size` new ones lie; few pairs ever occur."""
+    return np.linspace(0.0, samples - 1, size)

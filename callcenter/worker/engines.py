@@ -26,7 +26,8 @@ def build(settings: WorkerSettings) -> Engine:
         return _BUILDERS[settings.engine](settings)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"ENGINE={settings.engine} needs the package {error.name}, which is not installed"
+            f"ENGINE={settings.engine} needs the package {error.name}, which is not installed: "
+            f"pip install 'personaplex-callcenter[{_EXTRAS[settings.engine]}]'"
         ) from None
 
 
@@ -54,45 +55,15 @@ def _rehearsal(settings: WorkerSettings) -> Engine:
 
 
 def _cascade(settings: WorkerSettings) -> Engine:
-    from engine.cascade.engine import CascadeEngine
+    from callcenter.worker import cascade
 
-    cascade: Engine = CascadeEngine(slots=settings.worker_slots)
-    return cascade
+    return cascade.build(settings, personas(settings))
 
 
 def _personaplex(settings: WorkerSettings) -> Engine:
-    from engine.config import EngineLimits
-    from engine.engine import PersonaPlexEngine
-    from engine.weights import CheckpointError, open_checkpoint
+    from callcenter.worker import duplex
 
-    prompts = max(EngineLimits().cached_prompts, len(personas(settings)))
-    limits = EngineLimits(slots=settings.worker_slots, cached_prompts=prompts)
-    try:
-        checkpoint = open_checkpoint(_checkpoint_folder(settings))
-        duplex: Engine = PersonaPlexEngine.load(
-            checkpoint, limits, _voices(settings), settings.device
-        )
-    except CheckpointError as error:
-        raise ConfigurationError(f"CHECKPOINT={settings.checkpoint}: {error}") from None
-    return duplex
-
-
-def _checkpoint_folder(settings: WorkerSettings) -> Path:
-    """The local folder; a repo id is downloaded first."""
-    from engine.weights import download
-
-    if not settings.checkpoint:
-        raise ConfigurationError("ENGINE=personaplex needs CHECKPOINT: a folder or a repo id")
-    folder = Path(settings.checkpoint)
-    if folder.is_dir():
-        return folder
-    if settings.checkpoint.count("/") != 1 or not settings.checkpoint_revision:
-        raise ConfigurationError(
-            f"CHECKPOINT={settings.checkpoint} is no folder; "
-            "to download a repo, give CHECKPOINT=owner/name and CHECKPOINT_REVISION"
-        )
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    return Path(download(settings.checkpoint, settings.checkpoint_revision, token))
+    return duplex.build(settings, _voices(settings), len(personas(settings)))
 
 
 def _voices(settings: WorkerSettings) -> dict[str, Path]:
@@ -106,4 +77,9 @@ _BUILDERS: dict[EngineKind, Callable[[WorkerSettings], Engine]] = {
     "rehearsal": _rehearsal,
     "cascade": _cascade,
     "personaplex": _personaplex,
+}
+_EXTRAS: dict[EngineKind, str] = {
+    "rehearsal": "demo",
+    "cascade": "cascade",
+    "personaplex": "worker",
 }

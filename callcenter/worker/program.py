@@ -15,22 +15,23 @@ from collections.abc import AsyncIterator, Iterable
 
 import structlog
 
-from callcenter import logs, metrics
+from callcenter import logs, metrics, tracing
 from callcenter.broker import keys
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer
 from callcenter.settings import WorkerSettings
-from callcenter.worker import engines
+from callcenter.worker import deletion_cost, engines
 from callcenter.worker.admission import Admission, Identity
+from callcenter.worker.deletion_cost import DeletionCost, Pod
 from callcenter.worker.health import HealthServer
 from callcenter.worker.membership import Membership
 from callcenter.worker.service import DRAINED, SessionService
 from callcenter.worker.sessions import Post
 from callcenter.worker.ticker import Ticker
-from callcenter.worker.warm_up import rendered, warm_up
-from engine.interface import Engine
+from callcenter.worker.warm_up import rendered, session_of, warm_up
+from engine.interface import Engine, SessionSpec
 
 PULSE_S = 0.25
 LOOP_STUCK_S = 5.0
@@ -51,8 +52,15 @@ def run(settings: WorkerSettings) -> int:
     """
     logs.configure(settings.log_level, "worker", settings.log_pii)
     engine = engines.build(settings)
-    known_prompts = warm_up(engine, rendered(engines.personas(settings)))
-    return asyncio.run(Worker(settings, engine, known_prompts).run())
+    personas = rendered(engines.personas(settings))
+    known_prompts = warm_up(engine, personas)
+    usable = [each for each in personas if each.prompt_hash in known_prompts] or personas
+    probe = session_of(usable[0], "probe") if usable else None
+    tracing.configure("worker", settings.otel_exporter_otlp_endpoint)
+    try:
+        return asyncio.run(Worker(settings, engine, known_prompts, probe).run())
+    finally:
+        tracing.shutdown()
 
 
 class Worker:
@@ -62,6 +70,7 @@ class Worker:
         settings: everything it needs.
         engine: ready to tick.
         known_prompts: prompts (by their hashes) that the engine has taken in already.
+        probe: what an idle engine is asked, to show that it steps frames in time.
 
     Attributes:
         started: set once every part runs and the books, if they can be reached, know it.
@@ -70,7 +79,11 @@ class Worker:
     """
 
     def __init__(
-        self, settings: WorkerSettings, engine: Engine, known_prompts: Iterable[str] = ()
+        self,
+        settings: WorkerSettings,
+        engine: Engine,
+        known_prompts: Iterable[str] = (),
+        probe: SessionSpec | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -80,7 +93,7 @@ class Worker:
         self._admission = Admission(self._identity, settings.link_secret.get_secret_value())
         for name in known_prompts:
             self._admission.remember_prompt(name)
-        self._ticker = Ticker(engine, self._hand_over)
+        self._ticker = Ticker(engine, self._hand_over, probe)
         self._service = SessionService(self._admission, self._ticker, engine.kind)
         self._server = LinkServer(self._admission.judge, self._service.serve)
         self._loop_beat_s = time.monotonic()
@@ -122,6 +135,7 @@ class Worker:
             stack.callback(pulse.cancel)
             beating = asyncio.create_task(membership.run(), name="heartbeat")
             stack.callback(beating.cancel)
+            await self._tell_deletion_cost(stack)
             metrics.WORKER_SLOTS_TOTAL.labels(self._engine.kind).set(self._engine.slots)
             # What start-up made stays for good: collections need not look at it again.
             gc.collect()
@@ -156,7 +170,9 @@ class Worker:
 
     def unready(self) -> str:
         """Why this process should get no new call, or ""."""
-        return "draining" if self._admission.draining else self.dead()
+        if self._admission.draining:
+            return "draining"
+        return self.dead() or self._ticker.unready(time.monotonic())
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings
@@ -211,6 +227,22 @@ class Worker:
         self._membership = membership
         return membership
 
+    async def _tell_deletion_cost(self, stack: contextlib.AsyncExitStack) -> None:
+        """In a cluster: lets a scale-down know how many calls this pod has."""
+        settings = self._settings
+        if not (settings.pod_name and settings.pod_namespace and settings.kubernetes_service_host):
+            return
+        host, port = settings.kubernetes_service_host, settings.kubernetes_service_port
+        api_url = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+        try:
+            http = await stack.enter_async_context(deletion_cost.client())
+        except OSError as error:  # the pod's account is not mounted
+            log.warning("no_deletion_cost", why=str(error))
+            return
+        pod = Pod(api_url, settings.pod_namespace, settings.pod_name)
+        cost = DeletionCost(http, pod, lambda: len(self._admission.sessions))
+        stack.callback(asyncio.create_task(cost.run(), name="deletion-cost").cancel)
+
     def _hand_over(self, post: Post) -> None:
         """Called in the tick thread: results cross to the event loop in one hop."""
         self._loop.call_soon_threadsafe(self._service.deliver, post)
@@ -222,8 +254,14 @@ class Worker:
             await asyncio.sleep(PULSE_S)
             self._loop_beat_s = time.monotonic()
             metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, self._loop_beat_s - due))
+            self._show_state()
             if self._ticker.broken:
                 self._give_up("the engine is broken")
+
+    def _show_state(self) -> None:
+        kind, engine_problem = self._engine.kind, self._ticker.unready(time.monotonic())
+        metrics.WORKER_READY.labels(kind).set(not engine_problem)
+        metrics.WORKER_DRAINING.labels(kind).set(self._admission.draining)
 
     def _give_up(self, why: str) -> None:
         """Ends the process at once and with an error, so that a fresh one replaces it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from callcenter import metrics
+from callcenter import metrics, tracing
 from callcenter.errors import NoCapacity, Refused
 from callcenter.link.protocol import Action, DrainSoon, End, OpenSession, Ready, Stats, Text
 from callcenter.link.refusals import PromptRefused, SessionFailed, StaleClaim
@@ -190,7 +190,8 @@ class SessionService:
 
     async def _admit(self, live: LiveSession, link: SessionLink) -> None:
         try:
-            await asyncio.wrap_future(self._ticker.admit(live.session))
+            with tracing.span("worker.admit", link.token.call_id, persona=link.spec.persona):
+                await asyncio.wrap_future(self._ticker.admit(live.session))
         except NoFreeSlot as error:
             raise NoCapacity(str(error)) from None
         except PromptRejected as error:

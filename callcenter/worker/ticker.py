@@ -27,8 +27,9 @@ import structlog
 from callcenter import metrics
 from callcenter.link.protocol import Frame
 from callcenter.worker.clock import TickClock, TickTiming
+from callcenter.worker.probe import Probe
 from callcenter.worker.sessions import Post, Session, Sessions
-from engine.interface import FRAME_S, Engine, EngineError, TickResult
+from engine.interface import FRAME_S, Engine, EngineError, SessionSpec, TickResult
 
 BROKEN_AFTER_FAILURES = 3
 PRIME_RESERVE_S = 0.005  # a piece of prompt work takes a few ms: begin none closer to a tick
@@ -51,14 +52,18 @@ class Ticker:
     Args:
         engine: used by no other thread from `start` on.
         post: takes each tick's results; called in the tick thread, must not block.
+        probe: what an idle engine is asked now and then, to show that it steps frames in time.
 
     Attributes:
         broken: the engine failed too often to go on.
     """
 
-    def __init__(self, engine: Engine, post: Callable[[Post], None]) -> None:
+    def __init__(
+        self, engine: Engine, post: Callable[[Post], None], probe: SessionSpec | None = None
+    ) -> None:
         self._engine = engine
         self._post = post
+        self._probe = Probe(probe)
         self._sessions = Sessions()
         self._becoming_ready: dict[Session, tuple[Future[None], float]] = {}  # since when
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
@@ -98,6 +103,10 @@ class Ticker:
         """Whether a tick ended lately, on the monotonic clock."""
         return now - self._beat_s < HEARTBEAT_FRESH_S and not self.broken
 
+    def unready(self, now: float) -> str:
+        """Why the engine can't be relied on, on the monotonic clock, or ""."""
+        return self._probe.unready(now)
+
     def tick_p99_ms(self) -> float:
         """99th percentile of the recent ticks' time."""
         recent = list(self._recent_s)
@@ -112,8 +121,9 @@ class Ticker:
             began_s = time.monotonic()
             inputs = self._sessions.gather(began_s)
             result = self._tick(inputs)
-            self._send(self._sessions.scatter(result))
-            self._measure(clock.finish(began_s, time.monotonic()))
+            self._send(self._probe.take_out(self._sessions.scatter(result)))
+            self._measure(clock.finish(began_s, time.monotonic()), stepped=bool(result.outputs))
+            self._look_after_probe()
 
     def _work_until(self, due_s: float) -> None:
         """Follows orders and primes until the tick is due; primes at least once if work waits."""
@@ -136,7 +146,23 @@ class Ticker:
         while not self._orders.empty():
             self._orders.get()()
 
+    def _look_after_probe(self) -> None:
+        now = time.monotonic()
+        if self._probe.over():
+            self._end_probe()
+        elif self._probe.due(now, len(self._sessions)):
+            ready: Future[None] = Future()
+            self._admit(self._probe.begin(now), ready)
+            if ready.done() and (error := ready.exception()):
+                self._probe.refused(str(error))
+
+    def _end_probe(self) -> None:
+        if self._probe.session is not None:
+            self._release(self._probe.session)
+
     def _admit(self, session: Session, ready: Future[None]) -> None:
+        if session is not self._probe.session:
+            self._end_probe()  # its slot may be the last one
         if not ready.set_running_or_notify_cancel():
             return  # the gateway left before its turn came
         try:
@@ -162,9 +188,10 @@ class Ticker:
             for session in self._sessions.start(slots):
                 ready, since_s = self._becoming_ready.pop(session)
                 ready.set_result(None)
-                metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(self._engine.kind).observe(
-                    time.monotonic() - since_s
-                )
+                if session is not self._probe.session:
+                    metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(self._engine.kind).observe(
+                        time.monotonic() - since_s
+                    )
 
     def _tick(self, inputs: dict[int, Frame]) -> TickResult:
         if not inputs:
@@ -189,6 +216,8 @@ class Ticker:
                 self._release(session)
 
     def _release(self, session: Session) -> None:
+        if session is self._probe.session:
+            self._probe.end()
         slot = self._sessions.slot_of(session)
         if slot is None:
             return
@@ -213,15 +242,18 @@ class Ticker:
             log.exception("engine_failed", engine=self._engine.kind, call=name, session_ids=names)
             raise EngineBrokeError(f"the engine failed ({name})") from None
 
-    def _measure(self, timing: TickTiming) -> None:
+    def _measure(self, timing: TickTiming, *, stepped: bool) -> None:
         kind = self._engine.kind
         self._beat_s = time.monotonic()
+        if stepped and not timing.missed:
+            self._probe.stepped(self._beat_s)
         self._recent_s.append(timing.duration_s)
         metrics.ENGINE_FRAME_SECONDS.labels(kind, "total").observe(timing.duration_s)
         metrics.ENGINE_REALTIME_FACTOR.labels(kind).set(
             FRAME_S * len(self._recent_s) / max(1e-9, sum(self._recent_s))
         )
-        metrics.WORKER_SLOTS_USED.labels(kind).set(len(self._sessions))
+        calls = len(self._sessions) - (self._probe.session is not None)
+        metrics.WORKER_SLOTS_USED.labels(kind).set(calls)
         if timing.missed:
             metrics.ENGINE_FRAME_DEADLINE_MISSES.labels(kind).inc()
             metrics.ENGINE_TICKS_SKIPPED.labels(kind).inc(timing.skipped)

@@ -16,6 +16,8 @@ from engine.interface import Engine, PromptRejected, SessionSpec
 from personas.errors import PersonaError
 from personas.schema import Persona, RenderedPersona
 
+PRIME_PAUSE_S = 0.001  # an engine that prepares in threads of its own needs the time
+
 log = structlog.get_logger(__name__)
 
 
@@ -47,24 +49,27 @@ def warm_up(engine: Engine, personas: Iterable[RenderedPersona]) -> list[str]:
     return [persona.prompt_hash for persona in personas if _prime(engine, persona)]
 
 
+def session_of(persona: RenderedPersona, name: str) -> SessionSpec:
+    """A session of the worker's own, for no call."""
+    return SessionSpec(
+        session_id=name,
+        persona=persona.name,
+        role_text=persona.role_text,
+        voice=persona.voice,
+        greeting=persona.greeting,
+        dialogue=persona.dialogue,
+    )
+
+
 def _prime(engine: Engine, persona: RenderedPersona) -> bool:
     began_s = time.monotonic()
     try:
-        slot = engine.admit(
-            SessionSpec(
-                session_id=f"warm-up of {persona.name}",
-                persona=persona.name,
-                role_text=persona.role_text,
-                voice=persona.voice,
-                greeting=persona.greeting,
-                dialogue=persona.dialogue,
-            )
-        )
+        slot = engine.admit(session_of(persona, f"warm-up of {persona.name}"))
     except PromptRejected as error:
         log.warning("persona_refused", persona=persona.name, why=str(error))
         return False
     while slot not in engine.prime():
-        pass
+        time.sleep(PRIME_PAUSE_S)
     engine.release(slot)
     elapsed_s = time.monotonic() - began_s
     metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(engine.kind).observe(elapsed_s)

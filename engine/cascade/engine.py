@@ -46,7 +46,8 @@ class CascadeSettings:
     Attributes:
         slots: calls at once.
         threads: worker threads for all calls together.
-        whisper: folder or hub id of another recogniser; "" is the packaged Whisper tiny.
+        whisper: "tiny" or "base" (packaged), or folder or hub id of another recogniser; "" is
+            base where it is installed, else tiny.
         voice: path of another Piper voice; "" is the packaged one.
         cache_folder: where fixed lines are kept; None for memory only.
         llm: an OpenAI-compatible endpoint; None answers from the persona alone.
@@ -211,6 +212,7 @@ class CascadeEngine:
             self._now(),
             greeting=spec.greeting,
             role_text=spec.role_text,
+            vocabulary=script.vocabulary(),
             fixed=frozenset([spec.greeting, *script.fixed_lines()]),
             backchannels=script.backchannels,
         )
@@ -222,8 +224,10 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     Raises:
         ModelFileError: a model file is missing or damaged.
     """
-    files = files or find_models(settings.whisper, settings.voice)
-    recogniser = Recogniser(files.whisper, workers=settings.threads)
+    files = files or find_models(settings.whisper, settings.voice, settings.cache_folder)
+    tiny = files.whisper == files.burst_whisper
+    _log.info("cascade.recogniser", extra={"model": "tiny" if tiny else str(files.whisper)})
+    recogniser = Recogniser(files.whisper, workers=settings.threads, prompted=not tiny)
     networks = Networks(
         voicing=VoiceDetector(files.voicing),
         recogniser=recogniser,

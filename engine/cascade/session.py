@@ -91,6 +91,7 @@ class Session:
         now: the caller's present when the session starts.
         greeting: said first.
         role_text: for the language model.
+        vocabulary: words that the recogniser should expect.
         fixed: lines without personal data, which may be cached on disk.
         backchannels: short sounds for long turns; empty for none.
     """
@@ -105,6 +106,7 @@ class Session:
         now: datetime,
         greeting: str = "",
         role_text: str = "",
+        vocabulary: str = "",
         fixed: frozenset[str] = frozenset(),
         backchannels: Sequence[str] = (),
     ) -> None:
@@ -115,6 +117,7 @@ class Session:
         self._workshop = workshop
         self._began = now
         self._role_text = role_text
+        self._vocabulary = vocabulary
         self._fixed = fixed
         self._backchannels = deque(backchannels)
         self._ears = Ears(networks.voicing.stream())
@@ -196,7 +199,7 @@ class Session:
 
     def _understand(self, speech: Floats) -> _Words:
         """Runs in a worker thread: reads only what never changes in a session."""
-        heard = self._networks.recogniser.transcribe(speech)
+        heard = self._networks.recogniser.transcribe(speech, self._vocabulary)
         return _Words(heard, self._conversation.rank(heard.hypotheses))
 
     def _drop_look(self) -> None:

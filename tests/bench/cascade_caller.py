@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from personas.library import Library
 
 from engine.cascade.engine import CascadeEngine
 from engine.cascade.spelling import spoken
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, SessionSpec
+from personas.library import Library
 
 Samples = NDArray[np.int16]
 

@@ -106,7 +106,7 @@ def main() -> None:
                 "did_you_mean_right": round(asked / len(utterances), 3),
                 "answered": len(said),
                 "answer_wer": round(jiwer.wer(said, transcribed), 3),
-                "judge": chosen.whisper or "whisper tiny",
+                "recogniser": chosen.whisper or "default",
             }
         )
     )

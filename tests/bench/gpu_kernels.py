@@ -1,30 +1,26 @@
 """Each kernel alone at the model's sizes: time, bytes a second, and the vendor library beside it.
 
-    python tests/bench/gpu_kernels.py [attention] [projections] [depth] [temporal]
+    python tests/bench/gpu_kernels.py [attention] [projections] [depth]
 
-Prints one JSON line a measurement. Every measured launch reads other memory than the one before,
-more than the second-level cache holds; launches are replayed from a CUDA graph.
+Prints one JSON line a measurement. Launches are replayed from a CUDA graph, each on other memory
+than the one before, more than the second-level cache holds.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import multiprocessing
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-import triton
+from torch import Tensor
 from torch.nn import functional
 
-from engine.fp8 import Weight, quantise_weight
-from engine.kernels import attention as attention_kernel
+from engine.fp8 import FP8, Weight, quantise_weight
+from engine.kernels.attention import decode_attention
 from engine.kernels.depth import DepthLayer, DepthStep, run_depth
-from engine.kernels.kv_write import Rotation
 from engine.kernels.linear import (
     Stream,
     Workspace,
@@ -34,465 +30,250 @@ from engine.kernels.linear import (
     project_onto,
 )
 from engine.kernels.sampler import Draw, sample
-from engine.kernels.temporal import TemporalLayer, Visible, run_temporal
 from engine.kernels.tiles import Tile, depth_tiles, temporal_tiles
 
 EPS = 1e-8
 BF16 = torch.bfloat16
+HEADS, DIM, SLOTS, RING = 32, 128, 64, 48
+POSITIONS, SINK = 3000, 90
+ROTATED_BYTES = 300_000_000  # six times the second-level cache
 
 
 def report(**fields: object) -> None:
+    """One line."""
     print(json.dumps(fields), flush=True)
 
 
-def graph_ms(work: Callable[[], object], launches: int = 1, replays: int = 20) -> float:
-    """Median milliseconds of one launch of `work`, which makes `launches` of them."""
+def graph_us(work: Callable[[], object], launches: int) -> float:
+    """Median microseconds of one launch of `work`, which makes `launches` of them."""
     work()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()
-    for _ in range(3):
-        graph.replay()
     times = []
-    for _ in range(replays):
+    for _ in range(23):
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         graph.replay()
         stop.record()
         stop.synchronize()
-        times.append(start.elapsed_time(stop) / launches)
-    graph.reset()
-    return statistics.median(times)
+        times.append(start.elapsed_time(stop) * 1e3 / launches)
+    return statistics.median(times[3:])
 
 
-def randn(*shape: int, scale: float = 1.0) -> torch.Tensor:
+def randn(*shape: int, scale: float = 1.0) -> Tensor:
+    """Fresh bf16 noise."""
     return torch.empty(shape, dtype=BF16, device="cuda").normal_(0, scale)
 
 
-# ------------------------------------------------------------------------------- attention
+def numbers(rows: int, value: int) -> Tensor:
+    """The same int32 for every row."""
+    return torch.full((rows,), value, dtype=torch.int32, device="cuda")
 
 
-def visible(rows: int, pages: int, positions: int = 3000, sink: int = 90) -> Visible:
-    ring = 48
-    numbers = partial(torch.full, (rows,), dtype=torch.int32, device="cuda")
-    live = torch.randperm(pages - 3, device="cuda")[: rows * ring].view(rows, ring).int() + 3
-    start = torch.randint(0, 5000, (rows,), device="cuda", dtype=torch.int32)
-    angle = torch.rand(rows, 64, device="cuda")
-    stop = start + positions - sink
-    return Visible(
-        sink_table=torch.tensor([[1, 2]] * rows, dtype=torch.int32, device="cuda"),
-        sink_length=numbers(sink),
-        live_table=live,
-        live_start=start,
-        live_stop=stop,
-        page_of=live[torch.arange(rows), ((stop - 1) // 64 % ring).long()],
-        slot_of=(stop - 1) % 64,
-        rotation=Rotation(angle.cos(), angle.sin(), angle.cos(), angle.sin()),
-    )
+# --- attention -----------------------------------------------------------------------------------
 
 
-def pool_of(layers: int, pages: int, quantised: bool) -> torch.Tensor:
-    shape = (layers, pages, 2, 32, 64, 128)
-    if not quantised:
-        pool = torch.empty(shape, dtype=BF16, device="cuda")
-        for layer in pool:
-            layer.normal_()
-        return pool
-    pool = torch.empty(shape, dtype=torch.uint8, device="cuda")
-    for layer in pool:
-        layer.random_(0, 112)  # no NaN, up to 128
-    return pool.view(torch.float8_e4m3fn)
+def noise_pages(layers: int, pages: int, fp8: bool) -> Tensor:
+    """KV pages full of noise."""
+    shape = (layers, pages, 2, HEADS, SLOTS, DIM)
+    if not fp8:
+        return torch.stack([randn(*shape[1:]) for _ in range(layers)])
+    return torch.randint(0, 0x60, shape, dtype=torch.uint8, device="cuda").view(FP8)
 
 
-def attend(q, pool, seen, scales, splits, stages, warps):
-    rows, heads, dim = q.shape
-    part = q.new_empty(rows, heads, splits, dim, dtype=torch.float32)
-    weight = q.new_empty(rows, heads, splits, dtype=torch.float32)
-    attention_kernel._attend_pages[(heads, splits, rows)](
-        q,
-        q,
-        pool,
-        scales,
-        seen.sink_table,
-        seen.sink_length,
-        seen.live_table,
-        seen.live_start,
-        seen.live_stop,
-        part,
-        weight,
-        2,
-        48,
-        0.1,
-        HEADS=heads,
-        SLOTS=64,
-        DIM=dim,
-        SPLITS=splits,
-        QUANTISED=scales is not None,
-        STAGES=stages,
-        num_warps=warps,
-    )
-
-
-VARIANTS = list(itertools.product((2, 4, 8), (1, 2, 3), (4, 8)))
+def attend_layers(query: Tensor, pool: Tensor, scales: Tensor | None, tables: list[Tensor]) -> None:
+    """One decode attention a layer."""
+    for layer, pages in enumerate(pool):
+        decode_attention(
+            query, query, pages, *tables, None if scales is None else scales[layer]
+        )  # fmt: skip
 
 
 def bench_attention() -> None:
-    for rows, quantised in ((1, False), (8, False), (32, False), (8, True), (32, True), (64, True)):
-        pages = rows * 48 + 3
-        layers = max(1, min(20, 1500 // (pages // (2 if quantised else 1))))
-        pool = pool_of(layers, pages, quantised)
-        seen, q = visible(rows, pages), randn(rows, 32, 128)
-        scales = torch.rand(layers, 2, 32, device="cuda") if quantised else [None] * layers
-        cells = rows * (3000 - 90) + 90
-        size = cells * 2 * 32 * 128 * (1 if quantised else 2)
-
-        def whole() -> None:
-            for layer in range(layers):
-                attention_kernel.decode_attention(
-                    q,
-                    q,
-                    pool[layer],
-                    seen.sink_table,
-                    seen.sink_length,
-                    seen.live_table,
-                    seen.live_start,
-                    seen.live_stop,
-                    scales[layer],
-                )
-
-        ms = graph_ms(whole, layers)
+    """Full windows behind a shared prompt."""
+    for rows, fp8 in ((1, False), (8, False), (32, False), (8, True), (32, True), (64, True)):
+        pages = rows * RING + 3
+        layers = max(1, 1500 // (pages // (2 if fp8 else 1)))
+        pool = noise_pages(layers, pages, fp8)
+        scales = torch.rand(layers, 2, HEADS, device="cuda") if fp8 else None
+        ring = torch.randperm(pages - 3, device="cuda")[: rows * RING].view(rows, RING).int() + 3
+        start = torch.randint(0, 5000, (rows,), device="cuda", dtype=torch.int32)
+        prompt = torch.tensor([[1, 2]] * rows, dtype=torch.int32, device="cuda")
+        tables = [prompt, numbers(rows, SINK), ring, start, start + (POSITIONS - SINK)]
+        us = graph_us(Attention(randn(rows, HEADS, DIM), pool, scales, tables), layers)
+        read = (rows * (POSITIONS - SINK) + SINK) * 2 * HEADS * DIM * pool.element_size()
         report(
-            bench="attention",
-            rows=rows,
-            kv="fp8" if quantised else "bf16",
-            us=round(ms * 1e3, 1),
-            tb_s=round(size / ms / 1e9, 3),
-            splits=attention_kernel.splits_for(rows, 32),
-        )
-        wanted = (
-            VARIANTS
-            if rows in (32, 64)
-            else [(16, 3, 4), (8, 3, 4), (16, 2, 4), (8, 2, 4), (16, 2, 8)]
-        )
-        found = []
-        for splits, stages, warps in wanted:
-
-            def one() -> None:
-                for layer in range(layers):
-                    attend(q, pool[layer], seen, scales[layer], splits, stages, warps)
-
-            try:
-                ms = graph_ms(one, layers, 10)
-            except triton.runtime.errors.OutOfResources:
-                continue
-            found.append((round(size / ms / 1e9, 3), splits, stages, warps))
-        report(
-            bench="attention variants",
-            rows=rows,
-            kv="fp8" if quantised else "bf16",
-            tb_s_splits_stages_warps=sorted(found, reverse=True)[:8],
-        )
+            bench="attention", rows=rows, kv="fp8" if fp8 else "bf16",
+            us=round(us, 1), tb_s=round(read / us / 1e6, 3),
+        )  # fmt: skip
         del pool
 
 
-# ------------------------------------------------------------------------------- projections
+@dataclass(frozen=True)
+class Attention:
+    """`attend_layers` on fixed tensors."""
+
+    query: Tensor
+    pool: Tensor
+    scales: Tensor | None
+    tables: list[Tensor]
+
+    def __call__(self) -> None:
+        """All layers once."""
+        attend_layers(self.query, self.pool, self.scales, self.tables)
+
+
+# --- projections ---------------------------------------------------------------------------------
 
 # name: outputs, depth, form
 SHAPES = {
-    "packed": (12288, 4096, "normed"),
-    "attended": (4096, 4096, "onto"),
-    "gate": (11264, 4096, "gated"),
-    "down": (4096, 11264, "onto"),
-    "text head": (32000, 4096, "normed"),
-    "depth in": (8192, 4096, "normed"),
-    "d packed": (3072, 1024, "normed"),
-    "d attended": (1024, 1024, "onto"),
-    "d gate": (2816, 1024, "gated"),
-    "d down": (1024, 2816, "onto"),
-    "d head": (2048, 1024, "plain"),
-}
-PARTS = {4096: 128, 1024: 64, 11264: 1, 2816: 1}
+    "packed": (12288, 4096, "normed"), "attended": (4096, 4096, "onto"),
+    "gate": (11264, 4096, "gated"), "down": (4096, 11264, "onto"),
+    "text head": (32000, 4096, "normed"), "depth in": (8192, 4096, "normed"),
+    "depth packed": (3072, 1024, "normed"), "depth attended": (1024, 1024, "onto"),
+    "depth gate": (2816, 1024, "gated"), "depth down": (1024, 2816, "onto"),
+    "depth head": (2048, 1024, "plain"),
+}  # fmt: skip
 
 
-def tiles(name: str, rows: int) -> Iterator[Tile]:
-    outputs, depth, form = SHAPES[name]
-    small = rows <= 16
-    if name.startswith("d "):
-        yield from (
-            Tile(16, 256, 1, 4),
-            Tile(16, 128, 1, 6),
-            Tile(32, 128, 1, 4),
-            Tile(32, 256, 1, 3),
-        )
-        yield from (
-            Tile(16, 256, 1, 4, 2),
-            Tile(32, 128, 2, 4),
-            Tile(64, 128, 4, 3),
-            Tile(64, 64, 2, 5),
-        )
-    elif outputs == 4096:
-        yield from (
-            Tile(32, 128, 1, 5),
-            Tile(64, 128, 2, 4),
-            Tile(64, 128, 4, 3),
-            Tile(32, 256, 1, 3),
-        )
-        yield from (
-            Tile(64, 64, 4, 5),
-            Tile(128, 64, 4, 4),
-            Tile(32, 128, 2, 5),
-            Tile(32, 128, 4, 4),
-        )
-    else:
-        yield from (
-            Tile(64, 128, 1, 4),
-            Tile(64, 64, 1, 6),
-            Tile(32, 128, 1, 4),
-            Tile(128, 64, 1, 4),
-        )
-        yield from (
-            Tile(64, 128, 1, 3),
-            Tile(128, 64, 1, 4, 8),
-            Tile(32, 256, 1, 3),
-            Tile(64, 256, 1, 3),
-        )
-    del small
+def tile_of(name: str, rows: int, fp8: bool) -> Tile:
+    """The engine's choice."""
+    if name in ("text head", "depth in"):
+        return temporal_tiles(rows, fp8).heads
+    part = name.removeprefix("depth ")
+    table = temporal_tiles(rows, fp8) if part == name else depth_tiles(rows)
+    return getattr(table, part)
 
 
-def call(form, x, weight, out, stream, norm, tile, work):
-    if form == "plain":
-        project(x, weight, out, tile, work)
-    elif form == "normed":
-        project_normed(stream, weight, out, EPS, tile, work)
-    elif form == "gated":
-        project_gated(stream, weight, out, EPS, tile, work)
-    else:
-        project_onto(x, weight, stream, norm, tile, work)
+class Projection:
+    """One of the model's projections over several weights of its shape."""
 
+    def __init__(self, name: str, rows: int, fp8: bool) -> None:
+        outputs, depth, self.form = SHAPES[name]
+        tall = outputs * (2 if self.form == "gated" else 1)
+        self.bytes = tall * depth * (1 if fp8 else 2)
+        copies = max(2, min(32, ROTATED_BYTES // self.bytes))
+        plain = [randn(tall, depth, scale=depth**-0.5) for _ in range(copies)]
+        self.weights = [quantise_weight(matrix) if fp8 else Weight(matrix) for matrix in plain]
+        self.x, self.out = randn(rows, depth), randn(rows, outputs)
+        onto = self.form == "onto"
+        value = randn(rows, outputs) if onto else self.x
+        ones = torch.ones(1 if onto else 64, rows, device="cuda")
+        self.stream = Stream(value, torch.empty_like(value), ones)
+        self.norm = randn(outputs)
+        self.tile = tile_of(name, rows, fp8)
+        self.work = Workspace.allocate(32000, 128, "cuda")
 
-def case(name, rows, tile, quantised, copies):
-    """A function that runs the projection once on each of `copies` weights."""
-    outputs, depth, form = SHAPES[name]
-    tall = outputs * (2 if form == "gated" else 1)
-    weights = []
-    for _ in range(copies):
-        matrix = randn(tall, depth, scale=depth**-0.5)
-        weights.append(quantise_weight(matrix) if quantised else Weight(matrix))
-    x = randn(rows, depth)
-    work = Workspace.allocate(32000, 128, "cuda")
-    if form == "onto":
-        stream = Stream(
-            randn(rows, outputs), randn(rows, outputs), torch.ones(1, rows, device="cuda")
-        )
-        norm = randn(outputs)
-    else:
-        stream, norm = Stream(x, x, torch.ones(PARTS[depth], rows, device="cuda")), None
-    out = randn(rows, outputs)
+    def __call__(self) -> None:
+        """Once over each weight."""
+        for weight in self.weights:
+            if self.form == "plain":
+                project(self.x, weight, self.out, self.tile, self.work)
+            elif self.form == "normed":
+                project_normed(self.stream, weight, self.out, EPS, self.tile, self.work)
+            elif self.form == "gated":
+                project_gated(self.stream, weight, self.out, EPS, self.tile, self.work)
+            else:
+                project_onto(self.x, weight, self.stream, self.norm, self.tile, self.work)
 
-    def run() -> None:
-        for weight in weights:
-            call(form, x, weight, out, stream, norm, tile, work)
-
-    return run, weights, x
-
-
-def compile_one(job) -> None:
-    """Fills the compiler's cache; the outputs of one tile suffice."""
-    if job[0] == "attention":
-        _, quantised, splits, stages, warps = job
-        scales = torch.ones(2, 32, device="cuda") if quantised else None
-        attend(
-            randn(1, 32, 128),
-            pool_of(1, 60, quantised)[0],
-            visible(1, 60, 200),
-            scales,
-            splits,
-            stages,
-            warps,
-        )
-        return
-    name, rows, tile, quantised = job
-    outputs, depth, form = SHAPES[name]
-    SHAPES[name] = (tile.outputs * 16, depth, form)
-    try:
-        case(name, rows, tile, quantised, 1)[0]()
-        torch.cuda.synchronize()
-    except triton.runtime.errors.OutOfResources:
-        pass
-    SHAPES[name] = (outputs, depth, form)
+    def library(self) -> None:
+        """The bare product, as PyTorch does it."""
+        for weight in self.weights:
+            functional.linear(self.x, weight.matrix)
 
 
 def bench_projections() -> None:
-    for name, (outputs, depth, form) in SHAPES.items():
-        size = outputs * depth * 2 * (2 if form == "gated" else 1)
-        for quantised, rows in ((False, 1), (False, 32), (False, 64), (True, 1), (True, 64)):
-            if quantised and name.startswith("d "):
+    """Every shape, at few and many rows."""
+    for name in SHAPES:
+        for fp8, rows in ((False, 1), (False, 32), (False, 64), (True, 1), (True, 64)):
+            if fp8 and name.startswith("depth "):
                 continue
-            copies = max(2, min(32, 300_000_000 // size))
-            found = []
-            run, weights, x = case(name, rows, next(tiles(name, rows)), quantised, copies)
-            library = None
-            if not quantised:
-
-                def vendor() -> None:
-                    for weight in weights:
-                        functional.linear(x, weight.matrix)
-
-                library = round(graph_ms(vendor, copies) * 1e3, 2)
-            del run, weights
-            for tile in tiles(name, rows):
-                try:
-                    run, weights, x = case(name, rows, tile, quantised, copies)
-                    us = graph_ms(run, copies, 10) * 1e3
-                except triton.runtime.errors.OutOfResources:
-                    continue
-                found.append(
-                    (round(us, 2), tile.outputs, tile.depth, tile.splits, tile.stages, tile.warps)
-                )
-            found.sort()
-            bytes_read = size // (2 if quantised else 1)
+            case = Projection(name, rows, fp8)
+            us = graph_us(case, len(case.weights))
+            vendor = None if fp8 else round(graph_us(case.library, len(case.weights)), 2)
             report(
-                bench="projection",
-                name=name,
-                rows=rows,
-                weights="fp8" if quantised else "bf16",
-                vendor_us=library,
-                us=found[0][0],
-                tb_s=round(bytes_read / found[0][0] / 1e6, 2),
-                best=found[0][1:],
-                others=found[1:4],
-                worst=found[-1],
-            )
+                bench="projection", name=name, rows=rows, weights="fp8" if fp8 else "bf16",
+                us=round(us, 2), tb_s=round(case.bytes / us / 1e6, 2), library_us=vendor,
+            )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------- whole parts
+# --- depth steps ---------------------------------------------------------------------------------
 
 
-def sampling(rows: int, most: int) -> Draw:
-    return Draw(
-        torch.full((rows,), 0.8, device="cuda"),
-        torch.full((rows,), most, device="cuda"),
-        torch.arange(rows, device="cuda"),
-        torch.full((rows,), 77, device="cuda", dtype=torch.int32),
-        most,
-    )
+def noise_layer() -> DepthLayer:
+    """One layer of one depth step."""
+    one = torch.ones(1024, device="cuda", dtype=BF16)
+    shapes = ((3072, 1024), (1024, 1024), (5632, 1024), (1024, 2816))
+    packed, attended, gate, down = (Weight(randn(n, k, scale=k**-0.5)) for n, k in shapes)
+    return DepthLayer(one, packed, attended, one, gate, down)
+
+
+def noise_step() -> DepthStep:
+    """One depth step."""
+    layers = tuple(noise_layer() for _ in range(6))
+    return DepthStep(randn(2049, 1024), layers, Weight(randn(2048, 1024)))
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Eight depth steps of a batch."""
+
+    steps: tuple[DepthStep, ...]
+    rows: int
+    draw: Draw
+    work: Workspace
+
+    def __call__(self) -> None:
+        """All codebooks of one frame."""
+        projected = torch.ones(self.rows, 8, 1024, dtype=BF16, device="cuda")
+        squares = torch.full((1, self.rows), 1024.0, device="cuda")
+        stream = Stream(projected[:, 0].clone(), projected[:, 1].clone(), squares)
+        broken = torch.zeros(self.rows, dtype=torch.bool, device="cuda")
+        run_depth(
+            self.steps, projected, stream, self.draw, broken,
+            heads=16, eps=EPS, tiles=depth_tiles(self.rows), workspace=self.work,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Ten draws from one vocabulary."""
+
+    logits: Tensor
+    draw: Draw
+
+    def __call__(self) -> None:
+        """Ten launches."""
+        rows = len(self.logits)
+        chosen = torch.zeros(rows, dtype=torch.int64, device="cuda")
+        broken = torch.zeros(rows, dtype=torch.bool, device="cuda")
+        for _ in range(10):
+            sample(self.logits, self.draw, 0, chosen, broken)
+
+
+def drawing(rows: int, most: int) -> Draw:
+    """Reference sampling."""
+    warm = torch.full((rows,), 0.8, device="cuda")
+    top_k = torch.full((rows,), most, device="cuda")
+    return Draw(warm, top_k, torch.arange(rows, device="cuda"), numbers(rows, 77), most)
 
 
 def bench_depth() -> None:
-    def layer() -> DepthLayer:
-        one = torch.ones(1024, device="cuda", dtype=BF16)
-        w = lambda n, k: Weight(randn(n, k, scale=k**-0.5))  # noqa: E731
-        return DepthLayer(one, w(3072, 1024), w(1024, 1024), one, w(5632, 1024), w(1024, 2816))
-
-    steps = tuple(
-        DepthStep(
-            randn(2049, 1024),
-            tuple(layer() for _ in range(6)),
-            Weight(randn(2048, 1024, scale=0.1)),
-        )
-        for _ in range(8)
-    )
-    work = Workspace.allocate(32000, 128, "cuda")
+    """All codebooks of a frame, and the samplers alone."""
+    steps = tuple(noise_step() for _ in range(8))
+    work = Workspace.allocate(4096, 128, "cuda")
     for rows in (1, 8, 32, 64):
-        projected = randn(rows, 8, 1024)
-        broken = torch.zeros(rows, dtype=torch.bool, device="cuda")
-        stream = Stream(
-            randn(rows, 1024), randn(rows, 1024), torch.full((1, rows), 1024.0, device="cuda")
-        )
-        cut = depth_tiles(rows)
-        draw = sampling(rows, 250)
-        ms = graph_ms(
-            lambda: run_depth(
-                steps, projected, stream, draw, broken, heads=16, eps=EPS, tiles=cut, workspace=work
-            )
-        )
-        text, chosen = randn(rows, 32000), torch.zeros(rows, 1, dtype=torch.int64, device="cuda")
-        audio, few = randn(rows, 2048), sampling(rows, 25)
-        text_us = (
-            graph_ms(lambda: [sample(text, few, 0, chosen[:, 0], broken) for _ in range(10)], 10)
-            * 1e3
-        )
-        audio_us = (
-            graph_ms(lambda: [sample(audio, draw, 1, chosen[:, 0], broken) for _ in range(10)], 10)
-            * 1e3
-        )
+        us = graph_us(Depth(steps, rows, drawing(rows, 250), work), 1)
+        text = graph_us(Sampling(randn(rows, 32000), drawing(rows, 25)), 10)
+        audio = graph_us(Sampling(randn(rows, 2048), drawing(rows, 250)), 10)
         report(
-            bench="depth",
-            rows=rows,
-            ms=round(ms, 3),
-            text_sampler_us=round(text_us, 1),
-            audio_sampler_us=round(audio_us, 1),
-        )
-
-
-def bench_temporal() -> None:
-    for quantised_weights in (False, True):
-        one = torch.ones(4096, device="cuda", dtype=BF16)
-
-        def w(n: int, k: int) -> Weight:
-            matrix = randn(n, k, scale=k**-0.5)
-            return quantise_weight(matrix) if quantised_weights else Weight(matrix)
-
-        layers = tuple(
-            TemporalLayer(w(12288, 4096), w(4096, 4096), one, w(22528, 4096), w(4096, 11264), one)
-            for _ in range(32)
-        )
-        work = Workspace.allocate(32000, 128, "cuda")
-        plans = (
-            ((1, False), (8, False), (32, False), (64, True), (72, True))
-            if not quantised_weights
-            else ((1, False), (64, True))
-        )
-        for rows, quantised in plans:
-            pages = rows * 48 + 3
-            pool = pool_of(32, pages, quantised)
-            scales = torch.full((32, 2, 32), 0.01, device="cuda") if quantised else None
-            seen = visible(rows, pages)
-            stream = Stream(
-                randn(rows, 4096), randn(rows, 4096), torch.full((4, rows), 1024.0, device="cuda")
-            )
-            cut = temporal_tiles(rows, quantised_weights)
-            ms = graph_ms(
-                lambda: run_temporal(
-                    layers, stream, pool, seen, scales, heads=32, eps=EPS, tiles=cut, workspace=work
-                ),
-                replays=10,
-            )
-            report(
-                bench="temporal",
-                rows=rows,
-                kv="fp8" if quantised else "bf16",
-                weights="fp8" if quantised_weights else "bf16",
-                ms=round(ms, 3),
-                gib=round(torch.cuda.memory_allocated() / 2**30, 1),
-            )
-            del pool
-        del layers
-
-
-def main() -> None:
-    wanted = sys.argv[1:] or ["attention", "projections", "depth", "temporal"]
-    if "projections" in wanted:
-        jobs = {
-            (name, rows, tile, quantised): None
-            for name in SHAPES
-            for quantised, rows in ((False, 1), (False, 32), (False, 64), (True, 1), (True, 64))
-            if not (quantised and name.startswith("d "))
-            for tile in tiles(name, rows)
-        }
-        jobs |= {("attention", q, *v): None for q in (False, True) for v in VARIANTS}
-        begin = time.time()
-        with multiprocessing.get_context("fork").Pool(15) as pool:
-            pool.map(compile_one, list(jobs), chunksize=4)
-        report(bench="compile", kernels=len(jobs), s=round(time.time() - begin, 1))
-    report(device=torch.cuda.get_device_name(), torch=torch.__version__, triton=triton.__version__)
-    for name in wanted:
-        begin = time.time()
-        globals()[f"bench_{name}"]()
-        torch.cuda.empty_cache()
-        report(part=name, wall_s=round(time.time() - begin, 1))
+            bench="depth", rows=rows, ms=round(us / 1e3, 3),
+            text_sampler_us=round(text, 1), audio_sampler_us=round(audio, 1),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    for part in sys.argv[1:] or ["attention", "projections", "depth"]:
+        globals()[f"bench_{part}"]()

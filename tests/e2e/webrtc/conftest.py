@@ -22,11 +22,6 @@ TURN_S = 2.5
 ANSWER_S = 30.0
 ROUTES = "routes: [{number: '+15550100', persona: bank}, {number: '+15550101', persona: hotel}]\n"
 
-playwright_api = pytest.importorskip("playwright.async_api", reason="needs the package playwright")
-
-if CHROMIUM is None:
-    pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
-
 OpenPage = Callable[..., Awaitable[Any]]
 StartGateway = Callable[..., Awaitable[str]]
 
@@ -47,6 +42,9 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def open_page() -> AsyncIterator[OpenPage]:
     """Opens pages; each in a browser of its own. Errors in a page's scripts fail the test."""
+    playwright_api = pytest.importorskip("playwright.async_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
     errors: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(playwright_api.async_playwright())

@@ -61,14 +61,14 @@ class Widget:
 
 
 @contextlib.asynccontextmanager
-async def foreign_page(tag: str) -> AsyncIterator[str]:
-    """Another site that carries the widget's tag."""
+async def foreign_page(tags: list[str]) -> AsyncIterator[str]:
+    """Another site, with the tags that stand in the list when it is opened."""
     app = FastAPI()
 
     @app.get("/")
     async def page() -> HTMLResponse:
         head = '<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title>'
-        return HTMLResponse(f"{head}<h1>Shop</h1><p>Before</p>{tag}<p>Behind</p>")
+        return HTMLResponse(f"{head}<h1>Shop</h1><p>Before</p>{''.join(tags)}<p>Behind</p>")
 
     async with serving(app) as url:
         yield url
@@ -149,16 +149,14 @@ async def test_keyboard_and_screen_reader(start_gateway: Any, open_page: Any) ->
 
 async def test_one_tag_on_another_page(start_gateway: Any, open_page: Any, album: Path) -> None:
     """The button stands where the tag stands, with the page's words, and it works."""
-    async with contextlib.AsyncExitStack() as stack:
-        tag = "<script>/* filled in below */</script>"
-        site = await stack.enter_async_context(foreign_page(tag))
+    tags: list[str] = []
+    async with foreign_page(tags) as site:
         gateway = await start_gateway(webrtc_origins=site)
-        page = await open_page(site)
-        await page.set_content(
-            f"<p>Before</p><script type=module src='{gateway}/widget/call.js' data-persona=hotel"
+        tags.append(
+            f"<script type=module src='{gateway}/widget/call.js' data-persona=hotel"
             " data-text-call='Ask the desk' data-name='Front desk' data-theme=dark></script>"
-            "<p>Behind</p>"
         )
+        page = await open_page(site)
         widget = Widget(page)
         await widget.state("idle")
         assert "Ask the desk" in await widget.text(".open")
@@ -177,7 +175,7 @@ async def test_wrong_origin(start_gateway: Any, open_page: Any, album: Path) -> 
     """A page that is not on the list is refused in words that its visitor understands."""
     gateway = await start_gateway()
     tag = f"<script type=module src='{gateway}/widget/call.js' data-persona=bank></script>"
-    async with foreign_page(tag) as site:
+    async with foreign_page([tag]) as site:
         page = await open_page(site)
         widget = Widget(page)
         await widget.press("call")

@@ -12,10 +12,13 @@ TABLE = {
     for name, value in vars(metrics).items()
     if isinstance(value, Counter | Gauge | Histogram)
 }
-PREFIXES = ("callcenter_", "media_", "engine_", "worker_", "broker_", "event_loop_")
+PREFIXES = (
+    *("callcenter_", "media_", "engine_", "worker_", "broker_", "event_loop_"),
+    *("sip_", "rtp_", "webrtc_"),
+)
 ALLOWED_LABELS = {
     *("transport", "persona", "engine", "outcome", "result", "dir", "reason", "kind", "by"),
-    *("stage", "code", "pool"),
+    *("stage", "code", "pool", "trunk", "status"),
 }
 
 
@@ -35,7 +38,7 @@ def test_names_and_labels(metric) -> None:
     assert family.documentation.endswith(".")
     assert set(metric._labelnames) <= ALLOWED_LABELS
     if isinstance(metric, Histogram):
-        assert family.name.endswith("_seconds")
+        assert family.name.endswith(("_seconds", "_ratio", "_mos"))
 
 
 def test_the_anchors_of_the_service_levels_are_bucket_bounds() -> None:

@@ -106,3 +106,32 @@ def test_a_worker_reads_its_environment(environment) -> None:
     environment.setenv("WORKER_SLOTS", "32")
     settings = WorkerSettings.load(engine="rehearsal")
     assert (settings.worker_slots, settings.engine, settings.device) == (32, "rehearsal", "cpu")
+
+
+def test_browser_settings(environment) -> None:
+    """Off without a secret; lists are separated by commas; the gateway's own origin is known."""
+    assert GatewaySettings.load().webrtc_secret is None
+    environment.setenv("WEBRTC_SECRET", SECRET)
+    environment.setenv("WEBRTC_ORIGINS", "https://www.example.com, https://shop.example.com:8443")
+    environment.setenv("PUBLIC_BASE_URL", "https://voice.example.com/under/here")
+    settings = GatewaySettings.load()
+    assert settings.webrtc_origins == ("https://www.example.com", "https://shop.example.com:8443")
+    assert settings.own_origin == "https://voice.example.com"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBRTC_SECRET", "short"),
+        ("WEBRTC_ORIGINS", "www.example.com"),
+        ("WEBRTC_ORIGINS", "https://www.example.com/"),
+        ("WEBRTC_ORIGINS", "https://www.example.com, *"),
+        ("WEBRTC_MAX_CALLS", "0"),
+        ("TURN_URLS", "turn:turn.example.com"),
+    ],
+)
+def test_wrong_browser_settings_are_named(environment, variable: str, value: str) -> None:
+    """An origin with a path would never match; TURN without a secret would never authenticate."""
+    environment.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable):
+        GatewaySettings.load()

@@ -29,7 +29,7 @@ def test_a_secret_is_kept(tmp_path) -> None:
 
 def test_the_welcome_can_be_pasted() -> None:
     """The command line that it shows has the secret, a number and a file that is there."""
-    text = demo._welcome(8_081, 9_000, "secret", 8_070, "admin-secret")
+    text = demo._welcome(8_081, 9_000, "secret", "cascade", 8_070, "admin-secret")
     assert "http://127.0.0.1:8070/admin" in text
     assert "log in with: admin-secret" in text
     assert "TWILIO_AUTH_TOKEN=secret" in text

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
@@ -43,3 +44,35 @@ def test_without_a_folder_the_voices_are_those_of_the_personas() -> None:
     voices = engines._voices(settings())
     assert voices
     assert all(clip.is_file() for clip in voices.values())
+
+
+def test_eight_bit_weights_without_kernels_are_refused() -> None:
+    """The message names both variables."""
+    wanted = settings(engine="personaplex", weights_fp8=True, engine_kernels=False)
+    with pytest.raises(ConfigurationError, match=r"WEIGHTS_FP8=true needs ENGINE_KERNELS=true"):
+        engines.build(wanted)
+
+
+@pytest.mark.timeout(60)  # reads and computes a small checkpoint
+def test_the_model_shows_its_pages(tmp_path: Path) -> None:
+    """From a checkpoint folder to an engine whose free pages can be scraped."""
+    checkpoint = pytest.importorskip("engine.checkpoint", reason="needs the worker's packages")
+    checkpoint.write_tiny(tmp_path / "tiny")
+    (tmp_path / "voices").mkdir()
+    engine = engines.build(
+        settings(
+            engine="personaplex",
+            checkpoint=str(tmp_path / "tiny"),
+            voices_dir=tmp_path / "voices",
+            worker_slots=2,
+        )
+    )
+    assert (engine.kind, engine.slots) == ("personaplex", 2)
+    shown = {
+        state: REGISTRY.get_sample_value(
+            "engine_kv_pages", {"engine": "personaplex", "state": state}
+        )
+        for state in ("total", "free", "shortened")
+    }
+    assert shown["total"] == shown["free"] > 0
+    assert shown["shortened"] == 0

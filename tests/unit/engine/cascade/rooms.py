@@ -57,7 +57,7 @@ class _Endpoint:
 @lru_cache(maxsize=1)
 def detector() -> VoiceDetector:
     """The real voice activity network, loaded once."""
-    return VoiceDetector(find_models().voicing)
+    return VoiceDetector(find_models("tiny").voicing)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Room:
         self.slot = self.engine.admit(spec)
         assert self.engine.prime() == [self.slot]
 
-    def transcribe(self, speech: NDArray[np.float32]) -> Heard:
+    def transcribe(self, speech: NDArray[np.float32], vocabulary: str = "") -> Heard:
         """Plays the recogniser; a look at a turn is repeated until the turn is over."""
         return self.words[0] if self.words else said("")
 

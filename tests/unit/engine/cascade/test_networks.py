@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture(scope="module")
 def files() -> ModelFiles:
     """The defaults."""
-    return find_models()
+    return find_models("tiny")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def voice(files: ModelFiles) -> Voice:
 @pytest.fixture(scope="module")
 def recogniser(files: ModelFiles) -> Recogniser:
     """Whisper tiny."""
-    return Recogniser(files.whisper, workers=1)
+    return Recogniser(files.whisper, workers=1, prompted=False)
 
 
 def narrow(samples: NDArray[np.int16]) -> NDArray[np.float32]:

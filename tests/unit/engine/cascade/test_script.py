@@ -34,6 +34,11 @@ def test_fixed_lines_have_no_slots_in_them() -> None:
     assert not [line for line in lines if "{" in line]
 
 
+def test_vocabulary_names_the_topics() -> None:
+    """The recogniser is told what callers speak about."""
+    assert "our hours" in parse(SECTION).vocabulary()
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

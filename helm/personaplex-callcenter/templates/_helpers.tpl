@@ -1,0 +1,153 @@
+{{- define "pcc.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Selector labels: (list $ component) or (list $ component pool). */}}
+{{- define "pcc.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- if gt (len .) 2 }}
+personaplex.io/pool: {{ index . 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "pcc.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "pcc.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "pcc.podLabels" -}}
+{{ include "pcc.labels" . }}
+{{- with (index . 0).Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "pcc.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index $root.Values.images (index . 1) -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "pcc.serviceAccount" -}}
+{{- if (index . 0).Values.serviceAccount.create -}}
+{{ include "pcc.fullname" (index . 0) }}-{{ index . 1 }}
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{- define "pcc.secretName" -}}
+{{- default (printf "%s-secrets" (include "pcc.fullname" .)) .Values.secrets.existingSecret -}}
+{{- end -}}
+
+{{/* Pod security: the "restricted" profile. */}}
+{{- define "pcc.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "pcc.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{/* One variable out of the Secret: (list $ NAME key optional). */}}
+{{- define "pcc.secretEnv" -}}
+- name: {{ index . 1 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "pcc.secretName" (index . 0) }}
+      key: {{ index . 2 }}
+      {{- if gt (len .) 3 }}
+      optional: true
+      {{- end }}
+{{- end -}}
+
+{{- define "pcc.redisEnv" -}}
+{{- if eq .Values.redis.mode "embedded" }}
+{{ include "pcc.secretEnv" (list . "REDIS_PASSWORD" "redis-password") }}
+- name: REDIS_URL
+  value: redis://:$(REDIS_PASSWORD)@{{ include "pcc.fullname" . }}-redis:6379/0
+{{- else }}
+{{ include "pcc.secretEnv" (list . "REDIS_URL" "redis-url") }}
+{{- end }}
+{{- end -}}
+
+{{/* What every program reads. */}}
+{{- define "pcc.commonEnv" -}}
+{{ include "pcc.redisEnv" . | trim }}
+{{ include "pcc.secretEnv" (list . "LINK_SECRET" "link-secret") }}
+- {name: LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
+{{- with .Values.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{- define "pcc.extraEnv" -}}
+{{- range $name, $value := . }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* A pool's values over the defaults, as YAML: (list $ name). */}}
+{{- define "pcc.pool" -}}
+{{- $root := index . 0 -}}
+{{- mergeOverwrite (deepCopy $root.Values.workers.defaults) (deepCopy (default dict (index $root.Values.workers.pools (index . 1)))) | toYaml -}}
+{{- end -}}
+
+{{- define "pcc.turnUrls" -}}
+{{- if .Values.gateway.webrtc.turnUrls -}}
+{{ join "," .Values.gateway.webrtc.turnUrls }}
+{{- else if .Values.turn.enabled -}}
+turn:{{ .Values.turn.host }}:{{ .Values.turn.port }}?transport=udp,turn:{{ .Values.turn.host }}:{{ .Values.turn.port }}?transport=tcp
+{{- end -}}
+{{- end -}}
+
+{{/* A pod's scheduling: (dict "nodeSelector" .. "tolerations" .. "affinity" ..). */}}
+{{- define "pcc.scheduling" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Replicas of one component stand on different nodes where there are enough. */}}
+{{- define "pcc.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{ include "pcc.selector" . | nindent 8 }}
+{{- end -}}

@@ -1,0 +1,78 @@
+"""The demo with the cascade engine: a recorded caller asks, and hears the right answer."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from faster_whisper import WhisperModel
+
+from callcenter.evaluation.call import place_call
+from callcenter.evaluation.plan import CallPlan, CallReport
+from callcenter.evaluation.script import Step, When
+from callcenter.evaluation.wav import read_wav
+from callcenter.media.resample import resampler
+from engine.cascade.models import find_models
+from tests.e2e.programs import HOST, Program, free_port, running
+from tests.recordings import caller
+
+LINES = Path(__file__).parents[2] / ".cache" / "lines"  # rendered once, then kept for later runs
+START_S = 150
+
+
+async def welcomed(demo: Program) -> tuple[str, str]:
+    """Waits for the demo's welcome; the auth token and the bank's number."""
+    for _ in range(START_S * 10):
+        assert demo.process.poll() is None, demo.said()
+        if found := re.search(r"(\+\d+)  bank[\s\S]*TWILIO_AUTH_TOKEN=(\w+)", demo.said()):
+            return found[2], found[1]
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no welcome: {demo.said()}")
+
+
+def say(name: str, when: When = "agent_done", seconds: float = 0.7) -> Step:
+    """One recording as a step of the caller's script."""
+    return Step(caller(name), "", when, seconds, patience_s=20.0)
+
+
+def words(recording: Path) -> str:
+    """What a recogniser writes down of a telephone recording, in small letters."""
+    samples = resampler(8_000, 16_000).process(read_wav(recording))
+    whisper = WhisperModel(str(find_models().whisper), device="cpu", compute_type="int8")
+    segments, _ = whisper.transcribe(samples.astype(np.float32) / 32_768, language="en")
+    return " ".join(segment.text for segment in segments).lower()
+
+
+@pytest.mark.timeout(330)
+async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
+    """The caller asks for the opening hours, interrupts the answer, and asks for the parking."""
+    port, heard = free_port(), tmp_path / "heard.wav"
+    arguments = ("demo", "--port", str(port), "--engine", "cascade")
+    with running(tmp_path / "demo.log", *arguments, CASCADE_CACHE_DIR=LINES) as demo:
+        auth_token, number = await welcomed(demo)
+        assert "not PersonaPlex" in demo.said()
+        server = f"http://{HOST}:{port}"
+        steps = [
+            say("heldout/bank-001-flite-rms.wav"),  # do you guys open on saturdays at all
+            say("heldout/bank-000-flite-slt.wav"),  # my debit card went missing yesterday
+            say("manners/interruption-05-flite-slt-hold_on.wav", "agent_speaking", 1.0),
+        ]
+        plan = CallPlan(server, server, number, auth_token, steps, out=heard, max_s=90.0)
+        report = await place_call(plan)
+        with capsys.disabled():
+            typer.echo(report.to_json())
+        judge(report, words(heard))
+
+
+def judge(report: CallReport, said: str) -> None:
+    """What a call must show, however slow the machine."""
+    assert report.status == "completed", report.detail
+    assert report.score is not None
+    assert "saturday" in said or "branches are open" in said, said
+    assert "card" in said, said
+    assert len(report.score.turn_gaps_s) >= 2, report
+    assert report.score.bargeins >= 1, report
+    assert report.score.missed_bargeins == 0, report
+    assert max(report.score.bargein_stops_s) < 1.0, report
