@@ -27,10 +27,13 @@ async function begin() {
 function knock() {
   app.session = null;
   document.title = "Log in · Contact center";
-  show(document.body, door(async (session) => {
-    app.session = session;
-    enter();
-  }));
+  show(
+    document.body,
+    door(async (session) => {
+      app.session = session;
+      enter();
+    }),
+  );
   document.querySelector("input")?.focus();
 }
 

@@ -160,6 +160,8 @@ def test_a_trial_is_for_those_who_know_its_number() -> None:
     assert who(snapshot(trials=[trial]), call) == ["bank 0"]
     assert who(snapshot(trials=[trial]), call, at=NOW + timedelta(minutes=1)) == []
     assert who(snapshot(trials=[trial])) == []
+    revoked = [{"name": "clara", "sha256": "x", "blocked": "the consent was revoked"}]
+    assert who(snapshot(trials=[trial], voices=revoked), call) == []
 
 
 def test_a_star_stands_for_any_end() -> None:

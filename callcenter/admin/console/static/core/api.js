@@ -102,15 +102,25 @@ async function send(method, address, body, tag) {
 async function refusal(response, address) {
   const body = await response.json().catch(() => ({}));
   const status = response.status;
-  if (status === 401 && !address.endsWith("/session")) events.dispatchEvent(new Event("logged-out"));
+  if (status === 401 && !address.endsWith("/session"))
+    events.dispatchEvent(new Event("logged-out"));
   const errors = (body.errors ?? []).map((error) => ({ ...error, pointer: inForm(error.pointer) }));
-  return new Problem({ code: "other", detail: `The admin app answered ${status}.`, ...body, errors, status });
+  return new Problem({
+    code: "other",
+    detail: `The admin app answered ${status}.`,
+    ...body,
+    errors,
+    status,
+  });
 }
 
 /** A mistake's place within the object that a form shows: the request's wrapping is left out. */
-const inForm = (pointer = "") => pointer.replace(/^\/body(?=\/|$)/, "").replace(/^\/(draft|content)(?=\/|$)/, "");
+const inForm = (pointer = "") =>
+  pointer.replace(/^\/body(?=\/|$)/, "").replace(/^\/(draft|content)(?=\/|$)/, "");
 
 function withQuery(address, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== "" && value !== null && value !== undefined,
+  );
   return given.length ? `${address}?${new URLSearchParams(given)}` : address;
 }

@@ -3,10 +3,18 @@
 const DASH = "–";
 const DAY_MS = 86_400_000;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
 const clockS = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const full = new Intl.DateTimeFormat(undefined, {
+  dateStyle: "medium",
+  timeStyle: "short",
+  hourCycle: "h23",
+});
 
 /** "14:03" today, with the day before that. */
 export function moment(text, now = new Date()) {
@@ -16,7 +24,8 @@ export function moment(text, now = new Date()) {
 }
 
 /** With seconds. */
-export const exact = (text) => (text ? `${day.format(new Date(text))}, ${clockS.format(new Date(text))}` : DASH);
+export const exact = (text) =>
+  text ? `${day.format(new Date(text))}, ${clockS.format(new Date(text))}` : DASH;
 
 export const date = (text) => (text ? day.format(new Date(text)) : DASH);
 
@@ -54,7 +63,10 @@ export const plural = (number, word) => `${count(number)} ${word}${number === 1 
 
 /** "call_ended" or "BargeIn" in words: "call ended", "barge in". */
 export const words = (code) =>
-  String(code).replaceAll("_", " ").replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
+  String(code)
+    .replaceAll("_", " ")
+    .replace(/(?<=[a-z])(?=[A-Z])/g, " ")
+    .toLowerCase();
 
 /** A value of JSON on one line; text without its quotes. */
 export const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));

@@ -65,8 +65,10 @@ export class Router {
 
   #onClick(event) {
     const link = event.target.closest?.("a[href]");
-    const special = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
-    if (!link || special || event.defaultPrevented || link.target || link.hasAttribute("download")) return;
+    const special =
+      event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (!link || special || event.defaultPrevented || link.target || link.hasAttribute("download"))
+      return;
     const address = new URL(link.href);
     const ours = address.pathname === BASE || address.pathname.startsWith(`${BASE}/`);
     if (address.origin !== location.origin || !ours || address.hash) return;
@@ -79,7 +81,10 @@ export class Router {
     this.#guard = null;
     this.#turn += 1;
     this.#here = location.href;
-    const [turn, here] = [this.#turn, location.pathname.slice(BASE.length).replace(/\/$/, "") || "/"];
+    const [turn, here] = [
+      this.#turn,
+      location.pathname.slice(BASE.length).replace(/\/$/, "") || "/",
+    ];
     const [pattern, view, parts] = this.#find(here);
     const place = {
       parts,

@@ -10,7 +10,21 @@ import { problemNote } from "../parts/feedback.js";
 import { badge, button, empty, page, paged, table } from "../parts/page.js";
 
 const TYPING_MS = 300;
-const KINDS = ["persona", "version", "voice", "number", "route", "schedule", "trunk", "limit", "webhook", "api_key", "session", "worker", "call"];
+const KINDS = [
+  "persona",
+  "version",
+  "voice",
+  "number",
+  "route",
+  "schedule",
+  "trunk",
+  "limit",
+  "webhook",
+  "api_key",
+  "session",
+  "worker",
+  "call",
+];
 
 export async function view(place) {
   const wanted = { actor: "", kind: "", name: "", ...place.query };
@@ -18,7 +32,10 @@ export async function view(place) {
   const look = async () => {
     app.router.note(wanted);
     try {
-      show(list, await paged((cursor) => get("/v1/audit", { ...wanted, cursor, limit: 50 }), auditTable));
+      show(
+        list,
+        await paged((cursor) => get("/v1/audit", { ...wanted, cursor, limit: 50 }), auditTable),
+      );
     } catch (problem) {
       show(list, problemNote(problem));
     }
@@ -37,9 +54,14 @@ export async function view(place) {
         {},
         h(
           "select",
-          { "aria-label": "Kind", on: { change: (event) => ((wanted.kind = event.target.value), look()) } },
+          {
+            "aria-label": "Kind",
+            on: { change: (event) => ((wanted.kind = event.target.value), look()) },
+          },
           h("option", { value: "" }, "All kinds"),
-          ...KINDS.map((kind) => h("option", { value: kind, selected: kind === wanted.kind }, words(kind))),
+          ...KINDS.map((kind) =>
+            h("option", { value: kind, selected: kind === wanted.kind }, words(kind)),
+          ),
         ),
       ),
     ),
@@ -48,7 +70,14 @@ export async function view(place) {
 }
 
 function input(label, key, wanted, later, first = false) {
-  const control = h("input", { type: "search", "aria-label": label, placeholder: label, maxlength: 120, value: wanted[key], "data-key": first ? "search" : null });
+  const control = h("input", {
+    type: "search",
+    "aria-label": label,
+    placeholder: label,
+    maxlength: 120,
+    value: wanted[key],
+    "data-key": first ? "search" : null,
+  });
   control.addEventListener("input", () => {
     wanted[key] = control.value.trim();
     later();
@@ -64,7 +93,11 @@ function auditTable(items) {
       ["When", (event) => exact(event.at), "one-line"],
       ["Who", (event) => [event.actor, " ", badge(event.role)]],
       ["Did", (event) => words(event.action), "one-line"],
-      ["What", (event) => [`${words(event.object_kind)} `, h("strong", {}, event.object_name)], "wide"],
+      [
+        "What",
+        (event) => [`${words(event.object_kind)} `, h("strong", {}, event.object_name)],
+        "wide",
+      ],
       ["", (event) => detailButton(event), "to-end"],
     ],
     items,
@@ -73,7 +106,15 @@ function auditTable(items) {
 
 function detailButton(event) {
   if (event.before === null && event.after === null) return null;
-  return button("Changes", () => tell(`${words(event.action)} ${words(event.object_kind)} ${event.object_name}`, diff(changesOf(event))), { tone: "small" });
+  return button(
+    "Changes",
+    () =>
+      tell(
+        `${words(event.action)} ${words(event.object_kind)} ${event.object_name}`,
+        diff(changesOf(event)),
+      ),
+    { tone: "small" },
+  );
 }
 
 /** Differences of two JSON values, leaf by leaf, as the API gives them for versions. */
@@ -81,7 +122,11 @@ export function changesOf({ before, after }) {
   const [old, fresh] = [leaves(before), leaves(after)];
   return [...new Set([...old.keys(), ...fresh.keys()])]
     .filter((pointer) => old.get(pointer) !== fresh.get(pointer))
-    .map((pointer) => ({ pointer, before: old.get(pointer) ?? null, after: fresh.get(pointer) ?? null }));
+    .map((pointer) => ({
+      pointer,
+      before: old.get(pointer) ?? null,
+      after: fresh.get(pointer) ?? null,
+    }));
 }
 
 function leaves(value, pointer = "", found = new Map()) {

@@ -29,13 +29,24 @@ export async function view(place) {
   }
   redraw();
   return page(
-    { title: "Call", lead: h("span", { class: "code" }, id), back: ["/calls", "Calls"], actions: [parts.state, parts.hangUp] },
+    {
+      title: "Call",
+      lead: h("span", { class: "code" }, id),
+      back: ["/calls", "Calls"],
+      actions: [parts.state, parts.hangUp],
+    },
     ...parts.body,
   );
 }
 
 function sections() {
-  const [said, steps, now, state, hangUp] = [h("div", { class: "said", tabindex: "0" }), h("div"), h("div", { class: "stack" }), h("div"), h("div")];
+  const [said, steps, now, state, hangUp] = [
+    h("div", { class: "said", tabindex: "0" }),
+    h("div"),
+    h("div", { class: "stack" }),
+    h("div"),
+    h("div"),
+  ];
   const two = lanes();
   const body = [
     h("section", { class: "card" }, h("h2", {}, "Who talks"), two.element, legend()),
@@ -89,15 +100,24 @@ function follow(place, id, events, redraw, look) {
 }
 
 const KINDS = [
-  "call_announced", "call_began", "session_ready", "first_sound", "speech", "turn", "text",
-  "session_lost", "call_ended",
+  "call_announced",
+  "call_began",
+  "session_ready",
+  "first_sound",
+  "speech",
+  "turn",
+  "text",
+  "session_lost",
+  "call_ended",
 ];
 
 function draw(parts, call, events) {
   const live = call.state !== "ended";
   const begin_ms = new Date(call.started_at).getTime();
   const found = stretches(events, begin_ms);
-  const now_s = live ? (Date.now() - begin_ms) / 1_000 : Math.max(call.duration_s ?? 0, last_s(events, begin_ms));
+  const now_s = live
+    ? (Date.now() - begin_ms) / 1_000
+    : Math.max(call.duration_s ?? 0, last_s(events, begin_ms));
   parts.two.draw(found, now_s, live);
   show(parts.state, stateBadge(call));
   drawWords(parts.said, events, begin_ms);
@@ -108,7 +128,10 @@ function draw(parts, call, events) {
   show(parts.now, ...numbers(call, found, now_s));
   if (!live) show(parts.hangUp);
   else if (!parts.hangUp.hasChildNodes()) {
-    show(parts.hangUp, button("Hang up", () => hangUp(call), { tone: "danger", disabled: !may("operator") }));
+    show(
+      parts.hangUp,
+      button("Hang up", () => hangUp(call), { tone: "danger", disabled: !may("operator") }),
+    );
   }
 }
 
@@ -121,8 +144,12 @@ function drawWords(box, events, begin_ms) {
   if (box.dataset.shown === text && box.hasChildNodes()) return;
   box.dataset.shown = text;
   const reading = box.scrollHeight - box.scrollTop - box.clientHeight > 48;
-  show(box, ...spoken.map((one) => h("p", {}, h("time", {}, length(one.at_s)), h("span", {}, one.text))));
-  if (!spoken.length) show(box, h("p", { class: "faint" }, h("span"), h("span", {}, "Nothing yet.")));
+  show(
+    box,
+    ...spoken.map((one) => h("p", {}, h("time", {}, length(one.at_s)), h("span", {}, one.text))),
+  );
+  if (!spoken.length)
+    show(box, h("p", { class: "faint" }, h("span"), h("span", {}, "Nothing yet.")));
   if (!reading) box.scrollTop = box.scrollHeight;
 }
 
@@ -134,7 +161,14 @@ function numbers(call, found, now_s) {
       { class: "card" },
       h("h2", {}, "Numbers"),
       facts(
-        ["Length", h("span", { class: "number" }, length(call.state === "ended" ? call.duration_s : lengthOf(call)))],
+        [
+          "Length",
+          h(
+            "span",
+            { class: "number" },
+            length(call.state === "ended" ? call.duration_s : lengthOf(call)),
+          ),
+        ],
         ["Time to answer", delay(call.setup_s)],
         ["First sound", delay(call.first_sound_s)],
         ["Turn gap", mean(call.turn_gap_mean_s, call.turn_gaps)],
@@ -154,7 +188,12 @@ function numbers(call, found, now_s) {
         ["To", calledOf(call)],
         ["Trunk", call.trunk || "–"],
         ["Route", call.route || "the number’s own"],
-        ["Persona", call.persona ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call)) : "–"],
+        [
+          "Persona",
+          call.persona
+            ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call))
+            : "–",
+        ],
         ["Voice", call.voice || "–"],
         ["Worker", h("span", { class: "small code" }, call.worker_id || "–")],
       ),
@@ -175,7 +214,10 @@ const quality = (values) =>
     facts(
       ...Object.entries(values)
         .filter(([name]) => !name.endsWith("_s"))
-        .map(([name, value]) => [sentence(words(name)).slice(0, -1), typeof value === "number" ? count(value) : String(value)]),
+        .map(([name, value]) => [
+          sentence(words(name)).slice(0, -1),
+          typeof value === "number" ? count(value) : String(value),
+        ]),
     ),
   );
 

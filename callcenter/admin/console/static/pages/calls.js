@@ -7,7 +7,11 @@ import { delay, length, moment, words } from "../core/format.js";
 import { problemNote } from "../parts/feedback.js";
 import { badge, empty, link, page, paged, table } from "../parts/page.js";
 
-const STATES = [["", "All calls"], ["active", "Live now"], ["ended", "Ended"]];
+const STATES = [
+  ["", "All calls"],
+  ["active", "Live now"],
+  ["ended", "Ended"],
+];
 const TONES = { live: "good", connecting: "accent", ringing: "accent" };
 const BAD = new Set(["failed", "lost", "rejected"]);
 const TYPING_MS = 250;
@@ -58,8 +62,11 @@ function filters(wanted, personas, look) {
   const names = personas.map(({ name, title }) => [name, title]);
   return [
     select("State", STATES, wanted.state, (state) => Object.assign(wanted, { state }) && look()),
-    select("Persona", [["", "All personas"], ...names], wanted.persona, (persona) =>
-      Object.assign(wanted, { persona }) && look(),
+    select(
+      "Persona",
+      [["", "All personas"], ...names],
+      wanted.persona,
+      (persona) => Object.assign(wanted, { persona }) && look(),
     ),
   ];
 }
@@ -87,8 +94,16 @@ export function callTable(items, nothing) {
       ["Persona", (call) => personaOf(call)],
       ["State", stateBadge],
       ["Length", (call) => h("span", { class: "number" }, length(lengthOf(call))), "to-end"],
-      ["To answer", (call) => h("span", { class: "number" }, delay(call.setup_s)), "to-end one-line"],
-      ["Turn gap", (call) => h("span", { class: "number" }, delay(call.turn_gap_mean_s)), "to-end one-line"],
+      [
+        "To answer",
+        (call) => h("span", { class: "number" }, delay(call.setup_s)),
+        "to-end one-line",
+      ],
+      [
+        "Turn gap",
+        (call) => h("span", { class: "number" }, delay(call.turn_gap_mean_s)),
+        "to-end one-line",
+      ],
     ],
     items,
   );

@@ -9,7 +9,11 @@ import { note } from "../parts/feedback.js";
 import { choice, line } from "../parts/form.js";
 import { badge, button, empty, page, table } from "../parts/page.js";
 
-const ROLES = [["viewer", "viewer: reads"], ["operator", "operator: runs the floor"], ["admin", "admin: changes everything"]];
+const ROLES = [
+  ["viewer", "viewer: reads"],
+  ["operator", "operator: runs the floor"],
+  ["admin", "admin: changes everything"],
+];
 
 export async function view() {
   if (!may("admin")) return page({ title: "API keys" }, note("", "Only admins see the keys."));
@@ -32,7 +36,11 @@ export async function view() {
               ["Begins with", (key) => h("span", { class: "code small" }, `${key.prefix}…`)],
               ["Role", (key) => badge(key.role, key.role === "admin" ? "accent" : "")],
               ["Last used", (key) => ago(key.last_used_at), "one-line"],
-              ["Good until", (key) => (key.expires_at ? date(key.expires_at) : "no end"), "one-line"],
+              [
+                "Good until",
+                (key) => (key.expires_at ? date(key.expires_at) : "no end"),
+                "one-line",
+              ],
               ["State", state],
               ["", revokeButton, "to-end"],
             ],
@@ -44,7 +52,9 @@ export async function view() {
 
 function state({ revoked_at, expires_at }) {
   if (revoked_at) return badge("revoked", "danger");
-  return expires_at && new Date(expires_at) < new Date() ? badge("expired", "warning") : badge("good", "good");
+  return expires_at && new Date(expires_at) < new Date()
+    ? badge("expired", "warning")
+    : badge("good", "good");
 }
 
 async function makeOne() {
@@ -52,15 +62,27 @@ async function makeOne() {
   const made = await ask({
     title: "New API key",
     body: [
-      line(value, "name", "For whom or what", { pointer: "/name", attributes: { maxlength: 120, placeholder: "Wallboard" } }),
+      line(value, "name", "For whom or what", {
+        pointer: "/name",
+        attributes: { maxlength: 120, placeholder: "Wallboard" },
+      }),
       choice(value, "role", "Role", ROLES, { pointer: "/role" }),
-      line(value, "expires_at", "Good until", { pointer: "/expires_at", empty: null, hint: "Empty for no end", attributes: { type: "date" } }),
+      line(value, "expires_at", "Good until", {
+        pointer: "/expires_at",
+        empty: null,
+        hint: "Empty for no end",
+        attributes: { type: "date" },
+      }),
     ],
     action: "Create",
     submit: () => post("/v1/api_keys", { ...value, expires_at: endOf(value.expires_at) }),
   });
   if (!made) return;
-  tell("Keep this secret", h("p", {}, "It is shown now and never again."), h("p", { class: "secret" }, made.secret));
+  tell(
+    "Keep this secret",
+    h("p", {}, "It is shown now and never again."),
+    h("p", { class: "secret" }, made.secret),
+  );
   app.router.again();
 }
 
@@ -71,7 +93,12 @@ function revokeButton(key) {
   if (key.revoked_at) return null;
   const revoke = async () => {
     const text = "Whoever uses it is locked out at once, and its sessions end.";
-    if (await sure(`Revoke “${key.name}”?`, text, "Revoke", () => remove(path`/v1/api_keys/${key.id}`))) app.router.again();
+    if (
+      await sure(`Revoke “${key.name}”?`, text, "Revoke", () =>
+        remove(path`/v1/api_keys/${key.id}`),
+      )
+    )
+      app.router.again();
   };
   return button("Revoke", revoke, { tone: "small" });
 }

@@ -7,7 +7,11 @@ import { create, rowButtons } from "../parts/document.js";
 import { choice, line, number } from "../parts/form.js";
 import { button, empty, page, table } from "../parts/page.js";
 
-const SCOPES = [["all", "all calls together"], ["persona", "the calls of one persona"], ["trunk", "the calls of one trunk"]];
+const SCOPES = [
+  ["all", "all calls together"],
+  ["persona", "the calls of one persona"],
+  ["trunk", "the calls of one trunk"],
+];
 
 const LIMIT = {
   plural: "limits",
@@ -18,11 +22,18 @@ const LIMIT = {
       "div",
       { class: "fields" },
       line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-      line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" } }),
+      line(value, "name", "Name", {
+        pointer: "/name",
+        attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
+      }),
     ),
     choice(value, "scope", "It counts", SCOPES, { pointer: "/scope" }),
     line(value, "subject", "Name of the persona or trunk", { pointer: "/subject", empty: null }),
-    number(value, "max_concurrent", "Most calls at once", { pointer: "/max_concurrent", hint: "One more goes on to the route’s overflow", attributes: { min: 0 } }),
+    number(value, "max_concurrent", "Most calls at once", {
+      pointer: "/max_concurrent",
+      hint: "One more goes on to the route’s overflow",
+      attributes: { min: 0 },
+    }),
   ],
 };
 
@@ -32,7 +43,13 @@ export async function view() {
     {
       title: "Limits",
       lead: "How many calls there may be at once; one more goes on to the overflow.",
-      actions: [button("Add a limit", () => create(LIMIT), { tone: "primary", image: "plus", disabled: !may("admin") })],
+      actions: [
+        button("Add a limit", () => create(LIMIT), {
+          tone: "primary",
+          image: "plus",
+          disabled: !may("admin"),
+        }),
+      ],
     },
     h(
       "section",
@@ -43,7 +60,11 @@ export async function view() {
             "Limits",
             [
               ["Limit", (limit) => h("strong", {}, limit.title)],
-              ["It counts", (limit) => (limit.scope === "all" ? "all calls" : `${limit.scope} ${limit.subject}`)],
+              [
+                "It counts",
+                (limit) =>
+                  limit.scope === "all" ? "all calls" : `${limit.scope} ${limit.subject}`,
+              ],
               ["Most calls", (limit) => limit.max_concurrent, "to-end"],
               ["", (limit) => rowButtons(LIMIT, limit.name), "to-end one-line"],
             ],

@@ -27,8 +27,15 @@ export function door(enter) {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       trouble.hidden = false;
-      show(trouble, note("danger", problem.status === 422 ? "Type the key first." : sentence(problem.detail)));
+      show(
+        trouble,
+        note("danger", problem.status === 422 ? "Type the key first." : sentence(problem.detail)),
+      );
     }
   });
-  return h("main", { class: "door" }, h("div", { class: "card" }, brand(), h("h1", {}, "Log in"), form));
+  return h(
+    "main",
+    { class: "door" },
+    h("div", { class: "card" }, brand(), h("h1", {}, "Log in"), form),
+  );
 }

@@ -16,7 +16,13 @@ export async function view() {
     {
       title: "Numbers",
       lead: "A number leads to a persona or a route of its own; without either, the routes are tried in their order.",
-      actions: [button("Add a number", () => create(kind), { tone: "primary", image: "plus", disabled: !may("admin") })],
+      actions: [
+        button("Add a number", () => create(kind), {
+          tone: "primary",
+          image: "plus",
+          disabled: !may("admin"),
+        }),
+      ],
     },
     h(
       "section",
@@ -57,12 +63,21 @@ function numberKind(personas, routes, trunks) {
         hint: "With the country: +49 30 1234567",
         attributes: { disabled: !fresh, placeholder: "+1 555 0100", inputmode: "tel" },
       }),
-      line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120, placeholder: "Main line" } }),
+      line(value, "title", "Title", {
+        pointer: "/title",
+        attributes: { maxlength: 120, placeholder: "Main line" },
+      }),
       h(
         "div",
         { class: "fields" },
-        choice(value, "persona", "Persona", [["", "none"], ...published.map(named)], { pointer: "/persona", hint: "Answers with its published version" }),
-        choice(value, "route", "Route", [["", "none"], ...routes.map(named)], { pointer: "/route", hint: "Instead of a persona" }),
+        choice(value, "persona", "Persona", [["", "none"], ...published.map(named)], {
+          pointer: "/persona",
+          hint: "Answers with its published version",
+        }),
+        choice(value, "route", "Route", [["", "none"], ...routes.map(named)], {
+          pointer: "/route",
+          hint: "Instead of a persona",
+        }),
       ),
       choice(value, "trunk", "Trunk", [["", "any"], ...trunks.map(named)], { pointer: "/trunk" }),
     ],

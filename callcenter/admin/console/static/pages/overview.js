@@ -9,7 +9,12 @@ import { link, page } from "../parts/page.js";
 import { callTable } from "./calls.js";
 
 const EVERY_MS = 4_000;
-const SPANS = [[6, "6 hours"], [24, "24 hours"], [72, "3 days"], [168, "7 days"]];
+const SPANS = [
+  [6, "6 hours"],
+  [24, "24 hours"],
+  [72, "3 days"],
+  [168, "7 days"],
+];
 
 export async function view(place) {
   let hours = Number(place.query.hours) || 24;
@@ -24,7 +29,10 @@ export async function view(place) {
   await look();
   const timer = setInterval(() => look().catch(() => {}), EVERY_MS); // the next look may succeed
   place.leaving(() => clearInterval(timer));
-  return page({ title: "Overview", actions: [spanChoice(hours, (next) => ((hours = next), look()))] }, body);
+  return page(
+    { title: "Overview", actions: [spanChoice(hours, (next) => ((hours = next), look()))] },
+    body,
+  );
 }
 
 const spanChoice = (hours, choose) =>
@@ -60,9 +68,21 @@ function sections(overview, live) {
         bars: true,
         lead: summary(points),
       }),
-      chart("Time to answer", points, { value: (point) => point.setup_s, format: delay, lead: "until both can hear" }),
-      chart("Time to yield", points, { value: (point) => point.yield_s, format: delay, lead: "after a barge-in" }),
-      chart("Turn gap", points, { value: (point) => point.turn_gap_s, format: delay, lead: "until the agent replies" }),
+      chart("Time to answer", points, {
+        value: (point) => point.setup_s,
+        format: delay,
+        lead: "until both can hear",
+      }),
+      chart("Time to yield", points, {
+        value: (point) => point.yield_s,
+        format: delay,
+        lead: "after a barge-in",
+      }),
+      chart("Turn gap", points, {
+        value: (point) => point.turn_gap_s,
+        format: delay,
+        lead: "until the agent replies",
+      }),
     ),
   ];
 }
@@ -83,11 +103,16 @@ function tiles({ live_calls, free_slots, slots, pools, points, revision, publish
     tile("Live calls", count(live_calls), link("/calls?state=active", "all of them")),
     tile("Free slots", count(free_slots), `of ${count(slots)}, on ${plural(workers, "worker")}`),
     tile("Time to answer", delay(mean(points, "setup_s", "calls")), "mean of this time"),
-    tile("Configuration", fresh ? "Published" : "Waiting", fresh ? "gateways have all changes" : "gateways will have it soon"),
+    tile(
+      "Configuration",
+      fresh ? "Published" : "Waiting",
+      fresh ? "gateways have all changes" : "gateways will have it soon",
+    ),
   );
 }
 
-const tile = (name, value, more) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value, h("small", {}, more)));
+const tile = (name, value, more) =>
+  h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value, h("small", {}, more)));
 
 function mean(points, key, weight) {
   const known = points.filter((point) => point[key] !== null);

@@ -19,7 +19,9 @@ export async function view(place) {
   const address = path`/v1/personas/${place.parts.name}`;
   const [{ value, tag }, voices] = await Promise.all([getTagged(address), all("/v1/voices")]);
   const editor = new Editor(address, value, tag, voices);
-  place.guard(() => (editor.dirty ? "The draft has changes that are not saved. Leave all the same?" : ""));
+  place.guard(() =>
+    editor.dirty ? "The draft has changes that are not saved. Leave all the same?" : "",
+  );
   await editor.begin();
   return editor.element;
 }
@@ -67,7 +69,12 @@ class Editor {
     const text = this.#text();
     this.#trouble.hidden = true;
     try {
-      const { value, tag } = await change("PUT", `${this.#address}/draft`, JSON.parse(text), this.#tag);
+      const { value, tag } = await change(
+        "PUT",
+        `${this.#address}/draft`,
+        JSON.parse(text),
+        this.#tag,
+      );
       [this.#persona, this.#tag, this.#saved] = [value, tag, text];
       this.#onChange();
       toast("The draft is saved.");
@@ -81,9 +88,17 @@ class Editor {
 
   #draw() {
     const { name, title } = this.#persona;
-    const publish = button("Publish …", () => this.#publish(), { tone: "primary", disabled: !may("admin") });
+    const publish = button("Publish …", () => this.#publish(), {
+      tone: "primary",
+      disabled: !may("admin"),
+    });
     return page(
-      { title, lead: h("span", { class: "row" }, h("span", { class: "code small" }, name), this.#badge), back: ["/personas", "Personas"], actions: [this.#save, publish] },
+      {
+        title,
+        lead: h("span", { class: "row" }, h("span", { class: "code small" }, name), this.#badge),
+        back: ["/personas", "Personas"],
+        actions: [this.#save, publish],
+      },
       this.#trouble,
       h(
         "div",
@@ -93,7 +108,11 @@ class Editor {
           "div",
           { class: "stack" },
           this.#check.element,
-          testCard(name, () => this.#value.title, () => this.save()),
+          testCard(
+            name,
+            () => this.#value.title,
+            () => this.save(),
+          ),
           this.#versions.element,
           h("div", { class: "row" }, ...this.#endings()),
         ),
@@ -106,7 +125,10 @@ class Editor {
     const { archived } = this.#persona;
     return [
       archived
-        ? button("Restore", () => this.#order("restore", "The persona is back."), { tone: "small", disabled })
+        ? button("Restore", () => this.#order("restore", "The persona is back."), {
+            tone: "small",
+            disabled,
+          })
         : button("Archive", () => this.#archive(), { tone: "small", disabled }),
       button("Delete", () => this.#delete(), { tone: "small plain", disabled }),
     ];
@@ -160,7 +182,11 @@ class Editor {
   #conflict() {
     return note(
       "warning",
-      h("p", {}, "Somebody else has changed this persona meanwhile. Your text is still here and not saved."),
+      h(
+        "p",
+        {},
+        "Somebody else has changed this persona meanwhile. Your text is still here and not saved.",
+      ),
       h(
         "div",
         { class: "row" },
@@ -192,7 +218,10 @@ class Editor {
 
   async #archive() {
     const text = "It answers no new call from then on. Its history stays, and it can be restored.";
-    if (await sure("Archive this persona?", text, "Archive", () => post(`${this.#address}/archive`))) go("/personas");
+    if (
+      await sure("Archive this persona?", text, "Archive", () => post(`${this.#address}/archive`))
+    )
+      go("/personas");
   }
 
   async #order(what, done) {
@@ -201,7 +230,9 @@ class Editor {
 
   async #delete() {
     const text = "Its draft and all its versions are gone then. Archive it to keep them.";
-    const gone = await sure("Delete this persona?", text, "Delete", () => remove(this.#address, this.#tag));
+    const gone = await sure("Delete this persona?", text, "Delete", () =>
+      remove(this.#address, this.#tag),
+    );
     if (!gone) return;
     this.#saved = this.#text();
     go("/personas");

@@ -10,13 +10,31 @@ import { badge, button, empty, link, page } from "../parts/page.js";
 
 export async function view() {
   const found = await all("/v1/personas");
-  const [used, archived] = [found.filter((one) => !one.archived), found.filter((one) => one.archived)];
-  const create = button("New persona", () => createOne(), { tone: "primary", image: "plus", disabled: !may("admin") });
+  const [used, archived] = [
+    found.filter((one) => !one.archived),
+    found.filter((one) => one.archived),
+  ];
+  const create = button("New persona", () => createOne(), {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("admin"),
+  });
   return page(
-    { title: "Personas", lead: "Who answers, with which facts, in which voice.", actions: [create] },
-    used.length ? h("div", { class: "gallery" }, ...used.map(card)) : empty("There is no persona yet."),
+    {
+      title: "Personas",
+      lead: "Who answers, with which facts, in which voice.",
+      actions: [create],
+    },
+    used.length
+      ? h("div", { class: "gallery" }, ...used.map(card))
+      : empty("There is no persona yet."),
     archived.length > 0 &&
-      h("details", {}, h("summary", {}, `Archived (${archived.length})`), h("div", { class: "gallery" }, ...archived.map(card))),
+      h(
+        "details",
+        {},
+        h("summary", {}, `Archived (${archived.length})`),
+        h("div", { class: "gallery" }, ...archived.map(card)),
+      ),
   );
 }
 
@@ -33,13 +51,22 @@ const card = (persona) =>
     h(
       "div",
       { class: "row apart" },
-      h("span", { class: "row" }, publishedBadge(persona), ...persona.labels.map((label) => badge(label))),
+      h(
+        "span",
+        { class: "row" },
+        publishedBadge(persona),
+        ...persona.labels.map((label) => badge(label)),
+      ),
       h("span", { class: "faint small" }, ago(persona.updated_at)),
     ),
   );
 
 export const publishedBadge = ({ published, archived }) =>
-  archived ? badge("archived") : published === null ? badge("not published", "warning") : badge(`version ${published}`, "good");
+  archived
+    ? badge("archived")
+    : published === null
+      ? badge("not published", "warning")
+      : badge(`version ${published}`, "good");
 
 const address = ({ name }) => `/personas/${encodeURIComponent(name)}`;
 
@@ -49,7 +76,13 @@ async function createOne() {
   const created = await ask({
     title: "New persona",
     body: [
-      choice(value, "template", "Begin with", templates.map(({ name, title }) => [name, title]), { pointer: "/template" }),
+      choice(
+        value,
+        "template",
+        "Begin with",
+        templates.map(({ name, title }) => [name, title]),
+        { pointer: "/template" },
+      ),
       line(value, "title", "Title", {
         pointer: "/title",
         hint: "For people: lists and reports.",
@@ -62,7 +95,12 @@ async function createOne() {
       }),
     ],
     action: "Create",
-    submit: () => post("/v1/personas", { template: value.template, name: value.name.trim(), title: value.title.trim() }),
+    submit: () =>
+      post("/v1/personas", {
+        template: value.template,
+        name: value.name.trim(),
+        title: value.title.trim(),
+      }),
   });
   if (created) go(address(created));
 }

@@ -13,15 +13,22 @@ import { blankTarget, targetForm } from "../parts/target_form.js";
 import { button, page } from "../parts/page.js";
 
 const BLANK = {
-  name: "", title: "", priority: 100, enabled: true,
+  name: "",
+  title: "",
+  priority: 100,
+  enabled: true,
   match: { trunk: null, called: null, caller: null, headers: {}, schedule: null, when: "open" },
-  target: blankTarget(), overflow: [],
+  target: blankTarget(),
+  overflow: [],
 };
 
 export async function view(place) {
   const fresh = place.parts.name === "new";
   const address = path`/v1/routes/${place.parts.name}`;
-  const [stored, lists] = await Promise.all([fresh ? { value: BLANK, tag: null } : getTagged(address), loadLists()]);
+  const [stored, lists] = await Promise.all([
+    fresh ? { value: BLANK, tag: null } : getTagged(address),
+    loadLists(),
+  ]);
   const before = fresh ? BLANK : bare(stored.value);
   const value = structuredClone(before);
   const headers = Object.entries(value.match.headers ?? {}).map(([name, text]) => ({ name, text }));
@@ -47,7 +54,12 @@ export async function view(place) {
   const saveButton = button("Save", save, { tone: "primary", disabled: !may("admin") });
   saveButton.dataset.key = "save";
   const drop = async () => {
-    const gone = await sure("Delete this route?", "It is refused while a number leads to it.", "Delete", () => remove(address, stored.tag));
+    const gone = await sure(
+      "Delete this route?",
+      "It is refused while a number leads to it.",
+      "Delete",
+      () => remove(address, stored.tag),
+    );
     if (gone) go("/routes");
   };
   return page(
@@ -55,10 +67,18 @@ export async function view(place) {
       title: fresh ? "New route" : before.title,
       lead: fresh ? null : h("span", { class: "code small" }, before.name),
       back: ["/routes", "Routes"],
-      actions: [!fresh && button("Delete", drop, { tone: "plain", disabled: !may("admin") }), saveButton].filter(Boolean),
+      actions: [
+        !fresh && button("Delete", drop, { tone: "plain", disabled: !may("admin") }),
+        saveButton,
+      ].filter(Boolean),
     },
     trouble,
-    h("div", { class: "columns" }, form, h("div", { class: "stack" }, simulator(lists.numbers, lists.trunks))),
+    h(
+      "div",
+      { class: "columns" },
+      form,
+      h("div", { class: "stack" }, simulator(lists.numbers, lists.trunks)),
+    ),
   );
 }
 
@@ -72,15 +92,29 @@ function routeForm(value, headers, fresh, { personas, trunks, schedules }) {
   return h(
     "form",
     { class: "stack", novalidate: true, on: { submit: (event) => event.preventDefault() } },
-    card("Route", h("div", { class: "fields" }, ...nameFields(value, fresh)), check(value, "enabled", "In use")),
+    card(
+      "Route",
+      h("div", { class: "fields" }, ...nameFields(value, fresh)),
+      check(value, "enabled", "In use"),
+    ),
     card("When", ...matchFields(value.match, headers, trunks, schedules)),
     card("Then", targetForm(value.target, "/target", personas)),
     card(
       "Overflow",
-      h("p", { class: "hint" }, "Tried one after the other when there is no free slot, or when the persona may not answer."),
+      h(
+        "p",
+        { class: "hint" },
+        "Tried one after the other when there is no free slot, or when the persona may not answer.",
+      ),
       rows(
         value.overflow,
-        (target, index, drop) => h("div", { class: "boxed" }, targetForm(target, `/overflow/${index}`, personas), h("div", { class: "row end" }, drop)),
+        (target, index, drop) =>
+          h(
+            "div",
+            { class: "boxed" },
+            targetForm(target, `/overflow/${index}`, personas),
+            h("div", { class: "row end" }, drop),
+          ),
         { add: "Add an overflow", blank: () => blankTarget("message"), name: "overflow" },
       ),
     ),
@@ -91,17 +125,62 @@ const card = (title, ...fields) => h("section", { class: "card" }, h("h2", {}, t
 
 const nameFields = (value, fresh) => [
   line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-  line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false", placeholder: "after_hours" } }),
-  number(value, "priority", "Priority", { pointer: "/priority", hint: "The lowest number is tried first", attributes: { min: 0, max: 10_000 } }),
+  line(value, "name", "Name", {
+    pointer: "/name",
+    attributes: {
+      disabled: !fresh,
+      maxlength: 40,
+      spellcheck: "false",
+      placeholder: "after_hours",
+    },
+  }),
+  number(value, "priority", "Priority", {
+    pointer: "/priority",
+    hint: "The lowest number is tried first",
+    attributes: { min: 0, max: 10_000 },
+  }),
 ];
 
 const matchFields = (match, headers, trunks, schedules) => [
-  h("div", { class: "fields", data: { pointer: "/match" } },
-    line(match, "called", "Called number", { pointer: "/match/called", empty: null, hint: "Exact, or a beginning: +1555*", attributes: { placeholder: "any" } }),
-    line(match, "caller", "Caller", { pointer: "/match/caller", empty: null, hint: "Exact, or a beginning", attributes: { placeholder: "any" } }),
-    choice(match, "trunk", "Trunk", [["", "any"], ...trunks.map(({ name, title }) => [name, title])], { pointer: "/match/trunk" }),
-    choice(match, "schedule", "Schedule", [["", "any time"], ...schedules.map(({ name, title }) => [name, title])], { pointer: "/match/schedule" }),
-    choice(match, "when", "must be", [["open", "open"], ["closed", "closed"]], { pointer: "/match/when" }),
+  h(
+    "div",
+    { class: "fields", data: { pointer: "/match" } },
+    line(match, "called", "Called number", {
+      pointer: "/match/called",
+      empty: null,
+      hint: "Exact, or a beginning: +1555*",
+      attributes: { placeholder: "any" },
+    }),
+    line(match, "caller", "Caller", {
+      pointer: "/match/caller",
+      empty: null,
+      hint: "Exact, or a beginning",
+      attributes: { placeholder: "any" },
+    }),
+    choice(
+      match,
+      "trunk",
+      "Trunk",
+      [["", "any"], ...trunks.map(({ name, title }) => [name, title])],
+      { pointer: "/match/trunk" },
+    ),
+    choice(
+      match,
+      "schedule",
+      "Schedule",
+      [["", "any time"], ...schedules.map(({ name, title }) => [name, title])],
+      { pointer: "/match/schedule" },
+    ),
+    choice(
+      match,
+      "when",
+      "must be",
+      [
+        ["open", "open"],
+        ["closed", "closed"],
+      ],
+      { pointer: "/match/when" },
+    ),
   ),
   rows(
     headers,
@@ -109,8 +188,16 @@ const matchFields = (match, headers, trunks, schedules) => [
       h(
         "div",
         { class: "list-row" },
-        line(header, "name", `Header ${index + 1}`, { hideLabel: true, attributes: { placeholder: "X-Language" } }),
-        line(header, "text", `Value ${index + 1}`, { hideLabel: true, shape: "broad", pointer: `/match/headers/${header.name}`, attributes: { placeholder: "de, or d*" } }),
+        line(header, "name", `Header ${index + 1}`, {
+          hideLabel: true,
+          attributes: { placeholder: "X-Language" },
+        }),
+        line(header, "text", `Value ${index + 1}`, {
+          hideLabel: true,
+          shape: "broad",
+          pointer: `/match/headers/${header.name}`,
+          attributes: { placeholder: "de, or d*" },
+        }),
         drop,
       ),
     { add: "Add a header", blank: () => ({ name: "", text: "" }), name: "header" },
@@ -120,5 +207,12 @@ const matchFields = (match, headers, trunks, schedules) => [
 /** A target without values that stand for nothing. */
 function tidy(target) {
   if (target.kind !== "personas") return target;
-  return { ...target, personas: target.personas.map((one) => ({ ...one, persona: one.persona ?? "", weight: one.weight ?? 1 })) };
+  return {
+    ...target,
+    personas: target.personas.map((one) => ({
+      ...one,
+      persona: one.persona ?? "",
+      weight: one.weight ?? 1,
+    })),
+  };
 }

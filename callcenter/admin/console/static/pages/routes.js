@@ -8,9 +8,15 @@ import { simulator } from "../parts/simulator.js";
 import { badge, button, empty, link, page, table } from "../parts/page.js";
 
 export async function view() {
-  const [routes, numbers, trunks] = await Promise.all(["routes", "numbers", "trunks"].map((kind) => all(`/v1/${kind}`)));
+  const [routes, numbers, trunks] = await Promise.all(
+    ["routes", "numbers", "trunks"].map((kind) => all(`/v1/${kind}`)),
+  );
   routes.sort((one, other) => one.priority - other.priority || (one.name < other.name ? -1 : 1));
-  const create = button("New route", () => go("/routes/new"), { tone: "primary", image: "plus", disabled: !may("admin") });
+  const create = button("New route", () => go("/routes/new"), {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("admin"),
+  });
   return page(
     {
       title: "Routes",
@@ -26,7 +32,8 @@ export async function view() {
   );
 }
 
-const nothing = () => empty("There is no route yet. Numbers with a persona of their own need none.");
+const nothing = () =>
+  empty("There is no route yet. Numbers with a persona of their own need none.");
 
 const routeTable = (routes) =>
   table(
@@ -63,6 +70,8 @@ function words(target) {
   if (target.kind === "transfer") return `transfer to ${target.to}`;
   if (target.kind === "message") return "say a message";
   if (target.kind === "reject") return `reject: ${target.reason}`;
-  const names = target.personas.map(({ persona, version }) => (version ? `${persona} v${version}` : persona));
+  const names = target.personas.map(({ persona, version }) =>
+    version ? `${persona} v${version}` : persona,
+  );
   return names.length > 2 ? plural(names.length, "persona") : names.join(" or ");
 }

@@ -12,10 +12,19 @@ import { DAYS, short, week } from "../parts/week.js";
 import { button, page } from "../parts/page.js";
 
 const BLANK = {
-  name: "", title: "", time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-  weekly: [{ days: DAYS.slice(0, 5), opens: "09:00", closes: "17:00" }], holidays: [], overrides: [], force: null,
+  name: "",
+  title: "",
+  time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  weekly: [{ days: DAYS.slice(0, 5), opens: "09:00", closes: "17:00" }],
+  holidays: [],
+  overrides: [],
+  force: null,
 };
-const FORCE = [["", "By the clock"], ["open", "Open, whatever the clock says"], ["closed", "Closed, whatever the clock says"]];
+const FORCE = [
+  ["", "By the clock"],
+  ["open", "Open, whatever the clock says"],
+  ["closed", "Closed, whatever the clock says"],
+];
 
 export async function view(place) {
   const fresh = place.parts.name === "new";
@@ -45,7 +54,12 @@ export async function view(place) {
   const saveButton = button("Save", save, { tone: "primary", disabled: !may("operator") });
   saveButton.dataset.key = "save";
   const drop = async () => {
-    const gone = await sure("Delete this schedule?", "It is refused while a route asks it.", "Delete", () => remove(address, stored.tag));
+    const gone = await sure(
+      "Delete this schedule?",
+      "It is refused while a route asks it.",
+      "Delete",
+      () => remove(address, stored.tag),
+    );
     if (gone) go("/schedules");
   };
   return page(
@@ -53,10 +67,22 @@ export async function view(place) {
       title: fresh ? "New schedule" : before.title,
       lead: fresh ? null : h("span", { class: "code small" }, before.name),
       back: ["/schedules", "Schedules"],
-      actions: [!fresh && button("Delete", drop, { tone: "plain", disabled: !may("operator") }), saveButton].filter(Boolean),
+      actions: [
+        !fresh && button("Delete", drop, { tone: "plain", disabled: !may("operator") }),
+        saveButton,
+      ].filter(Boolean),
     },
     trouble,
-    h("div", { class: "columns" }, form, h("div", { class: "stack" }, h("section", { class: "card" }, h("h2", {}, "The week"), picture.element))),
+    h(
+      "div",
+      { class: "columns" },
+      form,
+      h(
+        "div",
+        { class: "stack" },
+        h("section", { class: "card" }, h("h2", {}, "The week"), picture.element),
+      ),
+    ),
   );
 }
 
@@ -71,17 +97,58 @@ function scheduleForm(value, fresh, onChange) {
         "div",
         { class: "fields pairs" },
         line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-        line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false", placeholder: "office_hours" } }),
-        line(value, "time_zone", "Time zone", { pointer: "/time_zone", attributes: { list: zones } }),
+        line(value, "name", "Name", {
+          pointer: "/name",
+          attributes: {
+            disabled: !fresh,
+            maxlength: 40,
+            spellcheck: "false",
+            placeholder: "office_hours",
+          },
+        }),
+        line(value, "time_zone", "Time zone", {
+          pointer: "/time_zone",
+          attributes: { list: zones },
+        }),
         choice(value, "force", "Now", FORCE, { pointer: "/force" }),
       ),
-      h("datalist", { id: zones }, ...Intl.supportedValuesOf("timeZone").map((zone) => h("option", { value: zone }))),
+      h(
+        "datalist",
+        { id: zones },
+        ...Intl.supportedValuesOf("timeZone").map((zone) => h("option", { value: zone })),
+      ),
     ),
-    card("Every week", h("div", { data: { pointer: "/weekly" }, class: "field" }, weekly(value, onChange), h("p", { class: "mistake", hidden: true }))),
-    card("Holidays", dated(value.holidays, "holiday", "/holidays", (one) => line(one, "title", "Title", { hideLabel: true, shape: "broad", attributes: { placeholder: "New Year" } }), () => ({ day: "", title: "" }))),
+    card(
+      "Every week",
+      h(
+        "div",
+        { data: { pointer: "/weekly" }, class: "field" },
+        weekly(value, onChange),
+        h("p", { class: "mistake", hidden: true }),
+      ),
+    ),
+    card(
+      "Holidays",
+      dated(
+        value.holidays,
+        "holiday",
+        "/holidays",
+        (one) =>
+          line(one, "title", "Title", {
+            hideLabel: true,
+            shape: "broad",
+            attributes: { placeholder: "New Year" },
+          }),
+        () => ({ day: "", title: "" }),
+      ),
+    ),
     card(
       "Days that differ",
-      h("p", { class: "hint" }, "These hours count instead of the week’s and of holidays. Leave both empty for closed."),
+      h(
+        "p",
+        { class: "hint" },
+        "These hours count instead of the week’s and of holidays. Leave both empty for closed.",
+      ),
       dated(value.overrides, "day", "/overrides", hours, () => ({ day: "", windows: [] })),
     ),
   );
@@ -93,12 +160,28 @@ const weekly = (value, onChange) =>
   rows(
     value.weekly,
     (window, index, drop) =>
-      h("div", { class: "list-row" }, days(window, onChange), clock(window, "opens", "Opens", onChange), clock(window, "closes", "Closes", onChange), drop),
-    { add: "Add hours", blank: () => ({ days: [], opens: "09:00", closes: "17:00" }), name: "hours", onChange },
+      h(
+        "div",
+        { class: "list-row" },
+        days(window, onChange),
+        clock(window, "opens", "Opens", onChange),
+        clock(window, "closes", "Closes", onChange),
+        drop,
+      ),
+    {
+      add: "Add hours",
+      blank: () => ({ days: [], opens: "09:00", closes: "17:00" }),
+      name: "hours",
+      onChange,
+    },
   );
 
 const clock = (window, key, label, onChange) =>
-  line(window, key, label, { shape: "slim", onChange, attributes: { placeholder: "09:00", maxlength: 5, inputmode: "numeric" } });
+  line(window, key, label, {
+    shape: "slim",
+    onChange,
+    attributes: { placeholder: "09:00", maxlength: 5, inputmode: "numeric" },
+  });
 
 function days(window, onChange) {
   const toggle = (day, on) => {
@@ -109,11 +192,19 @@ function days(window, onChange) {
     "div",
     { class: "field broad", role: "group", "aria-label": "Days" },
     h("span", { class: "label" }, "Days"),
-    h("div", { class: "days" }, ...DAYS.map((day) => {
-      const box = h("input", { type: "checkbox", checked: window.days.includes(day), "aria-label": day });
-      box.addEventListener("change", () => toggle(day, box.checked));
-      return h("label", {}, box, h("span", {}, short(day)));
-    })),
+    h(
+      "div",
+      { class: "days" },
+      ...DAYS.map((day) => {
+        const box = h("input", {
+          type: "checkbox",
+          checked: window.days.includes(day),
+          "aria-label": day,
+        });
+        box.addEventListener("change", () => toggle(day, box.checked));
+        return h("label", {}, box, h("span", {}, short(day)));
+      }),
+    ),
   );
 }
 
@@ -121,18 +212,34 @@ const dated = (items, name, pointer, more, blank) =>
   rows(
     items,
     (one, index, drop) =>
-      h("div", { class: "list-row", data: { pointer: `${pointer}/${index}` } },
-        line(one, "day", `Date of ${name} ${index + 1}`, { hideLabel: true, pointer: `${pointer}/${index}/day`, attributes: { type: "date" } }),
-        more(one), drop),
+      h(
+        "div",
+        { class: "list-row", data: { pointer: `${pointer}/${index}` } },
+        line(one, "day", `Date of ${name} ${index + 1}`, {
+          hideLabel: true,
+          pointer: `${pointer}/${index}/day`,
+          attributes: { type: "date" },
+        }),
+        more(one),
+        drop,
+      ),
     { add: `Add a ${name}`, blank, name },
   );
 
 /** One window of a day that differs; both ends empty mean closed. */
 function hours(override) {
-  const window = { opens: override.windows[0]?.opens ?? "", closes: override.windows[0]?.closes ?? "" };
+  const window = {
+    opens: override.windows[0]?.opens ?? "",
+    closes: override.windows[0]?.closes ?? "",
+  };
   const keep = () => {
     const rest = override.windows.slice(1);
     override.windows = window.opens || window.closes ? [{ ...window }, ...rest] : rest;
   };
-  return h("div", { class: "row grow" }, clock(window, "opens", "Opens", keep), clock(window, "closes", "Closes", keep));
+  return h(
+    "div",
+    { class: "row grow" },
+    clock(window, "opens", "Opens", keep),
+    clock(window, "closes", "Closes", keep),
+  );
 }

@@ -9,11 +9,23 @@ import { badge, button, empty, link, page } from "../parts/page.js";
 
 export async function view() {
   const schedules = await all("/v1/schedules");
-  const create = button("New schedule", () => go("/schedules/new"), { tone: "primary", image: "plus", disabled: !may("operator") });
+  const create = button("New schedule", () => go("/schedules/new"), {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("operator"),
+  });
   return page(
-    { title: "Schedules", lead: "Opening hours and holidays; routes ask whether they are open or closed.", actions: [create] },
+    {
+      title: "Schedules",
+      lead: "Opening hours and holidays; routes ask whether they are open or closed.",
+      actions: [create],
+    },
     schedules.length === 0
-      ? h("section", { class: "card" }, empty("There is no schedule yet. Without one, routes hold around the clock."))
+      ? h(
+          "section",
+          { class: "card" },
+          empty("There is no schedule yet. Without one, routes hold around the clock."),
+        )
       : h("div", { class: "charts" }, ...schedules.map(card)),
   );
 }
@@ -32,6 +44,12 @@ function card(schedule) {
       force && badge(`forced ${force}`, force === "open" ? "good" : "warning"),
     ),
     picture.element,
-    h("p", { class: "small faint" }, [time_zone, plural(holidays.length, "holiday"), plural(overrides.length, "special day")].join(" · ")),
+    h(
+      "p",
+      { class: "small faint" },
+      [time_zone, plural(holidays.length, "holiday"), plural(overrides.length, "special day")].join(
+        " · ",
+      ),
+    ),
   );
 }

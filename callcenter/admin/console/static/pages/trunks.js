@@ -7,13 +7,22 @@ import { create, rowButtons } from "../parts/document.js";
 import { choice, line, number } from "../parts/form.js";
 import { button, empty, page, table } from "../parts/page.js";
 
-const KINDS = [["twilio", "Twilio"], ["sip", "SIP"], ["webrtc", "browsers (WebRTC)"]];
+const KINDS = [
+  ["twilio", "Twilio"],
+  ["sip", "SIP"],
+  ["webrtc", "browsers (WebRTC)"],
+];
 
 const TRUNK = {
   plural: "trunks",
   noun: "trunk",
   blank: { name: "", title: "", kind: "sip", addresses: "", secret_ref: null, max_channels: null },
-  clean: (value) => ({ ...value, addresses: String(value.addresses).split(/[\s,]+/).filter(Boolean) }),
+  clean: (value) => ({
+    ...value,
+    addresses: String(value.addresses)
+      .split(/[\s,]+/)
+      .filter(Boolean),
+  }),
   fields: (value, fresh) => {
     value.addresses = [value.addresses].flat().join(", ");
     return [
@@ -21,12 +30,25 @@ const TRUNK = {
         "div",
         { class: "fields" },
         line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-        line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" } }),
+        line(value, "name", "Name", {
+          pointer: "/name",
+          attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
+        }),
       ),
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind" }),
-      line(value, "addresses", "Networks that may send calls", { pointer: "/addresses", hint: "Such as 203.0.113.0/24; empty allows every one" }),
-      line(value, "secret_ref", "Variable that holds its secret", { pointer: "/secret_ref", empty: null, hint: "Name of an environment variable; never the secret itself" }),
-      number(value, "max_channels", "Most calls at once", { pointer: "/max_channels", attributes: { min: 1, placeholder: "no bound" } }),
+      line(value, "addresses", "Networks that may send calls", {
+        pointer: "/addresses",
+        hint: "Such as 203.0.113.0/24; empty allows every one",
+      }),
+      line(value, "secret_ref", "Variable that holds its secret", {
+        pointer: "/secret_ref",
+        empty: null,
+        hint: "Name of an environment variable; never the secret itself",
+      }),
+      number(value, "max_channels", "Most calls at once", {
+        pointer: "/max_channels",
+        attributes: { min: 1, placeholder: "no bound" },
+      }),
     ];
   },
 };
@@ -37,7 +59,13 @@ export async function view() {
     {
       title: "Trunks",
       lead: "The carriers’ lines.",
-      actions: [button("Add a trunk", () => create(TRUNK), { tone: "primary", image: "plus", disabled: !may("admin") })],
+      actions: [
+        button("Add a trunk", () => create(TRUNK), {
+          tone: "primary",
+          image: "plus",
+          disabled: !may("admin"),
+        }),
+      ],
     },
     h(
       "section",

@@ -11,7 +11,10 @@ import { button, facts, page } from "../parts/page.js";
 import { wave } from "../parts/wave.js";
 import { GENDERS, usableBadge } from "./voices.js";
 
-const KINDS = [["written", "A person agreed in writing"], ["synthetic", "A synthetic voice of nobody"]];
+const KINDS = [
+  ["written", "A person agreed in writing"],
+  ["synthetic", "A synthetic voice of nobody"],
+];
 
 export async function view(place) {
   const address = path`/v1/voices/${place.parts.name}`;
@@ -19,7 +22,12 @@ export async function view(place) {
   return page(
     {
       title: voice.title,
-      lead: h("span", { class: "row" }, h("span", { class: "code small" }, voice.name), usableBadge(voice)),
+      lead: h(
+        "span",
+        { class: "row" },
+        h("span", { class: "code small" }, voice.name),
+        usableBadge(voice),
+      ),
       back: ["/voices", "Voices"],
       actions: actions(voice, address, tag),
     },
@@ -37,7 +45,8 @@ const again = () => app.router.again();
 
 function actions(voice, address, tag) {
   const disabled = !may("admin");
-  const turn = () => attempt(() => change("PATCH", address, { disabled: !voice.disabled }, tag)).then(again);
+  const turn = () =>
+    attempt(() => change("PATCH", address, { disabled: !voice.disabled }, tag)).then(again);
   return [
     button("Edit", () => edit(voice, address, tag), { disabled }),
     button(voice.disabled ? "Switch on" : "Switch off", turn, { disabled }),
@@ -48,8 +57,17 @@ function actions(voice, address, tag) {
 function listenCard(address) {
   const clip = `${address}/audio`;
   const picture = h("div");
-  wave(clip).then((drawn) => show(picture, drawn), () => {}); // it is only a picture; the player tells
-  return h("section", { class: "card" }, h("h2", {}, "Listen"), picture, h("audio", { controls: true, preload: "none", src: clip }));
+  wave(clip).then(
+    (drawn) => show(picture, drawn),
+    () => {},
+  ); // it is only a picture; the player tells
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Listen"),
+    picture,
+    h("audio", { controls: true, preload: "none", src: clip }),
+  );
 }
 
 const qualityCard = (quality) =>
@@ -62,7 +80,10 @@ const qualityCard = (quality) =>
       ["Sample rate", `${quality.rate_hz / 1_000} kHz`],
       ["Bandwidth", `${(quality.bandwidth_hz / 1_000).toFixed(1)} kHz`],
       ["Distance of noise", `${quality.snr_db.toFixed(0)} dB`],
-      ["Clipped samples", quality.clipped_ratio ? `${(quality.clipped_ratio * 100).toFixed(2)} %` : "none"],
+      [
+        "Clipped samples",
+        quality.clipped_ratio ? `${(quality.clipped_ratio * 100).toFixed(2)} %` : "none",
+      ],
       ["Speech", percent(quality.speech_ratio)],
       ["Loudness", `${quality.loudness_lufs.toFixed(1)} LUFS`],
     ),
@@ -73,17 +94,32 @@ const qualityCard = (quality) =>
 
 function consentCard(voice, address, tag) {
   const { consent } = voice;
-  const put = button(consent ? "Replace" : "Put the consent down", () => putConsent(voice, address, tag), {
-    tone: consent ? "small" : "primary",
-    disabled: !may("admin"),
-  });
+  const put = button(
+    consent ? "Replace" : "Put the consent down",
+    () => putConsent(voice, address, tag),
+    {
+      tone: consent ? "small" : "primary",
+      disabled: !may("admin"),
+    },
+  );
   const revoke =
-    consent && !consent.revoked_at && button("Revoke", () => revokeConsent(address), { tone: "small grave", disabled: !may("admin") });
+    consent &&
+    !consent.revoked_at &&
+    button("Revoke", () => revokeConsent(address), {
+      tone: "small grave",
+      disabled: !may("admin"),
+    });
   return h(
     "section",
     { class: "card" },
     h("h2", {}, "Consent"),
-    consent === null ? h("p", { class: "faint" }, "Nobody has put it down yet. Without it no call may use this voice.") : record(consent),
+    consent === null
+      ? h(
+          "p",
+          { class: "faint" },
+          "Nobody has put it down yet. Without it no call may use this voice.",
+        )
+      : record(consent),
     h("div", { class: "row" }, put, revoke),
   );
 }
@@ -92,7 +128,8 @@ const record = (consent) =>
   h(
     "div",
     { class: "stack tight" },
-    consent.revoked_at && note("danger", `Revoked ${moment(consent.revoked_at)}: ${consent.revoked_why}`),
+    consent.revoked_at &&
+      note("danger", `Revoked ${moment(consent.revoked_at)}: ${consent.revoked_why}`),
     facts(
       ["Kind", consent.kind === "synthetic" ? "synthetic voice" : "in writing"],
       ["Speaker", consent.subject],
@@ -114,29 +151,67 @@ const aboutCard = (voice) =>
       ["Licence", voice.licence],
       ["Uploaded", `${moment(voice.created_at)}, ${voice.created_by}`],
     ),
-    voice.source && h("div", {}, h("p", { class: "small faint" }, "Source"), h("p", {}, voice.source)),
-    voice.transcript && h("div", {}, h("p", { class: "small faint" }, "What is said"), h("p", { class: "spoken" }, voice.transcript)),
+    voice.source &&
+      h("div", {}, h("p", { class: "small faint" }, "Source"), h("p", {}, voice.source)),
+    voice.transcript &&
+      h(
+        "div",
+        {},
+        h("p", { class: "small faint" }, "What is said"),
+        h("p", { class: "spoken" }, voice.transcript),
+      ),
     h("p", { class: "small faint code" }, `sha256 ${voice.sha256.slice(0, 16)}…`),
   );
 
 async function putConsent(voice, address, tag) {
-  const value = { kind: "written", subject: "", document: null, scope: "telephone agent", granted_at: today(), expires_at: null };
+  const value = {
+    kind: "written",
+    subject: "",
+    document: null,
+    scope: "telephone agent",
+    granted_at: today(),
+    expires_at: null,
+  };
   const done = await ask({
     title: `Consent for ${voice.title}`,
     body: [
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind" }),
-      line(value, "subject", "Who speaks", { pointer: "/subject", hint: "For a synthetic voice: how it was made." }),
-      line(value, "document", "Where the signed paper is kept", { pointer: "/document", empty: null }),
+      line(value, "subject", "Who speaks", {
+        pointer: "/subject",
+        hint: "For a synthetic voice: how it was made.",
+      }),
+      line(value, "document", "Where the signed paper is kept", {
+        pointer: "/document",
+        empty: null,
+      }),
       line(value, "scope", "What was agreed to", { pointer: "/scope" }),
       h(
         "div",
         { class: "fields" },
-        line(value, "granted_at", "Since", { pointer: "/granted_at", attributes: { type: "date" } }),
-        line(value, "expires_at", "Until", { pointer: "/expires_at", empty: null, hint: "Empty for no end", attributes: { type: "date" } }),
+        line(value, "granted_at", "Since", {
+          pointer: "/granted_at",
+          attributes: { type: "date" },
+        }),
+        line(value, "expires_at", "Until", {
+          pointer: "/expires_at",
+          empty: null,
+          hint: "Empty for no end",
+          attributes: { type: "date" },
+        }),
       ),
     ],
     action: "Put down",
-    submit: () => change("PUT", `${address}/consent`, { ...value, granted_at: midnight(value.granted_at), expires_at: midnight(value.expires_at) }, tag),
+    submit: () =>
+      change(
+        "PUT",
+        `${address}/consent`,
+        {
+          ...value,
+          granted_at: midnight(value.granted_at),
+          expires_at: midnight(value.expires_at),
+        },
+        tag,
+      ),
   });
   if (done) again();
 }
@@ -168,7 +243,12 @@ async function edit(voice, address, tag) {
     title: "Edit the voice",
     body: [
       line(value, "title", "Title", { pointer: "/title" }),
-      h("div", { class: "fields" }, choice(value, "gender", "Sounds", GENDERS, { pointer: "/gender" }), line(value, "language", "Language", { pointer: "/language" })),
+      h(
+        "div",
+        { class: "fields" },
+        choice(value, "gender", "Sounds", GENDERS, { pointer: "/gender" }),
+        line(value, "language", "Language", { pointer: "/language" }),
+      ),
       line(value, "licence", "Licence", { pointer: "/licence" }),
       text(value, "source", "Source", { pointer: "/source", rows: 2 }),
       text(value, "transcript", "What is said in it", { pointer: "/transcript", rows: 2 }),
@@ -180,6 +260,8 @@ async function edit(voice, address, tag) {
 }
 
 async function drop(address, tag) {
-  const gone = await sure("Delete this voice?", "Its clip is gone then.", "Delete", () => remove(address, tag));
+  const gone = await sure("Delete this voice?", "Its clip is gone then.", "Delete", () =>
+    remove(address, tag),
+  );
   if (gone) go("/voices");
 }

@@ -8,13 +8,25 @@ import { ask } from "../parts/dialog.js";
 import { choice, field, line, text } from "../parts/form.js";
 import { badge, button, empty, link, page, table } from "../parts/page.js";
 
-export const GENDERS = [["female", "female"], ["male", "male"], ["neutral", "neutral"]];
+export const GENDERS = [
+  ["female", "female"],
+  ["male", "male"],
+  ["neutral", "neutral"],
+];
 
 export async function view() {
   const voices = await all("/v1/voices");
-  const upload = button("Upload a voice", uploadOne, { tone: "primary", image: "plus", disabled: !may("admin") });
+  const upload = button("Upload a voice", uploadOne, {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("admin"),
+  });
   return page(
-    { title: "Voices", lead: "A clip of some seconds is enough for the agent to speak like it.", actions: [upload] },
+    {
+      title: "Voices",
+      lead: "A clip of some seconds is enough for the agent to speak like it.",
+      actions: [upload],
+    },
     h(
       "section",
       { class: "card flush" },
@@ -27,7 +39,11 @@ export async function view() {
               ["Name", (voice) => h("span", { class: "code small" }, voice.name)],
               ["Language", (voice) => voice.language],
               ["Length", (voice) => `${voice.quality.duration_s.toFixed(1)} s`, "to-end number"],
-              ["Noise distance", (voice) => `${Math.round(voice.quality.snr_db)} dB`, "to-end number"],
+              [
+                "Noise distance",
+                (voice) => `${Math.round(voice.quality.snr_db)} dB`,
+                "to-end number",
+              ],
               ["Consent", consentOf],
               ["Usable", usableBadge],
             ],
@@ -48,17 +64,35 @@ export const usableBadge = ({ blocked }) =>
   blocked ? h("span", { title: blocked }, badge("blocked", "danger")) : badge("usable", "good");
 
 async function uploadOne() {
-  const value = { name: "", title: "", gender: "female", language: "en", licence: "own recording", source: "", transcript: "" };
+  const value = {
+    name: "",
+    title: "",
+    gender: "female",
+    language: "en",
+    licence: "own recording",
+    source: "",
+    transcript: "",
+  };
   const file = h("input", { type: "file", accept: ".wav,.flac,.mp3,.ogg,.opus,audio/*" });
   const created = await ask({
     title: "Upload a voice",
     body: [
-      field("Clip", file, { pointer: "/file", hint: "WAV, FLAC, MP3 or Ogg/Opus, 1 to 20 s; 4 to 8 s of clean speech are best." }),
+      field("Clip", file, {
+        pointer: "/file",
+        hint: "WAV, FLAC, MP3 or Ogg/Opus, 1 to 20 s; 4 to 8 s of clean speech are best.",
+      }),
       h(
         "div",
         { class: "fields" },
-        line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120, placeholder: "Nora, calm" } }),
-        line(value, "name", "Name", { pointer: "/name", hint: "Small letters, digits, underscores", attributes: { maxlength: 40, placeholder: "nora", spellcheck: "false" } }),
+        line(value, "title", "Title", {
+          pointer: "/title",
+          attributes: { maxlength: 120, placeholder: "Nora, calm" },
+        }),
+        line(value, "name", "Name", {
+          pointer: "/name",
+          hint: "Small letters, digits, underscores",
+          attributes: { maxlength: 40, placeholder: "nora", spellcheck: "false" },
+        }),
       ),
       h(
         "div",

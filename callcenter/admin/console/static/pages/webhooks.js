@@ -22,21 +22,34 @@ const WEBHOOK = {
       "div",
       { class: "fields" },
       line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-      line(value, "name", "Name", { pointer: "/name", attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" } }),
+      line(value, "name", "Name", {
+        pointer: "/name",
+        attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
+      }),
     ),
-    line(value, "url", "Address", { pointer: "/url", attributes: { placeholder: "https://example.com/calls", inputmode: "url" } }),
+    line(value, "url", "Address", {
+      pointer: "/url",
+      attributes: { placeholder: "https://example.com/calls", inputmode: "url" },
+    }),
     field("Events", eventBoxes(value), { pointer: "/events" }),
     check(value, "enabled", "In use"),
   ],
 };
 
 function eventBoxes(value) {
-  return h("div", { class: "row", role: "group", "aria-label": "Events" }, ...EVENTS.map((event) => {
-    const state = { on: value.events.includes(event) };
-    return check(state, "on", event, {
-      onChange: () => (value.events = EVENTS.filter((one) => (one === event ? state.on : value.events.includes(one)))),
-    });
-  }));
+  return h(
+    "div",
+    { class: "row", role: "group", "aria-label": "Events" },
+    ...EVENTS.map((event) => {
+      const state = { on: value.events.includes(event) };
+      return check(state, "on", event, {
+        onChange: () =>
+          (value.events = EVENTS.filter((one) =>
+            one === event ? state.on : value.events.includes(one),
+          )),
+      });
+    }),
+  );
 }
 
 export async function view() {
@@ -45,7 +58,9 @@ export async function view() {
     {
       title: "Webhooks",
       lead: "Calls are reported to these addresses, signed, and tried again until they arrive.",
-      actions: [button("Add a webhook", add, { tone: "primary", image: "plus", disabled: !may("admin") })],
+      actions: [
+        button("Add a webhook", add, { tone: "primary", image: "plus", disabled: !may("admin") }),
+      ],
     },
     h(
       "section",
@@ -55,10 +70,25 @@ export async function view() {
         : table(
             "Webhooks",
             [
-              ["Webhook", (webhook) => [h("strong", {}, webhook.title), h("div", { class: "small faint code" }, webhook.url)], "wide"],
+              [
+                "Webhook",
+                (webhook) => [
+                  h("strong", {}, webhook.title),
+                  h("div", { class: "small faint code" }, webhook.url),
+                ],
+                "wide",
+              ],
               ["Events", (webhook) => webhook.events.join(", ")],
               ["State", (webhook) => (webhook.enabled ? badge("in use", "good") : badge("off"))],
-              ["", (webhook) => [button("Deliveries", () => deliveries(webhook), { tone: "small" }), " ", rowButtons(WEBHOOK, webhook.name)], "to-end one-line"],
+              [
+                "",
+                (webhook) => [
+                  button("Deliveries", () => deliveries(webhook), { tone: "small" }),
+                  " ",
+                  rowButtons(WEBHOOK, webhook.name),
+                ],
+                "to-end one-line",
+              ],
             ],
             webhooks,
           ),
@@ -68,30 +98,59 @@ export async function view() {
 
 async function add() {
   const made = await create(WEBHOOK);
-  if (made) tell("Keep this signing secret", h("p", {}, "It is shown now and never again."), h("p", { class: "secret" }, made.secret));
+  if (made)
+    tell(
+      "Keep this signing secret",
+      h("p", {}, "It is shown now and never again."),
+      h("p", { class: "secret" }, made.secret),
+    );
 }
 
 async function deliveries(webhook) {
   const address = path`/v1/webhooks/${webhook.name}/deliveries`;
   const box = h("div");
   const look = async () =>
-    show(box, await paged((cursor) => get(address, { cursor, limit: 20 }), (items) => deliveryTable(items, address, look)));
+    show(
+      box,
+      await paged(
+        (cursor) => get(address, { cursor, limit: 20 }),
+        (items) => deliveryTable(items, address, look),
+      ),
+    );
   if (await attempt(look)) tell(`Deliveries to ${webhook.title}`, box);
 }
 
 function deliveryTable(items, address, look) {
   if (items.length === 0) return empty("Nothing was sent yet.");
-  const again = (delivery) => attempt(async () => {
-    await post(`${address}/${encodeURIComponent(delivery.id)}/redeliver`);
-    await look();
-  }, "It is sent again.");
+  const again = (delivery) =>
+    attempt(async () => {
+      await post(`${address}/${encodeURIComponent(delivery.id)}/redeliver`);
+      await look();
+    }, "It is sent again.");
   return table(
     "Deliveries",
     [
       ["When", (delivery) => moment(delivery.created_at), "one-line"],
       ["Event", (delivery) => delivery.event],
-      ["State", (delivery) => [badge(delivery.state, TONES[delivery.state]), h("div", { class: "small faint" }, delivery.error || plural(delivery.attempts, "attempt"))]],
-      ["", (delivery) => button("Send again", () => again(delivery), { tone: "small", disabled: !may("operator") })],
+      [
+        "State",
+        (delivery) => [
+          badge(delivery.state, TONES[delivery.state]),
+          h(
+            "div",
+            { class: "small faint" },
+            delivery.error || plural(delivery.attempts, "attempt"),
+          ),
+        ],
+      ],
+      [
+        "",
+        (delivery) =>
+          button("Send again", () => again(delivery), {
+            tone: "small",
+            disabled: !may("operator"),
+          }),
+      ],
     ],
     items,
   );

@@ -53,15 +53,31 @@ const times = (points, x) =>
     .map((point, index) => [point, index])
     .filter(([, index]) => index % 6 === 0)
     .map(([point, index]) =>
-      s("text", { class: "axis", x: x(index), y: HEIGHT - 3, "text-anchor": "middle" }, hour(point.since)),
+      s(
+        "text",
+        { class: "axis", x: x(index), y: HEIGHT - 3, "text-anchor": "middle" },
+        hour(point.since),
+      ),
     );
 
-const hour = (text) => new Date(text).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const hour = (text) =>
+  new Date(text).toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
 
 function barMarks({ points, values, bad, x, y, format }) {
   const width = ((WIDTH - LEFT) / points.length) * 0.62;
   const bar = (index, most, shape) =>
-    s("rect", { class: `bar ${shape}`, x: x(index) - width / 2, width, y: y(most), height: Math.max(0, y(0) - y(most)), rx: 3 });
+    s("rect", {
+      class: `bar ${shape}`,
+      x: x(index) - width / 2,
+      width,
+      y: y(most),
+      height: Math.max(0, y(0) - y(most)),
+      rx: 3,
+    });
   return points.map((point, index) =>
     s(
       "g",
@@ -98,6 +114,8 @@ function dataTable(title, points, values, format) {
   const rows = points
     .map((point, index) => [point, values[index]])
     .filter(([, one]) => one !== null && one !== 0)
-    .map(([point, one]) => h("tr", {}, h("th", { scope: "row" }, moment(point.since)), h("td", {}, format(one))));
+    .map(([point, one]) =>
+      h("tr", {}, h("th", { scope: "row" }, moment(point.since)), h("td", {}, format(one))),
+    );
   return h("table", { class: "unseen" }, h("caption", {}, title), h("tbody", {}, ...rows));
 }

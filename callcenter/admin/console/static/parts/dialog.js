@@ -62,7 +62,13 @@ export function tell(title, ...body) {
   const dialog = h(
     "dialog",
     { "aria-labelledby": heading },
-    h("div", { class: "body" }, h("h2", { id: heading }, title), ...body, h("div", { class: "row end" }, close)),
+    h(
+      "div",
+      { class: "body" },
+      h("h2", { id: heading }, title),
+      ...body,
+      h("div", { class: "row end" }, close),
+    ),
   );
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

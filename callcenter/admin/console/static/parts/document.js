@@ -55,7 +55,8 @@ export async function drop(kind, name) {
   const address = path`/v1/${kind.plural}/${name}`;
   const { tag } = await getTagged(address);
   const text = "It is refused while something else uses it.";
-  if (await sure(`Delete ${kind.noun} ${name}?`, text, "Delete", () => remove(address, tag))) again();
+  if (await sure(`Delete ${kind.noun} ${name}?`, text, "Delete", () => remove(address, tag)))
+    again();
 }
 
 /** The last cell of such a document's row. */

@@ -12,7 +12,9 @@ let box = null;
 /** A short word at the edge of the page; read out by screen readers. */
 export function toast(text, tone = "") {
   if (box === null) {
-    box = document.body.appendChild(h("div", { class: "toasts", role: "status", "aria-live": "polite" }));
+    box = document.body.appendChild(
+      h("div", { class: "toasts", role: "status", "aria-live": "polite" }),
+    );
   }
   const element = h("div", { class: "toast", data: { tone } }, text);
   show(box, element);

@@ -35,7 +35,12 @@ const changed = (control, key, value, onChange, read) =>
 
 /** A line of text. With `empty: null`, an empty line is no value. */
 export function line(value, key, label, { empty = "", onChange, attributes = {}, ...more } = {}) {
-  const control = h("input", { type: "text", autocomplete: "off", value: value[key] ?? "", ...attributes });
+  const control = h("input", {
+    type: "text",
+    autocomplete: "off",
+    value: value[key] ?? "",
+    ...attributes,
+  });
   changed(control, key, value, onChange, () => control.value || empty);
   return field(label, control, more);
 }
@@ -50,7 +55,9 @@ export function text(value, key, label, { rows = 4, onChange, attributes = {}, .
 /** A number; empty is null. */
 export function number(value, key, label, { onChange, attributes = {}, ...more } = {}) {
   const control = h("input", { type: "number", value: value[key] ?? "", ...attributes });
-  changed(control, key, value, onChange, () => (control.value === "" ? null : Number(control.value)));
+  changed(control, key, value, onChange, () =>
+    control.value === "" ? null : Number(control.value),
+  );
   return field(label, control, more);
 }
 
@@ -62,7 +69,9 @@ export function choice(value, key, label, options, { onChange, ...more } = {}) {
   const control = h(
     "select",
     {},
-    ...offered.map(([one, name]) => h("option", { value: one, selected: String(one) === String(here) }, name)),
+    ...offered.map(([one, name]) =>
+      h("option", { value: one, selected: String(one) === String(here) }, name),
+    ),
   );
   control.addEventListener("change", () => {
     value[key] = control.value === "" ? null : control.value;
@@ -91,10 +100,7 @@ export function check(value, key, label, { onChange } = {}) {
 export function rows(items, row, { add, blank, name, onChange }) {
   const box = h("div");
   const draw = () => {
-    show(
-      box,
-      ...items.map((item, index) => row(item, index, dropButton(index))),
-    );
+    show(box, ...items.map((item, index) => row(item, index, dropButton(index))));
   };
   const dropButton = (index) =>
     h(
@@ -155,7 +161,8 @@ export function place(root, problem) {
 
 /** Takes all mistakes away. */
 export function clear(root) {
-  for (const marked of root.querySelectorAll("[aria-invalid]")) marked.removeAttribute("aria-invalid");
+  for (const marked of root.querySelectorAll("[aria-invalid]"))
+    marked.removeAttribute("aria-invalid");
   for (const mistake of root.querySelectorAll(".mistake")) mistake.hidden = true;
 }
 

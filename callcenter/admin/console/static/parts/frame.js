@@ -7,7 +7,13 @@ import * as theme from "../core/theme.js";
 import { icon } from "./icons.js";
 
 const MENU = [
-  ["", [["/", "Overview", "overview"], ["/calls", "Calls", "calls"]]],
+  [
+    "",
+    [
+      ["/", "Overview", "overview"],
+      ["/calls", "Calls", "calls"],
+    ],
+  ],
   [
     "Who answers",
     [
@@ -42,12 +48,27 @@ const MENU = [
  */
 export function frame(main) {
   const menu = h("nav", { class: "menu", "aria-label": "Main" }, ...MENU.map(group));
-  const side = h("header", { class: "side" }, brand(), burger(() => side), menu, who());
-  return { element: h("div", { class: "frame" }, side, main), mark: (pattern) => mark(side, pattern) };
+  const side = h(
+    "header",
+    { class: "side" },
+    brand(),
+    burger(() => side),
+    menu,
+    who(),
+  );
+  return {
+    element: h("div", { class: "frame" }, side, main),
+    mark: (pattern) => mark(side, pattern),
+  };
 }
 
 export const brand = () =>
-  h("a", { class: "brand", href: "/admin" }, h("img", { src: "/admin/static/icon.svg", alt: "" }), "Contact center");
+  h(
+    "a",
+    { class: "brand", href: "/admin" },
+    h("img", { src: "/admin/static/icon.svg", alt: "" }),
+    "Contact center",
+  );
 
 const group = ([title, entries]) =>
   h(
@@ -57,7 +78,8 @@ const group = ([title, entries]) =>
     h("ul", {}, ...entries.map(([href, label, image]) => h("li", {}, entry(href, label, image)))),
   );
 
-const entry = (href, label, image) => h("a", { href: `/admin${href === "/" ? "" : href}` }, icon(image), label);
+const entry = (href, label, image) =>
+  h("a", { href: `/admin${href === "/" ? "" : href}` }, icon(image), label);
 
 function mark(side, pattern) {
   const section = `/admin${pattern === "/" ? "" : `/${pattern.split("/")[1]}`}`;
@@ -76,7 +98,13 @@ function burger(side) {
   };
   const control = h(
     "button",
-    { class: "button plain only-icon burger", type: "button", "aria-label": "Menu", "aria-expanded": "false", on: { click: toggle } },
+    {
+      class: "button plain only-icon burger",
+      type: "button",
+      "aria-label": "Menu",
+      "aria-expanded": "false",
+      on: { click: toggle },
+    },
     icon("menu"),
   );
   return control;
@@ -91,7 +119,13 @@ function who() {
     themeButton(),
     h(
       "button",
-      { class: "button plain only-icon", type: "button", title: "Log out", "aria-label": "Log out", on: { click: leave } },
+      {
+        class: "button plain only-icon",
+        type: "button",
+        title: "Log out",
+        "aria-label": "Log out",
+        on: { click: leave },
+      },
       icon("leave"),
     ),
   );

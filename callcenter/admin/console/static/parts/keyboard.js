@@ -39,7 +39,8 @@ function onKey(event) {
   return undefined;
 }
 
-const typing = (target) => target.closest?.("input, textarea, select, [contenteditable], audio") !== null;
+const typing = (target) =>
+  target.closest?.("input, textarea, select, [contenteditable], audio") !== null;
 
 function press(event, selector) {
   const control = document.querySelector(selector);
@@ -56,6 +57,14 @@ function help() {
     ["?", "This list"],
     ...Object.entries(PLACES).map(([key, [, label]]) => [`g then ${key}`, label]),
   ];
-  tell("Keys", h("dl", { class: "facts" }, ...keys.map(([key, label]) =>
-    h("div", {}, h("dt", {}, label), h("dd", {}, h("code", {}, key))))));
+  tell(
+    "Keys",
+    h(
+      "dl",
+      { class: "facts" },
+      ...keys.map(([key, label]) =>
+        h("div", {}, h("dt", {}, label), h("dd", {}, h("code", {}, key))),
+      ),
+    ),
+  );
 }

@@ -46,13 +46,17 @@ export const talked_s = (lane, now_s) =>
 
 /** Draws the lanes: the last minute of a live call, or the whole of one that has ended. */
 export function lanes() {
-  const tracks = Object.fromEntries(PARTIES.map((party) => [party, h("div", { class: "lane", data: { party }, role: "img" })]));
+  const tracks = Object.fromEntries(
+    PARTIES.map((party) => [party, h("div", { class: "lane", data: { party }, role: "img" })]),
+  );
   const scale = h("div", { class: "scale" });
   const element = h(
     "div",
     { class: "lanes" },
-    h("span", { class: "label" }, "Caller"), tracks.caller,
-    h("span", { class: "label" }, "Agent"), tracks.agent,
+    h("span", { class: "label" }, "Caller"),
+    tracks.caller,
+    h("span", { class: "label" }, "Agent"),
+    tracks.agent,
     scale,
   );
 
@@ -60,9 +64,13 @@ export function lanes() {
     const from_s = live ? Math.max(0, now_s - WINDOW_S) : 0;
     const span_s = live ? WINDOW_S : Math.max(now_s, 1);
     for (const party of PARTIES) {
-      const marks = party === "caller" ? found.barge_ins.map((at_s) => pin(at_s, from_s, span_s)) : [];
+      const marks =
+        party === "caller" ? found.barge_ins.map((at_s) => pin(at_s, from_s, span_s)) : [];
       show(tracks[party], ...found[party].map((one) => bar(one, now_s, from_s, span_s)), ...marks);
-      tracks[party].setAttribute("aria-label", `${party} talked for ${length(talked_s(found[party], now_s))}`);
+      tracks[party].setAttribute(
+        "aria-label",
+        `${party} talked for ${length(talked_s(found[party], now_s))}`,
+      );
     }
     const ticks = [0, 1, 2, 3, 4].map((quarter) => length(from_s + (span_s * quarter) / 4));
     show(scale, ...ticks.map((tick) => h("span", {}, tick)));
@@ -73,9 +81,13 @@ export function lanes() {
 function bar([start_s, stop_s], now_s, from_s, span_s) {
   const [left, right] = [Math.max(start_s, from_s), Math.min(stop_s, now_s, from_s + span_s)];
   if (right <= left) return null;
-  return h("i", { vars: { "--from": (left - from_s) / span_s, "--share": (right - left) / span_s } });
+  return h("i", {
+    vars: { "--from": (left - from_s) / span_s, "--share": (right - left) / span_s },
+  });
 }
 
 function pin(at_s, from_s, span_s) {
-  return at_s < from_s ? null : h("b", { vars: { "--from": (at_s - from_s) / span_s }, title: "barge-in" });
+  return at_s < from_s
+    ? null
+    : h("b", { vars: { "--from": (at_s - from_s) / span_s }, title: "barge-in" });
 }

@@ -58,7 +58,15 @@ export function table(name, columns, items) {
     h(
       "table",
       { "aria-label": name },
-      h("thead", {}, h("tr", {}, ...columns.map(([head, , shape]) => h("th", { scope: "col", class: shape }, head)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ...columns.map(([head, , shape]) => h("th", { scope: "col", class: shape }, head)),
+        ),
+      ),
       h("tbody", {}, ...items.map((item) => row(columns, item))),
     ),
   );
@@ -69,11 +77,20 @@ const row = (columns, item) =>
 
 /** What a list says when nothing is in it. */
 export const empty = (text, ...actions) =>
-  h("div", { class: "empty" }, h("p", {}, text), actions.length > 0 && h("div", { class: "row" }, ...actions));
+  h(
+    "div",
+    { class: "empty" },
+    h("p", {}, text),
+    actions.length > 0 && h("div", { class: "row" }, ...actions),
+  );
 
 /** Facts in two lines each: [name, value]. */
 export const facts = (...pairs) =>
-  h("dl", { class: "facts" }, ...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  h(
+    "dl",
+    { class: "facts" },
+    ...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 
 /**
  * A list that grows by pages.

@@ -25,8 +25,19 @@ export function checkCard(content) {
       budget(report),
       report.valid ? note("good", "This can be published.") : mistakes(report.errors),
       report.missing_variables.length > 0 &&
-        h("p", { class: "small faint" }, `A call must bring: ${report.missing_variables.join(", ")}.`),
-      h("div", {}, button("See it as a call has it", () => preview(content()), { tone: "small", disabled: !report.valid })),
+        h(
+          "p",
+          { class: "small faint" },
+          `A call must bring: ${report.missing_variables.join(", ")}.`,
+        ),
+      h(
+        "div",
+        {},
+        button("See it as a call has it", () => preview(content()), {
+          tone: "small",
+          disabled: !report.valid,
+        }),
+      ),
     );
   return { element: box, draw };
 }
@@ -40,9 +51,17 @@ function budget({ prompt_tokens: used, max_prompt_tokens: most }) {
       "div",
       { class: "row apart small" },
       h("span", { class: "faint" }, "Prompt"),
-      h("span", { class: "number count" }, used === null ? "cannot be counted yet" : `${count(used)} of ${count(most)} tokens`),
+      h(
+        "span",
+        { class: "number count" },
+        used === null ? "cannot be counted yet" : `${count(used)} of ${count(most)} tokens`,
+      ),
     ),
-    h("div", { class: "track", vars: { "--share": used === null ? 0 : Math.min(1, used / most) } }, h("i")),
+    h(
+      "div",
+      { class: "track", vars: { "--share": used === null ? 0 : Math.min(1, used / most) } },
+      h("i"),
+    ),
   );
 }
 
@@ -50,7 +69,13 @@ const mistakes = (errors) =>
   note(
     "danger",
     ...errors.map(({ pointer, detail }) =>
-      h("p", {}, pointer && h("strong", {}, `${pointer.slice(1).replaceAll("/", " › ")}: `), detail)),
+      h(
+        "p",
+        {},
+        pointer && h("strong", {}, `${pointer.slice(1).replaceAll("/", " › ")}: `),
+        detail,
+      ),
+    ),
   );
 
 /** The rendered prompt, with values to try. */
@@ -67,11 +92,19 @@ async function preview(content) {
         h("p", { class: "spoken" }, shown.greeting),
         h("h3", {}, "Prompt"),
         h("p", { class: "spoken" }, shown.role_text),
-        h("p", { class: "small faint" }, `${count(shown.prompt_tokens)} of ${count(shown.max_prompt_tokens)} tokens, hash ${shown.prompt_hash}`),
+        h(
+          "p",
+          { class: "small faint" },
+          `${count(shown.prompt_tokens)} of ${count(shown.max_prompt_tokens)} tokens, hash ${shown.prompt_hash}`,
+        ),
       );
     });
   const fields = Object.entries(content.variables ?? {}).map(([name, variable]) =>
-    line(values, name, name, { hint: variable.description, onChange: look, attributes: { placeholder: variable.default ?? "" } }),
+    line(values, name, name, {
+      hint: variable.description,
+      onChange: look,
+      attributes: { placeholder: variable.default ?? "" },
+    }),
   );
   if (await look()) tell("As a call has it", ...fields, out);
 }
@@ -92,7 +125,10 @@ export function testCard(name, title, save) {
     });
   };
   const possible = gateway() !== "";
-  const control = button("Call the draft", start, { image: "calls", disabled: !possible || !may("operator") });
+  const control = button("Call the draft", start, {
+    image: "calls",
+    disabled: !possible || !may("operator"),
+  });
   return h(
     "section",
     { class: "card" },
@@ -111,7 +147,11 @@ export function testCard(name, title, save) {
 
 /** Gateways hear of a trial a moment after it was made; this waits until ours knows it. */
 async function known(called) {
-  const ask = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ persona: called }) };
+  const ask = {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ persona: called }),
+  };
   for (const wait_ms of HEARD_AFTER_MS) {
     const answer = await fetch(`${gateway()}/api/session`, ask).catch(() => null);
     if (answer?.status !== 404) return; // it knows it, or has another reason, which the telephone tells
@@ -123,9 +163,15 @@ async function ring(box, called, title) {
   show(box, h("p", { class: "small faint", role: "status" }, "The gateway takes the draft in …"));
   await known(called);
   const { PersonaPlexCall } = await import("/admin/widget/element.js");
-  if (!customElements.get("personaplex-call")) customElements.define("personaplex-call", PersonaPlexCall);
+  if (!customElements.get("personaplex-call"))
+    customElements.define("personaplex-call", PersonaPlexCall);
   const theme = document.documentElement.dataset.theme;
-  const phone = h("personaplex-call", { persona: called, name: title, gateway: `${gateway()}/`, theme });
+  const phone = h("personaplex-call", {
+    persona: called,
+    name: title,
+    gateway: `${gateway()}/`,
+    theme,
+  });
   show(box, phone);
   await phone.call();
 }

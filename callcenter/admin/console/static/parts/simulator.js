@@ -11,17 +11,41 @@ const DRAW_STEPS = 20;
 
 /** @param {{name: string}[]} numbers @param {{name: string}[]} trunks */
 export function simulator(numbers, trunks) {
-  const value = { called: numbers[0]?.name ?? "", caller: "", trunk: trunks[0]?.name ?? "twilio", header: "", at: "", draw: 0 };
-  const [result, list] = [h("div", { "aria-live": "polite", class: "stack tight" }), freshId("numbers")];
-  const draw = h("input", { type: "range", min: 0, max: DRAW_STEPS - 1, value: 0, id: freshId("draw") });
+  const value = {
+    called: numbers[0]?.name ?? "",
+    caller: "",
+    trunk: trunks[0]?.name ?? "twilio",
+    header: "",
+    at: "",
+    draw: 0,
+  };
+  const [result, list] = [
+    h("div", { "aria-live": "polite", class: "stack tight" }),
+    freshId("numbers"),
+  ];
+  const draw = h("input", {
+    type: "range",
+    min: 0,
+    max: DRAW_STEPS - 1,
+    value: 0,
+    id: freshId("draw"),
+  });
   draw.addEventListener("input", () => (value.draw = Number(draw.value) / DRAW_STEPS));
   const form = h(
     "form",
     { class: "form", novalidate: true },
-    line(value, "called", "Called number", { pointer: "/called", attributes: { list, inputmode: "tel" } }),
+    line(value, "called", "Called number", {
+      pointer: "/called",
+      attributes: { list, inputmode: "tel" },
+    }),
     h("datalist", { id: list }, ...numbers.map(({ name }) => h("option", { value: name }))),
-    line(value, "caller", "Caller", { pointer: "/caller", attributes: { placeholder: "+1 555 0199", inputmode: "tel" } }),
-    choice(value, "trunk", "Trunk", [...trunks.map(({ name }) => [name, name])], { pointer: "/trunk" }),
+    line(value, "caller", "Caller", {
+      pointer: "/caller",
+      attributes: { placeholder: "+1 555 0199", inputmode: "tel" },
+    }),
+    choice(value, "trunk", "Trunk", [...trunks.map(({ name }) => [name, name])], {
+      pointer: "/trunk",
+    }),
     h(
       "details",
       {},
@@ -29,9 +53,21 @@ export function simulator(numbers, trunks) {
       h(
         "div",
         { class: "form" },
-        line(value, "at", "When", { pointer: "/at", hint: "Empty for now", attributes: { type: "datetime-local" } }),
-        line(value, "header", "Header", { pointer: "/headers", attributes: { placeholder: "X-Language: de" } }),
-        h("div", { class: "field" }, h("label", { for: draw.id }, "Draw among weighted personas"), draw),
+        line(value, "at", "When", {
+          pointer: "/at",
+          hint: "Empty for now",
+          attributes: { type: "datetime-local" },
+        }),
+        line(value, "header", "Header", {
+          pointer: "/headers",
+          attributes: { placeholder: "X-Language: de" },
+        }),
+        h(
+          "div",
+          { class: "field" },
+          h("label", { for: draw.id }, "Draw among weighted personas"),
+          draw,
+        ),
       ),
     ),
     h("button", { class: "button primary", type: "submit" }, "Simulate"),
@@ -67,14 +103,32 @@ const told = ({ route, actions, steps }) => [
   h("h3", {}, "It would"),
   actions.length === 0
     ? h("p", { class: "spoken" }, "not be answered: nothing takes it.")
-    : h("ol", { class: "steps" }, ...actions.map((action, index) => h("li", { data: { taken: index ? null : "yes" } }, icon(index ? "minus" : "check"), actionText(action, index)))),
-  route && h("p", { class: "small faint" }, "by route ", link(`/routes/${encodeURIComponent(route)}`, route)),
+    : h(
+        "ol",
+        { class: "steps" },
+        ...actions.map((action, index) =>
+          h(
+            "li",
+            { data: { taken: index ? null : "yes" } },
+            icon(index ? "minus" : "check"),
+            actionText(action, index),
+          ),
+        ),
+      ),
+  route &&
+    h(
+      "p",
+      { class: "small faint" },
+      "by route ",
+      link(`/routes/${encodeURIComponent(route)}`, route),
+    ),
   h("h3", {}, "Because"),
   h("ol", { class: "steps" }, ...steps.map(step)),
 ];
 
 function actionText({ kind, persona, version, detail }, index) {
-  const what = kind === "answer" ? `be answered by ${persona}, version ${version}` : `${kind}: ${detail}`;
+  const what =
+    kind === "answer" ? `be answered by ${persona}, version ${version}` : `${kind}: ${detail}`;
   return h("span", {}, index ? `else ${what}` : what);
 }
 

@@ -39,25 +39,66 @@ export function targetForm(target, pointer, personas) {
 
 const FIELDS = {
   personas: (target, pointer, personas) => [
-    rows(target.personas, (one, index, drop) => personaRow(one, `${pointer}/personas/${index}`, personas, drop), {
-      add: "Share the calls with another persona",
-      blank: choiceOf,
-      name: "persona",
+    rows(
+      target.personas,
+      (one, index, drop) => personaRow(one, `${pointer}/personas/${index}`, personas, drop),
+      {
+        add: "Share the calls with another persona",
+        blank: choiceOf,
+        name: "persona",
+      },
+    ),
+    line(target, "transfer_to", "A handoff goes to", {
+      pointer: `${pointer}/transfer_to`,
+      empty: null,
+      hint: "A number; empty leaves it to the carrier’s fallback",
+      attributes: { inputmode: "tel" },
     }),
-    line(target, "transfer_to", "A handoff goes to", { pointer: `${pointer}/transfer_to`, empty: null, hint: "A number; empty leaves it to the carrier’s fallback", attributes: { inputmode: "tel" } }),
   ],
-  transfer: (target, pointer) => [line(target, "to", "Number", { pointer: `${pointer}/to`, attributes: { inputmode: "tel", placeholder: "+15550100" } })],
-  message: (target, pointer) => [text(target, "text", "Message", { pointer: `${pointer}/text`, rows: 2 })],
-  reject: (target, pointer) => [choice(target, "reason", "Reason", [["busy", "busy"], ["rejected", "rejected"]], { pointer: `${pointer}/reason` })],
+  transfer: (target, pointer) => [
+    line(target, "to", "Number", {
+      pointer: `${pointer}/to`,
+      attributes: { inputmode: "tel", placeholder: "+15550100" },
+    }),
+  ],
+  message: (target, pointer) => [
+    text(target, "text", "Message", { pointer: `${pointer}/text`, rows: 2 }),
+  ],
+  reject: (target, pointer) => [
+    choice(
+      target,
+      "reason",
+      "Reason",
+      [
+        ["busy", "busy"],
+        ["rejected", "rejected"],
+      ],
+      { pointer: `${pointer}/reason` },
+    ),
+  ],
 };
 
 const personaRow = (one, pointer, personas, drop) =>
   h(
     "div",
     { class: "list-row" },
-    choice(one, "persona", "Persona", [["", "choose"], ...personas.map(({ name, title }) => [name, title])], { pointer: `${pointer}/persona`, shape: "broad" }),
-    number(one, "version", "Version", { pointer: `${pointer}/version`, shape: "slim", attributes: { min: 1, placeholder: "published" } }),
-    number(one, "weight", "Weight", { pointer: `${pointer}/weight`, shape: "slim", attributes: { min: 0, max: 1_000 } }),
+    choice(
+      one,
+      "persona",
+      "Persona",
+      [["", "choose"], ...personas.map(({ name, title }) => [name, title])],
+      { pointer: `${pointer}/persona`, shape: "broad" },
+    ),
+    number(one, "version", "Version", {
+      pointer: `${pointer}/version`,
+      shape: "slim",
+      attributes: { min: 1, placeholder: "published" },
+    }),
+    number(one, "weight", "Weight", {
+      pointer: `${pointer}/weight`,
+      shape: "slim",
+      attributes: { min: 0, max: 1_000 },
+    }),
     variables(one, `${pointer}/variables`),
     drop,
   );
@@ -67,11 +108,18 @@ function variables(one, pointer) {
   const control = h("input", {
     type: "text",
     placeholder: "customer_name: Ada; plan: gold",
-    value: Object.entries(one.variables ?? {}).map(([name, value]) => `${name}: ${value}`).join("; "),
+    value: Object.entries(one.variables ?? {})
+      .map(([name, value]) => `${name}: ${value}`)
+      .join("; "),
   });
   control.addEventListener("input", () => {
-    const pairs = control.value.split(";").map((pair) => pair.split(":")).filter(([name]) => name.trim());
-    one.variables = Object.fromEntries(pairs.map(([name, ...rest]) => [name.trim(), rest.join(":").trim()]));
+    const pairs = control.value
+      .split(";")
+      .map((pair) => pair.split(":"))
+      .filter(([name]) => name.trim());
+    one.variables = Object.fromEntries(
+      pairs.map(([name, ...rest]) => [name.trim(), rest.join(":").trim()]),
+    );
   });
   return field("Variables", control, { pointer, shape: "full" });
 }

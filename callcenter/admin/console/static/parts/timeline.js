@@ -59,11 +59,20 @@ const ENDS = {
 export const endOf = (code) => ENDS[code] ?? words(code);
 
 const WORDS = {
-  call_announced: (data) => [`The call came in for ${data.persona}, ${data.persona_version === "0" ? "the draft" : `version ${data.persona_version}`}`, ""],
+  call_announced: (data) => [
+    `The call came in for ${data.persona}, ${data.persona_version === "0" ? "the draft" : `version ${data.persona_version}`}`,
+    "",
+  ],
   call_began: (data) => [`The media connected; worker ${data.worker_id}`, ""],
-  session_ready: (data) => [`Both can hear, ${delay(data.setup_s)} after the carrier’s first word`, "agent"],
+  session_ready: (data) => [
+    `Both can hear, ${delay(data.setup_s)} after the carrier’s first word`,
+    "agent",
+  ],
   first_sound: (data) => [`The agent’s first sound, after ${delay(data.after_s)}`, "agent"],
-  speech: (data) => [`${data.party === "caller" ? "The caller" : "The agent"} begins to talk`, data.party],
+  speech: (data) => [
+    `${data.party === "caller" ? "The caller" : "The agent"} begins to talk`,
+    data.party,
+  ],
   TurnGap: (data) => [`The agent answers, ${delay(data.gap_s)} after the caller`, "agent"],
   OverlapStart: () => ["The agent talks over the caller", "trouble"],
   BargeIn: () => ["The caller barges in", "caller"],
@@ -72,5 +81,8 @@ const WORDS = {
   Backchannel: () => ["A short word of the caller’s; the agent goes on", "caller"],
   FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
   session_lost: (data) => [`The worker was lost: ${data.code ?? ""}`, "trouble"],
-  call_ended: (data) => [`The call ended: ${endOf(data.code ?? data.outcome ?? "")}`, data.outcome === "failed" ? "trouble" : ""],
+  call_ended: (data) => [
+    `The call ended: ${endOf(data.code ?? data.outcome ?? "")}`,
+    data.outcome === "failed" ? "trouble" : "",
+  ],
 };

@@ -22,10 +22,19 @@ export function versionCard(name, onPublished) {
     const versions = await get(path`/v1/personas/${name}/versions`);
     show(
       box,
-      h("div", { class: "row apart" }, h("h2", {}, "Versions"), rollBackButton(persona, versions, onPublished)),
+      h(
+        "div",
+        { class: "row apart" },
+        h("h2", {}, "Versions"),
+        rollBackButton(persona, versions, onPublished),
+      ),
       versions.length === 0
         ? h("p", { class: "faint" }, "Nothing is published yet.")
-        : h("ol", { class: "versions" }, ...versions.slice(0, SHOWN).map((version) => entry(persona, version, onPublished))),
+        : h(
+            "ol",
+            { class: "versions" },
+            ...versions.slice(0, SHOWN).map((version) => entry(persona, version, onPublished)),
+          ),
     );
   };
   return { element: box, draw };
@@ -48,20 +57,28 @@ const entry = (persona, version, onPublished) =>
       { class: "row" },
       button("Compare with the draft", () => compare(persona, version), { tone: "small" }),
       persona.published !== version.number &&
-        button("Publish", () => publishAgain(persona, version, onPublished), { tone: "small", disabled: !may("admin") }),
+        button("Publish", () => publishAgain(persona, version, onPublished), {
+          tone: "small",
+          disabled: !may("admin"),
+        }),
     ),
   );
 
 const compare = (persona, { number }) =>
   attempt(async () => {
-    const changes = await get(path`/v1/personas/${persona.name}/diff`, { before: number, after: "draft" });
+    const changes = await get(path`/v1/personas/${persona.name}/diff`, {
+      before: number,
+      after: "draft",
+    });
     tell(`From version ${number} to the draft`, diff(changes));
   });
 
 async function publishAgain(persona, { number }, onPublished) {
   const changed = await ask({
     title: `Publish version ${number} again?`,
-    body: [h("p", {}, "New calls are answered by it. Live calls keep the version that they began with.")],
+    body: [
+      h("p", {}, "New calls are answered by it. Live calls keep the version that they began with."),
+    ],
     action: "Publish",
     submit: () => post(path`/v1/personas/${persona.name}/publish`, { version: number }),
   });
@@ -70,12 +87,18 @@ async function publishAgain(persona, { number }, onPublished) {
 
 function rollBackButton(persona, versions, onPublished) {
   const before = versions.some(({ number }) => number < persona.published);
-  return button("Roll back", () => rollBack(persona, onPublished), { tone: "small", disabled: !before || !may("admin") });
+  return button("Roll back", () => rollBack(persona, onPublished), {
+    tone: "small",
+    disabled: !before || !may("admin"),
+  });
 }
 
 async function rollBack(persona, onPublished) {
-  const text = "New calls are answered by the version before this one. Live calls go on as they are, and the draft stays.";
-  const changed = await sure("Roll back?", text, "Roll back", () => post(path`/v1/personas/${persona.name}/rollback`));
+  const text =
+    "New calls are answered by the version before this one. Live calls go on as they are, and the draft stays.";
+  const changed = await sure("Roll back?", text, "Roll back", () =>
+    post(path`/v1/personas/${persona.name}/rollback`),
+  );
   if (changed) done(changed, onPublished);
 }
 
@@ -83,12 +106,26 @@ async function rollBack(persona, onPublished) {
 export async function publishDraft(persona, onPublished) {
   const value = { comment: "" };
   const before = persona.published;
-  const changes = before === null ? null : await get(path`/v1/personas/${persona.name}/diff`, { before, after: "draft" });
+  const changes =
+    before === null
+      ? null
+      : await get(path`/v1/personas/${persona.name}/diff`, { before, after: "draft" });
   const changed = await ask({
     title: "Publish the draft",
     body: [
-      changes === null ? h("p", {}, "This is the first version.") : h("div", { class: "stack tight" }, h("h3", {}, `What differs from version ${before}`), diff(changes)),
-      line(value, "comment", "Comment", { pointer: "/comment", hint: "For the people who read the history.", attributes: { maxlength: 1_000 } }),
+      changes === null
+        ? h("p", {}, "This is the first version.")
+        : h(
+            "div",
+            { class: "stack tight" },
+            h("h3", {}, `What differs from version ${before}`),
+            diff(changes),
+          ),
+      line(value, "comment", "Comment", {
+        pointer: "/comment",
+        hint: "For the people who read the history.",
+        attributes: { maxlength: 1_000 },
+      }),
     ],
     action: "Publish",
     submit: () => post(path`/v1/personas/${persona.name}/publish`, value),

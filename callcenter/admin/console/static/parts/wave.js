@@ -16,7 +16,9 @@ export async function wave(address) {
 export function peaks(samples, number) {
   const size = Math.max(1, Math.floor(samples.length / number));
   const found = Array.from({ length: number }, (_, index) =>
-    samples.subarray(index * size, (index + 1) * size).reduce((most, one) => Math.max(most, Math.abs(one)), 0),
+    samples
+      .subarray(index * size, (index + 1) * size)
+      .reduce((most, one) => Math.max(most, Math.abs(one)), 0),
   );
   const most = Math.max(...found, 1e-6);
   return found.map((one) => one / most);
@@ -25,9 +27,21 @@ export function peaks(samples, number) {
 const drawing = (heights) =>
   s(
     "svg",
-    { class: "wave", viewBox: `0 0 ${heights.length * 4} 80`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    {
+      class: "wave",
+      viewBox: `0 0 ${heights.length * 4} 80`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    },
     ...heights.map((height, index) => {
       const tall = Math.max(2, height * 76);
-      return s("rect", { x: index * 4 + 0.75, y: 40 - tall / 2, width: 2.5, height: tall, rx: 1.25, fill: "currentColor" });
+      return s("rect", {
+        x: index * 4 + 0.75,
+        y: 40 - tall / 2,
+        width: 2.5,
+        height: tall,
+        rx: 1.25,
+        fill: "currentColor",
+      });
     }),
   );

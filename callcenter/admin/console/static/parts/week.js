@@ -10,11 +10,24 @@ export function week() {
   const element = h("div", { class: "week" });
   const draw = (weekly) => {
     const spans = spansOf(weekly);
-    show(element, ...DAYS.map((day, index) => [
-      h("span", {}, short(day)),
-      h("div", { class: "lane", role: "img", "aria-label": told(day, weekly) }, ...spans[index].map(([from, to]) =>
-        h("i", { vars: { "--from": from / DAY_MIN, "--share": (to - from) / DAY_MIN } }))),
-    ]), h("div", { class: "scale" }, ...["0:00", "6:00", "12:00", "18:00", "24:00"].map((hour) => h("span", {}, hour))));
+    show(
+      element,
+      ...DAYS.map((day, index) => [
+        h("span", {}, short(day)),
+        h(
+          "div",
+          { class: "lane", role: "img", "aria-label": told(day, weekly) },
+          ...spans[index].map(([from, to]) =>
+            h("i", { vars: { "--from": from / DAY_MIN, "--share": (to - from) / DAY_MIN } }),
+          ),
+        ),
+      ]),
+      h(
+        "div",
+        { class: "scale" },
+        ...["0:00", "6:00", "12:00", "18:00", "24:00"].map((hour) => h("span", {}, hour)),
+      ),
+    );
   };
   return { element, draw };
 }
@@ -45,6 +58,8 @@ function minutes(clock) {
 }
 
 function told(day, weekly) {
-  const windows = weekly.filter(({ days }) => days.includes(day)).map(({ opens, closes }) => `${opens} to ${closes}`);
+  const windows = weekly
+    .filter(({ days }) => days.includes(day))
+    .map(({ opens, closes }) => `${opens} to ${closes}`);
   return `${day}: ${windows.length ? windows.join(", ") : "closed"}`;
 }
