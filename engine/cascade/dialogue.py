@@ -17,10 +17,10 @@ from engine.cascade.script import NO, REPEAT, YES, FollowUp, Intent, Script
 from engine.cascade.slots import read_slot
 
 # Scores of `matching.Match`, chosen on tests/data/cascade_callers/dev.yaml.
-_SURE: Final = 0.26  # answer at once, if the second intent is
-_LEAD: Final = 0.05  # so far behind
-_LIKELY: Final = 0.22  # answer at once, if the second is
-_CLEAR_LEAD: Final = 0.10  # so far behind
+_SURE: Final = 0.24  # answer at once, if the second intent is
+_LEAD: Final = 0.04  # so far behind
+_LIKELY: Final = 0.20  # answer at once, if the second is
+_CLEAR_LEAD: Final = 0.08  # so far behind
 _MAYBE: Final = 0.18  # ask "did you mean"
 _COMPLETE: Final = 0.6  # surely a whole request
 
