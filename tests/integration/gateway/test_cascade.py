@@ -68,7 +68,7 @@ async def test_a_persona_without_a_dialogue_says_so(
         engine = engines.build(settings)
         async with Worker(settings, engine).running():
             stand = await make_stand(slots=0, gateway_pools=pool, personas_dir=personas_dir)
-            question = Step(caller("heldout/bank-001-flite-rms.wav"), "", "agent_done", 0.7, 20.0)
+            question = Step(caller("heldout/bank-000-flite-slt.wav"), "", "agent_done", 0.7, 20.0)
             plan = CallPlan(
                 *(stand.base_url, stand.base_url, "+15550100", "auth-token-of-the-tests"),
                 steps=[question],
