@@ -2,7 +2,7 @@
 
 A small machine over a persona's script: answers, asks for slots and reads them back, asks "did
 you mean", repeats, offers a colleague, says goodbye. It does not know sound or time of day beyond
-`now`; interruptions reach it only as `heard_until`, what the caller heard of the last reply.
+`now`, nor interruptions: those are the session's.
 """
 
 from __future__ import annotations
@@ -17,17 +17,14 @@ from engine.cascade.script import NO, REPEAT, YES, FollowUp, Intent, Script
 from engine.cascade.slots import read_slot
 
 # Scores of `matching.Match`, chosen on tests/data/cascade_callers/dev.yaml.
-_SURE: Final = 0.26  # answer at once, if the second intent is
-_LEAD: Final = 0.05  # so far behind
-_LIKELY: Final = 0.22  # answer at once, if the second is
-_CLEAR_LEAD: Final = 0.10  # so far behind
+_SURE: Final = 0.24  # answer at once, if the second intent is
+_LEAD: Final = 0.04  # so far behind
+_LIKELY: Final = 0.20  # answer at once, if the second is
+_CLEAR_LEAD: Final = 0.08  # so far behind
 _MAYBE: Final = 0.18  # ask "did you mean"
 _COMPLETE: Final = 0.6  # surely a whole request
 
 _MAX_ASKS: Final = 3  # of one slot, before a colleague is offered
-
-GOODBYE: Final = "goodbye"
-HUMAN: Final = "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,11 @@ class Conversation:
         self._misses = 0
         self._silences = 0
         self._turns = 0
+
+    @property
+    def awaits_yes_or_no(self) -> bool:
+        """True while a question of ours stands open that a short "yeah" answers."""
+        return self._question is not None
 
     def rank(self, hypotheses: Sequence[str]) -> list[Match]:
         """Ranks the intents for these words; depends on no state, so any thread may ask."""

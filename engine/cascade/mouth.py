@@ -57,16 +57,6 @@ class Mouth:
         """True when the next frame holds sound: the caller hears the agent."""
         return bool(self._lines) and (self._lines[0].position > 0 or self._lines[0].sound.done())
 
-    @property
-    def remaining_s(self) -> float:
-        """Seconds left of the line being played, if it is the last; else at least one second."""
-        if self._waiting or len(self._lines) > 1:
-            return 1.0
-        if not self._lines or not self._lines[0].sound.done():
-            return 0.0 if not self._lines else 1.0
-        line = self._lines[0]
-        return max(0, len(line.sound.result()) - line.position) / SAMPLE_RATE_HZ
-
     def say(self, *texts: str) -> None:
         """Appends lines."""
         self._waiting.extend(text for text in texts if text)

@@ -154,6 +154,7 @@ class Session:
         action = self._due_action()
         frame_out, text = self._mouth.next_frame()
         self._ears.said(frame_out)
+        self._remember_heard()
         return FrameOutput(frame_out, text, action)
 
     def close(self) -> None:
@@ -241,7 +242,10 @@ class Session:
         if self._short is None or not self._short.done():
             return
         words, self._short = self._short.result(), None
-        if not self._usable(words.heard) or is_backchannel(words.heard.hypotheses):
+        if not self._usable(words.heard):
+            return
+        answers = self._conversation.awaits_yes_or_no and not self._mouth.speaking
+        if is_backchannel(words.heard.hypotheses) and not answers:
             return
         if self._turns.hears_voice:
             return  # it goes on: the turn machine has it
@@ -321,7 +325,6 @@ class Session:
                 self._say(self._fallback)
             return
         for sentence in sentences:
-            self._remember_said(sentence)
             self._mouth.say(sentence)
         if self._answer.finished:
             self._action = self._answer.action
@@ -330,13 +333,14 @@ class Session:
     # Speaking and yielding
 
     def _say(self, reply: Reply) -> None:
-        for line in reply.lines:
-            self._remember_said(line)
         self._mouth.say(*reply.lines)
         self._action = reply.action
 
-    def _remember_said(self, line: str) -> None:
-        self._history.append(Said("assistant", line))
+    def _remember_heard(self) -> None:
+        """Keeps what the caller has heard, not what was meant to be said."""
+        heard = self._mouth.take_heard()
+        if heard:
+            self._history.append(Said("assistant", heard))
 
     def _yield_floor(self, why: str) -> None:
         if self._answer:

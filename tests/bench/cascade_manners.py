@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +24,16 @@ from numpy.typing import NDArray
 from engine.cascade.engine import CascadeEngine, CascadeSettings
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from personas import library
-from tests.bench.cascade_caller import Caller, frames, read_mulaw, session_spec
+from tests.bench.cascade_caller import AUDIBLE, Caller, frames, read_mulaw, session_spec
 
 Samples = NDArray[np.int16]
 
+PERSONAS = library.load()
 DATA = Path(__file__).parents[1] / "data" / "cascade_callers"
 QUESTION = DATA / "manners" / "question.wav"  # its answer is long enough to speak into
 BARGE_AT_S = 1.0  # into the answer
+NOISY_FLOOR_DB = 14.0  # for recordings with noise at -15 dB
+QUIET_FLOOR_DB = 20.0  # for recordings with noise at -25 dB
 STOPPED_S = 0.4  # of silence that counts as a stop, not as a breath between two lines
 
 
@@ -53,28 +58,29 @@ class RealTimeCaller(Caller):
         return sounded
 
 
-def trimmed(samples: Samples) -> Samples:
-    """Cuts what is 26 dB below the loudest 20 ms at both ends: speech from onset to end."""
+def trimmed(samples: Samples, floor_db: float) -> Samples:
+    """Cuts both ends to where a 20 ms block last is within `floor_db` of the loudest.
+
+    The floor must lie above the recording's noise, or noise would count as speech.
+    """
     block = SAMPLE_RATE_HZ // 50
     count = len(samples) // block
     power = (samples[: count * block].astype(np.float64).reshape(count, block) ** 2).mean(1)
-    loud = np.flatnonzero(power > power.max() / 400)
+    loud = np.flatnonzero(power > power.max() / 10 ** (floor_db / 10))
     return samples[loud[0] * block : (loud[-1] + 1) * block]
 
 
 def connect(engine: CascadeEngine, persona: str, name: str) -> RealTimeCaller:
-    """Opens a call and listens to its greeting."""
-    slot = engine.admit(replace(session_spec(library.load(), persona, name)))
+    """Opens a call in which the caller speaks first."""
+    slot = engine.admit(replace(session_spec(PERSONAS, persona, name), greeting=""))
     while slot not in engine.prime():
         time.sleep(0.01)
-    caller = RealTimeCaller(engine, slot)
-    caller.listen()
-    return caller
+    return RealTimeCaller(engine, slot)
 
 
 def turn_gap(caller: RealTimeCaller, recording: Path) -> float:
     """Says one thing; returns seconds from its end to the agent's first audible frame."""
-    speech = trimmed(read_mulaw(recording))
+    speech = trimmed(read_mulaw(recording), NOISY_FLOOR_DB)
     for piece in frames(speech):
         caller.frame(piece)
     spare_s = (-len(speech) % FRAME_SAMPLES) / SAMPLE_RATE_HZ  # line noise after the last word
@@ -85,24 +91,38 @@ def turn_gap(caller: RealTimeCaller, recording: Path) -> float:
     return spare_s + (waited - 1) * FRAME_S
 
 
-def stop_after(caller: RealTimeCaller, sound: Samples, persona_question: Samples) -> float | None:
+def stop_after(
+    engine: CascadeEngine, persona: str, sound: Samples, calls: list[RealTimeCaller]
+) -> float | None:
     """Makes the agent talk, speaks into it; returns seconds from onset to silence, or None."""
-    caller.speak(persona_question)
+    caller = connect(engine, persona, f"call-{len(calls)}")
+    calls.append(caller)
+    caller.speak(read_mulaw(QUESTION))
     while not caller.frame():
-        pass
+        if caller.now_s > 10:
+            raise RuntimeError("no answer to the question")
     for _ in range(int(BARGE_AT_S / FRAME_S)):
         caller.frame()
     offset = int(caller.noise.integers(0, FRAME_SAMPLES))
     shifted = np.concatenate([np.zeros(offset, np.int16), sound])
+    first = len(caller.heard)
     sounded = [caller.frame(piece) for piece in frames(shifted)]
     while len(sounded) < 20:
         sounded.append(caller.frame())
-    caller.listen(limit_s=20.0)
+    engine.release(caller.slot)
     quiet = int(STOPPED_S / FRAME_S)
-    for index in range(len(sounded) - quiet + 1):
+    for index in range(1, len(sounded) - quiet + 1):
         if not any(sounded[index : index + quiet]):
-            return index * FRAME_S + FRAME_S - offset / SAMPLE_RATE_HZ
+            return _end_of_sound(caller.heard[first + index - 1], index) - offset / SAMPLE_RATE_HZ
     return None
+
+
+def _end_of_sound(last: Samples, index: int) -> float:
+    """When the caller hears the last sample, in seconds since the first frame was sent.
+
+    What tick k returns is heard from (k + 1) frames on, for the frame of tick k had to be spoken.
+    """
+    return index * FRAME_S + (np.flatnonzero(np.abs(last) > AUDIBLE)[-1] + 1) / SAMPLE_RATE_HZ
 
 
 def noise_burst(index: int) -> Samples:
@@ -138,22 +158,23 @@ def main() -> None:
     engine = CascadeEngine(
         CascadeSettings(cache_folder=chosen.cache, render_ahead=bool(chosen.cache))
     )
-    caller = connect(engine, chosen.persona, "manners")
-    question = read_mulaw(QUESTION)
     sounds = DATA / "manners"
+    calls = [connect(engine, chosen.persona, "gaps")]
     gaps = [
-        turn_gap(caller, path)
+        turn_gap(calls[0], path)
         for path in sorted((DATA / "heldout").glob(f"{chosen.persona}-*.wav"))[: chosen.limit]
     ]
-    stops = [
-        stop_after(caller, trimmed(read_mulaw(path)), question)
-        for path in sorted(sounds.glob("interruption-*.wav"))[: chosen.limit]
-    ]
-    nods = [
-        stop_after(caller, trimmed(read_mulaw(path)), question)
-        for path in sorted(sounds.glob("backchannel-*.wav"))[: chosen.limit]
-    ]
-    noises = [stop_after(caller, noise_burst(index), question) for index in range(chosen.limit)]
+
+    def stops_on(stimuli: Iterable[Samples]) -> list[float | None]:
+        return [stop_after(engine, chosen.persona, sound, calls) for sound in stimuli]
+
+    def recorded(kind: str) -> Iterator[Samples]:
+        for path in sorted(sounds.glob(f"{kind}-*.wav"))[: chosen.limit]:
+            yield trimmed(read_mulaw(path), QUIET_FLOOR_DB)
+
+    stops = stops_on(recorded("interruption"))
+    nods = stops_on(recorded("backchannel"))
+    noises = stops_on(noise_burst(index) for index in range(chosen.limit))
     stopped = [stop for stop in stops if stop is not None]
     print(
         json.dumps(
@@ -172,9 +193,10 @@ def main() -> None:
                 },
                 "stops_on_backchannels": f"{sum(s is not None for s in nods)}/{len(nods)}",
                 "stops_on_noise": f"{sum(s is not None for s in noises)}/{len(noises)}",
-                "ticks": caller.ticks,
-                "late_ticks": caller.late,
-                "worst_tick_ms": round(caller.worst_tick_s * 1e3, 1),
+                "load": round(os.getloadavg()[0], 1),
+                "ticks": sum(call.ticks for call in calls),
+                "late_ticks": sum(call.late for call in calls),
+                "worst_tick_ms": round(max(call.worst_tick_s for call in calls) * 1e3, 1),
             }
         )
     )

@@ -121,7 +121,7 @@ def test_understanding_resets_the_fallbacks(talk: Conversation) -> None:
 
 def test_did_you_mean(talk: Conversation) -> None:
     """An uncertain match is asked about by its topic; yes takes it."""
-    doubt = [Match("parking", 0.25), Match("hours", 0.20)]
+    doubt = [Match("parking", 0.22), Match("hours", 0.20)]
     assert talk.heard(["the car"], doubt, NOW).lines == ("Is this about parking?",)
     assert say(talk, "yes").lines == ("You can park behind the house.",)
 
@@ -152,3 +152,12 @@ def test_understands_only_what_is_sure(talk: Conversation) -> None:
     assert talk.understands(talk.rank(["where can i park"]))
     assert not talk.understands(talk.rank(["i would like to"]))
     assert not talk.understands([])
+
+
+def test_knows_when_a_yes_is_awaited(talk: Conversation) -> None:
+    """From the question to its answer."""
+    assert not talk.awaits_yes_or_no
+    say(talk, "when are you open")
+    assert talk.awaits_yes_or_no
+    say(talk, "no thanks")
+    assert not talk.awaits_yes_or_no

@@ -178,3 +178,16 @@ def test_an_endpoint_answers_within_the_persona() -> None:
     """Its sentences are spoken; the built-in answer is not."""
     client = endpoint(events("Behind the house", " there is space."))
     assert ask_endpoint(client) == ["Behind the house there is space."]
+
+
+def test_the_history_holds_what_was_heard() -> None:
+    """A language model must not refer to words that an interruption swallowed."""
+    room = Room()
+    room.turn(QUESTION, "where can i park", 0.8)
+    room.turn(BARGE_IN, "when are you open", 0.3)
+    session = room.engine._taken[room.slot].session
+    assert session is not None
+    first = session._history[1]
+    assert first.who == "assistant"
+    assert "You can park behind the house.".startswith(first.text)
+    assert 0 < len(first.text) < len("You can park behind the house.")
