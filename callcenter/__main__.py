@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,sip,worker,call,model,sizing}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call,model,sizing}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -76,15 +76,30 @@ def model(
 
 
 @app.command()
+def admin() -> None:
+    """Serve the admin API and the console; settings come from the environment."""
+    from callcenter.settings import AdminSettings
+
+    settings = AdminSettings.load()  # first: a missing one is said without loading the rest
+    from callcenter.admin import program
+
+    program.run(settings)
+
+
+@app.command()
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
     engine: Annotated[str, typer.Option(help="cascade, or rehearsal (no models).")] = "cascade",
+    admin_port: Annotated[int, typer.Option(help="Where the console is; 0: anywhere.")] = 8070,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the admin app's database.")
+    ] = None,
 ) -> None:
-    """Start everything on this machine: Valkey, one worker without a GPU, a gateway."""
+    """Start everything on this machine: Valkey, a worker without a GPU, the console, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots, engine)
+    program.run(port, slots, engine, admin_port, data)
 
 
 @app.command()

@@ -23,7 +23,7 @@ import structlog
 
 PII_PREFIX = "pii."
 MAX_WAITING = 10_000
-CHATTY_LIBRARIES = ("httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
+CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
 

@@ -85,7 +85,8 @@ class GatewaySettings(CommonSettings):
         metrics_host: where the metrics page listens; by default nobody outside this host sees it.
         metrics_port: the metrics page's own port; never let a public proxy pass it.
         gateway_pools: worker pools in order of preference.
-        routes_file: which number is answered by which persona.
+        routes_file: which number is answered by which persona; without it, what the admin app has
+            published counts.
         max_calls: calls that this process carries at once; one more is "no free slot".
         max_call_s: a call is hung up after this time.
         gateway_drain_s: after the first SIGTERM, how long live calls may go on.
@@ -125,7 +126,7 @@ class GatewaySettings(CommonSettings):
     metrics_port: Port = 8081
     public_base_url: str
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    routes_file: Path
+    routes_file: Path | None = None
     personas_dir: Path | None = None
 
     max_calls: Annotated[int, Field(ge=1)] = 200
@@ -171,9 +172,7 @@ class GatewaySettings(CommonSettings):
     )
     @classmethod
     def _split_names(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+        return _split(value)
 
     @field_validator("public_base_url")
     @classmethod
@@ -387,6 +386,56 @@ class WorkerSettings(CommonSettings):
         if not self.llm_model:
             raise ValueError("LLM_BASE_URL needs LLM_MODEL, the model's name there")
         return self
+
+
+class AdminSettings(CommonSettings):
+    """The admin app's settings.
+
+    Attributes:
+        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
+        admin_pools: worker pools that it shows, drains and primes.
+        admin_secret: webhook signing secrets are derived from it; keep it with the database.
+        admin_secure_cookies: cookies over https only; off for a trial on this machine.
+        webhooks_private: whether webhooks may point into private networks.
+        tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
+            from above without it.
+        browser_gateway_url: where the console's test calls go: the public address of a gateway that
+            takes calls from browsers; its WEBRTC_ORIGINS must list the console's origin. Without
+            one there are no test calls.
+        first_numbers: whether the first start gives every shipped persona a made-up number.
+    """
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8070
+    admin_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
+    database_url: str = "sqlite:///callcenter.db"
+    admin_secret: SharedSecret
+    admin_secure_cookies: bool = True
+    webhooks_private: bool = False
+    personas_dir: Path | None = None
+    tokenizer_file: Path | None = None
+    browser_gateway_url: str = ""
+    first_numbers: bool = False
+
+    @field_validator("browser_gateway_url")
+    @classmethod
+    def _check_browser_gateway_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in HTTP_SCHEMES or not parts.hostname or parts.query):
+            raise ValueError("must be an http(s) URL, for example https://voice.example.com")
+        return value.rstrip("/")
+
+    @field_validator("admin_pools", mode="before")
+    @classmethod
+    def _split_pools(cls, value: object) -> object:
+        return _split(value)
+
+
+def _split(value: object) -> object:
+    """A comma-separated list from the environment."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
 
 
 def _explain(error: ValidationError) -> str:

@@ -43,6 +43,7 @@ class CallAudio:
         self._tracker = TurnTracker()
         self._caller = SpeechDetector()
         self._agent = SpeechDetector()
+        self._edges: list[tuple[Party, SpeechEdge]] = []
 
     def heard(self, payload: bytes, timestamp_s: float | None, now: float) -> list[Pcm16]:
         """Takes audio of the caller; returns the frames that it completes, int16 [1920] each."""
@@ -87,10 +88,16 @@ class CallAudio:
         """What became certain about the turns since the last call."""
         return self._tracker.pop(now)
 
+    def speech_edges(self) -> list[tuple[Party, SpeechEdge]]:
+        """Who began or ceased to speak since the last call, in the order of hearing."""
+        edges, self._edges = self._edges, []
+        return edges
+
     def quality(self) -> CallQuality:
         """All counters so far."""
         return call_quality(self._uplink.counters, self._downlink.counters, self._tracker.talk)
 
     def _track(self, party: Party, edges: list[SpeechEdge], lag_s: float = 0.0) -> None:
+        self._edges += [(party, edge) for edge in edges]
         for edge in edges:
             self._tracker.hear(party, edge, lag_s)

@@ -1,9 +1,13 @@
-"""What a call adds to the metrics, while it goes on.
+"""What a call adds to the metrics and to its record, while it goes on.
 
 It observes and nothing else: no decision hangs on it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from callcenter import metrics
 from callcenter.call.machine import Outcome
@@ -17,6 +21,7 @@ from callcenter.events import (
     Yielded,
 )
 from callcenter.media.quality import CallQuality
+from callcenter.records.journal import Note
 
 _RESULTS: dict[type[TurnEvent], str] = {
     Yielded: "yielded",
@@ -26,6 +31,10 @@ _RESULTS: dict[type[TurnEvent], str] = {
 }
 
 
+def unrecorded(kind: str, data: Mapping[str, Any]) -> None:
+    """The pen of a call that leaves no record."""
+
+
 class CallMeter:
     """One call's metrics.
 
@@ -33,9 +42,13 @@ class CallMeter:
         transport: of the leg.
         persona: slug.
         announced_at: when the carrier first spoke of the call.
+        note: writes into the call's record.
     """
 
-    def __init__(self, transport: str, persona: str, announced_at: float) -> None:
+    def __init__(
+        self, transport: str, persona: str, announced_at: float, note: Note = unrecorded
+    ) -> None:
+        self._note = note
         self._transport = transport
         self._persona = persona
         self._announced_at = announced_at
@@ -63,16 +76,19 @@ class CallMeter:
         self._is_set_up = True
         elapsed_s = max(0.0, now - self._announced_at)
         metrics.CALL_SETUP_SECONDS.labels(self._transport).observe(elapsed_s)
+        self._note("session_ready", {"setup_s": round(elapsed_s, 3)})
 
     def first_sound(self, after_s: float) -> None:
         """The agent's first sound, so long after media began; later calls change nothing."""
         if not self._sound_seen:
             self._sound_seen = True
             metrics.FIRST_AUDIO_SECONDS.labels(self._transport, self._persona).observe(after_s)
+            self._note("first_sound", {"after_s": round(after_s, 3)})
 
     def turn(self, event: TurnEvent) -> None:
         """Something became certain about the turns."""
         persona = self._persona
+        self._note("turn", _turn_data(event))
         if isinstance(event, TurnGap):
             metrics.TURN_GAP_SECONDS.labels(persona, "gap").observe(event.gap_s)
         elif isinstance(event, OverlapStart):
@@ -112,3 +128,9 @@ class CallMeter:
         metrics.AGENT_TALK_SECONDS.labels(self._persona).inc(gains["agent_talk_s"])
         metrics.USER_TALK_SECONDS.labels(self._persona).inc(gains["caller_talk_s"])
         metrics.DOUBLE_TALK_SECONDS.labels(self._persona).inc(gains["double_talk_s"])
+
+
+def _turn_data(event: TurnEvent) -> dict[str, Any]:
+    """A turn event for the record: its kind and durations; `at_s` is a clock of this process."""
+    durations = {name: round(value, 3) for name, value in asdict(event).items() if name != "at_s"}
+    return {"kind": type(event).__name__, **durations}

@@ -37,7 +37,7 @@ from callcenter.call.machine import (
     State,
     Transfer,
 )
-from callcenter.call.meter import CallMeter
+from callcenter.call.meter import CallMeter, unrecorded
 from callcenter.call.session import CallSession
 from callcenter.errors import LinkLost, ProtocolError, Refused
 from callcenter.events import (
@@ -51,6 +51,7 @@ from callcenter.events import (
     LegStarted,
     SessionLost,
     SessionReady,
+    SpeechStarted,
     TimeIsUp,
     TransferDone,
     TransferFailed,
@@ -58,6 +59,8 @@ from callcenter.events import (
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
 from callcenter.media.downlink import AudioPayload
+from callcenter.media.quality import CallQuality
+from callcenter.records.journal import Note
 from callcenter.telephony.leg import CallControlFailed, Captioned, Leg
 
 MAX_PLAY_OUT_S = 2.0  # how long a hang-up waits for the last words
@@ -74,11 +77,13 @@ class CallResult:
         outcome: for metrics and records.
         code: why, short and stable.
         duration_s: from the open socket to the end.
+        quality: all counters; None if there was no media.
     """
 
     outcome: Outcome
     code: str
     duration_s: float
+    quality: CallQuality | None = None
 
 
 class CallRunner:
@@ -90,6 +95,7 @@ class CallRunner:
         limits: of time and of new attempts.
         max_audio_lead_s: the call ends when its audio runs further ahead of real time.
         announced_ago_s: how long ago the carrier first spoke of the call.
+        note: writes into the call's record.
     """
 
     def __init__(
@@ -100,13 +106,16 @@ class CallRunner:
         max_audio_lead_s: float,
         announced_ago_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        note: Note = unrecorded,
     ) -> None:
+        self._note = note
         self._leg = leg
         self._session = session
         self._max_audio_lead_s = max_audio_lead_s
         self._clock = clock
         self._began = clock()
-        self._meter = CallMeter(leg.transport, session.spec.persona, self._began - announced_ago_s)
+        announced_at = self._began - announced_ago_s
+        self._meter = CallMeter(leg.transport, session.spec.persona, announced_at, note)
         self._machine = CallMachine(limits, self._began)
         self._audio: CallAudio | None = None
         self._told: asyncio.Queue[CallEvent] = asyncio.Queue()
@@ -138,6 +147,7 @@ class CallRunner:
             self._machine.outcome or Outcome.FAILED,
             self._machine.end_code,
             self._clock() - self._began,
+            self._audio.quality() if self._audio else None,
         )
 
     def stop(self) -> None:
@@ -188,6 +198,7 @@ class CallRunner:
                         log.info("worker_drains", deadline_s=deadline_s)
                     case Text(piece=piece):
                         log.debug("agent_text", **{"pii.text": piece})
+                        self._note("text", {"piece": piece})
                         if isinstance(self._leg, Captioned):
                             await self._leg.caption(piece)
         except LinkLost:  # the worker died, or the network between
@@ -244,6 +255,10 @@ class CallRunner:
             return
         if audio.first_sound_at is not None:
             self._meter.first_sound(audio.first_sound_at - audio.started_at)
+        for party, edge in audio.speech_edges():
+            speaking = isinstance(edge, SpeechStarted)
+            ago_s = round(now - edge.at_s, 3)
+            self._note("speech", {"party": party.value, "speaking": speaking, "ago_s": ago_s})
         for event in audio.turn_events(now):
             self._meter.turn(event)
         self._meter.send_lead(audio.backlog_s(now))

@@ -14,8 +14,10 @@ from fastapi import FastAPI
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Route, Routes
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
 
 logging.getLogger("aioice").setLevel(logging.WARNING)  # its info lines hold visitors' addresses
@@ -36,10 +38,11 @@ class BrowserDoor:
 
 def build(
     settings: GatewaySettings,
-    routes: Routes,
+    routes: Routes | PublishedRoutes,
     slots: GatewaySlots,
     live: LiveCalls,
     access: LinkAccess,
+    journal: Journal,
 ) -> BrowserDoor | None:
     """The door; None when WEBRTC_SECRET is not set.
 
@@ -81,12 +84,17 @@ def build(
             connect_timeout_s=settings.webrtc_connect_timeout_s,
             max_audio_lead_s=settings.max_audio_lead_s,
         ),
+        journal=journal,
     )
     return BrowserDoor(webrtc.create_app(calls, slots.engine_kinds), calls.close)
 
 
-def _open_routes(settings: GatewaySettings, routes: Routes) -> Mapping[str, Route]:
+def _open_routes(
+    settings: GatewaySettings, routes: Routes | PublishedRoutes
+) -> Mapping[str, Route]:
     """The routes that browsers may take."""
+    if isinstance(routes, PublishedRoutes):
+        return routes.by_persona(settings.webrtc_personas)
     known = routes.by_persona()
     unknown = [name for name in settings.webrtc_personas if name not in known]
     if unknown:

@@ -1,8 +1,8 @@
-"""The whole system on one machine, for trying out: Valkey, one worker, the gateway.
+"""The whole system on one machine, for trying out: Valkey, a worker, the admin app, the gateway.
 
-Secrets are made for this run and thrown away. The worker runs an engine that needs no GPU: the
-cascade, or the rehearsal engine. Valkey and the worker are processes of their own; the gateway runs
-in this one.
+Secrets are made for this run and thrown away, unless there is a folder to keep them in. The worker
+runs an engine that needs no GPU: the cascade, or the rehearsal engine. The gateway runs in this
+process, the others in processes of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pathlib import Path
 
 import httpx
 import typer
-import yaml
 
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import program
@@ -29,9 +28,10 @@ from callcenter.settings import GatewaySettings
 from personas import library
 
 HOST = "127.0.0.1"
-WORKER_START_S = 120.0  # the cascade's first start reads its models from a cold disk
-WORKER_STOP_S = 5.0
-FIRST_NUMBER = 15_550_100
+START_S = 120.0  # the cascade's first start reads its models from a cold disk
+STOP_S = 5.0
+FIRST_NUMBER = 15_550_100  # the admin app gives the shipped personas numbers from here on
+KEPT_SECRET = Path("admin_secret")
 
 ENGINES = {
     "cascade": "The cascade engine answers: speech recognition, the personas' dialogues and a "
@@ -42,27 +42,32 @@ SWITCH = """For PersonaPlex itself, the full-duplex model, run a worker on a mac
   ENGINE=personaplex CHECKPOINT=... DEVICE=cuda python -m callcenter worker"""
 
 
-def run(port: int, slots: int, engine: str = "cascade") -> None:
+def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) -> None:
     """Runs until Ctrl-C.
 
     Args:
         port: of the gateway.
         slots: calls at once.
         engine: one of `ENGINES`.
+        admin_port: of the admin app.
+        data: keeps the admin app's database; without it, everything is thrown away at the end.
 
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
-    _check_port(port)
     _check_engine(engine)
+    _check_port(port, "--port")
+    _check_port(admin_port, "--admin-port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
+    admin_port = admin_port or _free_port()
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
-    numbers, metrics_port = _numbers(library.load()), _free_port()
+    metrics_port = _free_port()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
         typer.echo(f"Starting the {engine} engine ...")
         stack.enter_context(_worker(redis_url, link_secret, slots, engine))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callcenter-demo-")))
+        folder = data or Path(stack.enter_context(_temporary_folder()))
+        admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, port, folder))
         settings = GatewaySettings.load(
             redis_url=redis_url,
             link_secret=link_secret,
@@ -70,19 +75,27 @@ def run(port: int, slots: int, engine: str = "cascade") -> None:
             gateway_port=port,
             metrics_port=metrics_port,
             public_base_url=f"http://{HOST}:{port}",
-            routes_file=_routes_file(folder, numbers),
             twilio_auth_token=auth_token,
             gateway_drain_s=1.0,
             webrtc_secret=secrets.token_hex(32),
-            webrtc_origins=f"http://localhost:{port}",  # what people type instead of 127.0.0.1
+            webrtc_origins=_origins(port, admin_port),
             webrtc_requests_per_minute=60,
         )
-        welcome = _welcome(numbers, port, metrics_port, auth_token, engine)
+        welcome = _welcome(port, metrics_port, auth_token, engine, admin_port, admin_secret)
         program.run(settings, on_start=lambda: typer.echo(welcome))
     typer.echo("The demo has ended.")
 
 
-def _check_port(port: int) -> None:
+def _origins(*ports: int) -> str:
+    """The pages that may place calls; people type localhost instead of 127.0.0.1."""
+    return ",".join(f"http://{name}:{port}" for name in (HOST, "localhost") for port in ports)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="callcenter-demo-")
+
+
+def _check_port(port: int, option: str) -> None:
     """A clear word now instead of a traceback after everything else has started."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -91,7 +104,7 @@ def _check_port(port: int) -> None:
         except OSError as error:
             raise ConfigurationError(
                 f"{HOST}:{port} cannot be used ({error.strerror}); "
-                "choose another port: python -m callcenter demo --port 8081"
+                f"choose another port: python -m callcenter demo {option} {port + 1}"
             ) from None
 
 
@@ -138,7 +151,7 @@ def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterat
         start_new_session=True,  # Ctrl-C is for the gateway first; the worker leaves after it
     )
     try:
-        _wait_ready(process, f"http://{HOST}:{http_port}/readyz")
+        _wait_ready(process, "worker", f"http://{HOST}:{http_port}/readyz")
         yield
     finally:
         _stop(process)
@@ -150,13 +163,45 @@ def _cache_folder() -> Path:
     return Path(home) / "personaplex-callcenter" / "lines"
 
 
-def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    give_up_at = time.monotonic() + WORKER_START_S
+@contextmanager
+def _admin(
+    redis_url: str, link_secret: str, port: int, gateway_port: int, folder: Path
+) -> Iterator[str]:
+    """The admin app's process, ready to serve; gives the first admin's secret, or ""."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "LINK_SECRET": link_secret,
+        "ADMIN_SECRET": _kept_secret(folder / KEPT_SECRET),
+        "ADMIN_HOST": HOST,
+        "ADMIN_PORT": str(port),
+        "ADMIN_POOLS": "main",
+        "ADMIN_SECURE_COOKIES": "false",
+        "DATABASE_URL": f"sqlite:///{folder.resolve()}/callcenter.db",
+        "BROWSER_GATEWAY_URL": f"http://{HOST}:{gateway_port}",
+        "FIRST_NUMBERS": "true",
+        "WEBHOOKS_PRIVATE": "true",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "callcenter", "admin"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        _wait_ready(process, "admin app", f"http://{HOST}:{port}/readyz")
+        yield _printed_secret(process)
+    finally:
+        _stop(process)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], name: str, url: str) -> None:
+    give_up_at = time.monotonic() + START_S
     while time.monotonic() < give_up_at:
         if process.poll() is not None:
             raise ConfigurationError(
-                f"the worker ended with status {process.returncode}, for the reason above; "
-                "--engine rehearsal needs no models"
+                f"the {name} ended with status {process.returncode}, for the reason above"
             )
         try:
             if httpx.get(url, timeout=1.0, trust_env=False).is_success:
@@ -164,13 +209,13 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
         except httpx.TransportError:  # it does not listen yet
             pass
         time.sleep(0.1)
-    raise ConfigurationError(f"the worker was not ready within {WORKER_START_S:.0f} s")
+    raise ConfigurationError(f"the {name} was not ready within {START_S:.0f} s")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(WORKER_STOP_S)
+        process.wait(STOP_S)
     except subprocess.TimeoutExpired:  # it hangs
         process.kill()
         process.wait()
@@ -183,21 +228,31 @@ def _free_port() -> int:
         return port
 
 
-def _numbers(personas: library.Library) -> dict[str, str]:
-    """One made-up number for each persona: number -> slug."""
-    return {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(personas)}
+def _kept_secret(file: Path) -> str:
+    """The secret in a file that only its owner reads; made at the first time."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32), encoding="ascii")
+    return file.read_text(encoding="ascii")
 
 
-def _routes_file(folder: Path, numbers: dict[str, str]) -> Path:
-    routes = [{"number": number, "persona": name} for number, name in numbers.items()]
-    path = folder / "routes.yaml"
-    path.write_text(yaml.safe_dump({"routes": routes}), encoding="utf-8")
-    return path
+def _printed_secret(process: subprocess.Popen[bytes]) -> str:
+    """What the admin app printed at its first start; "" if this was a later one."""
+    assert process.stdout is not None  # noqa: S101  it was opened with a pipe
+    os.set_blocking(process.stdout.fileno(), False)
+    printed = (process.stdout.read() or b"").decode()
+    return printed.rpartition(": ")[2].strip()
 
 
 def _welcome(
-    numbers: dict[str, str], port: int, metrics_port: int, auth_token: str, engine: str
+    port: int,
+    metrics_port: int,
+    auth_token: str,
+    engine: str,
+    admin_port: int,
+    admin_secret: str,
 ) -> str:
+    numbers = {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(library.load())}
     first = next(iter(numbers))
     sample = library.SHIPPED / "voices" / "joe.wav"
     lines = [
@@ -208,6 +263,8 @@ def _welcome(
         ENGINES[engine],
         SWITCH,
         "",
+        f"The console is at http://{HOST}:{admin_port}/admin",
+        f"  log in with: {admin_secret or 'the secret that was shown at the first start'}",
         f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
         "",
         *(f"  {number}  {name}" for number, name in numbers.items()),

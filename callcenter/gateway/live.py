@@ -87,6 +87,13 @@ class LiveCalls:
             if not self._runners:
                 self._empty.set()
 
+    def stop(self, call_id: str) -> bool:
+        """Ends one call soon; False if it is not carried here."""
+        runner = self._runners.get(call_id)
+        if runner is not None:
+            runner.stop()
+        return runner is not None
+
     async def drain(self, grace_s: float) -> None:
         """Takes no new call, lets the others end, and ends those that are left after the grace."""
         self._draining = True

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import httpx
@@ -29,9 +30,13 @@ from callcenter.errors import ConfigurationError
 from callcenter.gateway import browser, health, routes, twilio
 from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.published import PublishedRoutes
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
+from callcenter.published.board import Board
+from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -53,6 +58,9 @@ class Parts:
     reception: Reception
     signatures: SignatureCheck
     calls: CallResource | None
+    board: Board
+    journal: Journal
+    published: PublishedRoutes | None
     browser: BrowserDoor | None
 
 
@@ -68,26 +76,34 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    known_routes, access = _routes(settings), _link_access(settings)
+    board, journal = Board(redis), Journal(redis)
+    published, table, access = PublishedRoutes(board), None, _link_access(settings)
+    if settings.routes_file is not None:
+        table = _routes(settings.routes_file, settings.personas_dir)
     reception = Reception(
-        known_routes,
+        table or published,
         slots,
         StreamGrants(redis, settings.stream_token_ttl_s),
         live,
         access,
         _policy(settings),
+        journal,
+        Quotas(redis),
     )
     signatures = SignatureCheck(settings.public_base_url, settings.auth_tokens)
     return Parts(
-        settings,
-        redis,
-        http,
-        slots,
-        live,
-        reception,
-        signatures,
-        _call_resource(settings, http),
-        browser.build(settings, known_routes, slots, live, access),
+        settings=settings,
+        redis=redis,
+        http=http,
+        slots=slots,
+        live=live,
+        reception=reception,
+        signatures=signatures,
+        calls=_call_resource(settings, http),
+        board=board,
+        journal=journal,
+        published=None if table else published,
+        browser=browser.build(settings, table or published, slots, live, access, journal),
     )
 
 
@@ -99,9 +115,14 @@ def create_app(parts: Parts) -> FastAPI:
         load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         watch = [
+            asyncio.create_task(parts.journal.run()),
+            asyncio.create_task(carry_out_orders(parts.board, parts.live)),
             asyncio.create_task(parts.slots.keep_table()),
             asyncio.create_task(health.measure_loop_lag()),
         ]
+        if parts.published is not None:
+            await parts.published.refresh()
+            watch.append(asyncio.create_task(parts.published.keep_current()))
         freeze_garbage()
         log.info("gateway_started", gateway_id=parts.settings.gateway_id)
         yield
@@ -110,6 +131,7 @@ def create_app(parts: Parts) -> FastAPI:
         if parts.browser is not None:
             await parts.browser.close()
         await asyncio.wait(watch)
+        await parts.journal.flush()
         await parts.http.aclose()
         await parts.redis.aclose()
         tracing.shutdown()
@@ -124,6 +146,13 @@ def create_app(parts: Parts) -> FastAPI:
     if parts.browser is not None:
         app.mount("/", parts.browser.app)
     return app
+
+
+async def carry_out_orders(board: Board, live: LiveCalls) -> None:
+    """Ends calls that a person has hung up, for ever; cancel it at the end of the process."""
+    async for order in board.orders():
+        if order.action == "hangup" and live.stop(order.call_id):
+            log.info("hung_up_by_order", call_id=order.call_id)
 
 
 def freeze_garbage() -> None:
@@ -223,10 +252,9 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
         server(settings, on_start).run()
 
 
-def _routes(settings: GatewaySettings) -> routes.Routes:
-    folder = settings.personas_dir or library.SHIPPED
+def _routes(file: Path, personas: Path | None) -> routes.Routes:
     try:
-        return routes.load(settings.routes_file, library.load(folder))
+        return routes.load(file, library.load(personas or library.SHIPPED))
     except PersonaError as error:
         raise ConfigurationError(str(error)) from None
 

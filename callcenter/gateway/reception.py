@@ -10,23 +10,35 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 
 from callcenter import metrics, tracing
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
-from callcenter.call.runner import CallRunner
-from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
-from callcenter.errors import BrokerUnavailable, ProtocolError, Refused
+from callcenter.call.runner import CallResult, CallRunner
+from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot
+from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
 from callcenter.gateway.live import LiveCalls
-from callcenter.gateway.routes import Route, Routes
+from callcenter.gateway.quotas import Quotas
+from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
+from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
+from callcenter.published.routing import IncomingCall
+from callcenter.records.journal import Journal
 from callcenter.telephony.leg import Leg
-from callcenter.telephony.twilio.control import Fallback, connect_twiml, say_twiml, socket_url
+from callcenter.telephony.twilio.control import (
+    Fallback,
+    connect_twiml,
+    dial_twiml,
+    reject_twiml,
+    say_twiml,
+    socket_url,
+)
 from callcenter.telephony.twilio.grants import StreamGrant, StreamGrants
 
 TRANSPORT = "twilio"
@@ -86,13 +98,17 @@ class Reception:
 
     def __init__(
         self,
-        routes: Routes,
+        routes: RouteSource,
         slots: Slots,
         grants: StreamGrants,
         live: LiveCalls,
         access: LinkAccess,
         policy: Policy,
+        journal: Journal,
+        quotas: Quotas,
     ) -> None:
+        self._journal = journal
+        self._quotas = quotas
         self._routes = routes
         self._slots = slots
         self._grants = grants
@@ -103,8 +119,9 @@ class Reception:
     async def announce(self, call: Announcement) -> Answer:
         """Finds a persona and a slot for a call; the same announcement gets the same answer."""
         log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
-        route = self._routes.find(call.called)
-        if route is None:
+        incoming = IncomingCall(TRANSPORT, call.called, call.caller)
+        choices = self._routes.plan(call.call_sid, incoming)
+        if not choices:
             log.warning("no_route", **{"pii.called": call.called})
             metrics.CALLS.labels(TRANSPORT, "rejected").inc()
             return Answer(HTTPStatus.OK, say_twiml(NO_ROUTE_MESSAGE))
@@ -114,12 +131,25 @@ class Reception:
                 log.info("announcement_repeated")
                 return Answer(HTTPStatus.OK, earlier)
             self._live.check_room()
-            with tracing.span("call.announce", call.call_sid, persona=route.persona.name):
-                return Answer(HTTPStatus.OK, await self._connect(call, route))
+            with tracing.span("call.announce", call.call_sid):
+                return await self._first_that_works(call, choices)
         except Refused as refusal:
             return self._busy("rejected_capacity", refusal.code, str(refusal))
         except BrokerUnavailable as error:
             return self._busy("failed", "broker_unavailable", str(error))
+
+    async def _first_that_works(self, call: Announcement, choices: Sequence[Choice]) -> Answer:
+        """Goes along the overflow chain; raises what the last persona's slot was refused for."""
+        refusal: Refused | BrokerUnavailable | None = None
+        for choice in choices:
+            if not isinstance(choice, Route):
+                log.info("call_not_for_a_persona", kind=choice.kind)
+                return Answer(HTTPStatus.OK, _twiml_of(choice))
+            try:
+                return Answer(HTTPStatus.OK, await self._connect(call, choice))
+            except (Refused, BrokerUnavailable) as error:  # no slot: on to the next in the chain
+                refusal = error
+        raise refusal or NoCapacity("no choice is left")
 
     async def admit(self, token: str) -> StreamGrant:
         """Exchanges a one-time auth token for what was granted.
@@ -137,14 +167,11 @@ class Reception:
 
     async def carry(self, leg: Leg, grant: StreamGrant) -> None:
         """Runs the call on an open leg until it ends."""
-        route = self._routes.find(grant.called)
-        claim = Claim(**grant.claim)
-        if route is None:  # the gateway that announced the call has other routes
-            log.error("no_route", **{"pii.called": grant.called})
-            await release_slot(self._slots, grant.call_sid, claim)
-            await leg.close("no_route")
-            return
+        route, claim = Route.unpinned(grant.pin), Claim(**grant.claim)
+        began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
+        self._journal.note(grant.call_sid, "call_began", began)
         runner = self._runner(leg, grant, route, claim)
+        quotas = self._quotas.held(grant.call_sid, route.limits)
         with self._live.carrying(grant.call_sid, runner):
             log.info(
                 "call_began",
@@ -153,7 +180,9 @@ class Reception:
                 engine=claim.kind,
                 pool=claim.pool,
             )
-            result = await runner.run()
+            async with quotas:
+                result = await runner.run()
+        self._journal.note(grant.call_sid, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,
@@ -162,11 +191,28 @@ class Reception:
         )
 
     async def _connect(self, call: Announcement, route: Route) -> str:
-        claim = await claim_slot(
-            self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
-        )
+        await self._quotas.enter(call.call_sid, route.limits)
+        try:
+            claim = await claim_slot(
+                self._slots, call.call_sid, route.persona.prompt_hash, self._access.gateway_id
+            )
+        except (Refused, BrokerUnavailable):  # the place is for whoever gets a slot
+            await self._quotas.leave(call.call_sid, route.limits)
+            raise
         token = await self._grants.issue(
-            StreamGrant(call.call_sid, call.called, call.caller, time.time(), asdict(claim))
+            StreamGrant(
+                call_sid=call.call_sid,
+                called=call.called,
+                caller=call.caller,
+                received_at_s=time.time(),
+                claim=asdict(claim),
+                pin=route.pinned(),
+            )
+        )
+        self._journal.note(
+            call.call_sid,
+            "call_announced",
+            announced_entry(TRANSPORT, call.called, call.caller, route, claim),
         )
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
@@ -193,6 +239,7 @@ class Reception:
             limits,
             self._policy.max_audio_lead_s,
             announced_ago_s=time.time() - grant.received_at_s,
+            note=self._journal.of(grant.call_sid),
         )
 
 
@@ -217,7 +264,7 @@ def open_session(call_id: str, route: Route) -> OpenSession:
     return OpenSession(
         call_id=call_id,
         persona=persona.name,
-        persona_version=persona.version,
+        persona_version=route.version or persona.version,
         role_text=persona.role_text,
         voice=persona.voice,
         greeting=persona.greeting,
@@ -226,3 +273,41 @@ def open_session(call_id: str, route: Route) -> OpenSession:
         sampling=Sampling(**persona.sampling.model_dump()),
         dialogue=persona.dialogue,
     )
+
+
+def _twiml_of(choice: TransferTarget | MessageTarget | RejectTarget) -> str:
+    match choice:
+        case TransferTarget():
+            return dial_twiml(choice.to)
+        case MessageTarget():
+            return say_twiml(choice.text)
+        case RejectTarget():
+            return reject_twiml(choice.reason)
+
+
+def ended_entry(result: CallResult) -> dict[str, Any]:
+    """How a call ended, for its record."""
+    return {
+        "outcome": result.outcome.value,
+        "code": result.code,
+        "duration_s": round(result.duration_s, 3),
+        "quality": asdict(result.quality) if result.quality else {},
+    }
+
+
+def announced_entry(
+    trunk: str, called: str, caller: str, route: Route, claim: Claim
+) -> dict[str, Any]:
+    """What is pinned when a call is claimed, for its record."""
+    return {
+        "trunk": trunk,
+        "called": called,
+        "caller": caller,
+        "route": route.name,
+        "persona": route.persona.name,
+        "persona_version": route.version,
+        "voice": route.persona.voice,
+        "voice_sha256": route.voice_sha256,
+        "prompt_hash": route.persona.prompt_hash,
+        "worker_id": claim.worker_id,
+    }

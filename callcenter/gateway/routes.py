@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from callcenter.errors import ConfigurationError
+from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
+from callcenter.published.routing import IncomingCall
 from personas.errors import PersonaError
 from personas.library import Library
-from personas.schema import RenderedPersona
+from personas.schema import Limits, RenderedPersona, Sampling
 
 _PUNCTUATION = re.compile(r"[ ()./-]")
 _E164 = re.compile(r"\+[1-9]\d{5,14}")
@@ -59,10 +62,53 @@ class Route:
     Attributes:
         persona: rendered; every call on this route shares its prompt and so its snapshot.
         transfer_to: where a handoff goes; None leaves it to the carrier's fallback verb.
+        name: of the published route; "" for one of a file.
+        version: of the persona: the published number, or its content hash.
+        voice_sha256: of the published clip; "" if the voice is not published.
+        limits: those that count this call: name -> calls at once.
     """
 
     persona: RenderedPersona
     transfer_to: str | None
+    name: str = ""
+    version: str = ""
+    voice_sha256: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def pinned(self) -> dict[str, Any]:
+        """The route as JSON data: a call keeps it, whatever is published after its claim."""
+        persona = self.persona
+        return {
+            "transfer_to": self.transfer_to,
+            "name": self.name,
+            "version": self.version,
+            "voice_sha256": self.voice_sha256,
+            "limits": dict(self.limits),
+            "persona": {
+                **{name: getattr(persona, name) for name in persona.__dataclass_fields__},
+                "sampling": persona.sampling.model_dump(),
+                "limits": persona.limits.model_dump(),
+            },
+        }
+
+    @staticmethod
+    def unpinned(data: Mapping[str, Any]) -> Route:
+        """The opposite of `pinned`."""
+        persona = dict(data["persona"])
+        persona["sampling"] = Sampling(**persona["sampling"])
+        persona["limits"] = Limits(**persona["limits"])
+        return Route(**{**data, "persona": RenderedPersona(**persona)})
+
+
+Choice = Route | TransferTarget | MessageTarget | RejectTarget
+
+
+class RouteSource(Protocol):
+    """Whoever says what to do with a call."""
+
+    def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
+        """The choices in order: the first one that works counts; none refuses the call."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +125,12 @@ class Routes:
 
     def find(self, called: str) -> Route | None:
         """The route of a dialled number in any common spelling."""
-        return self.by_number.get(_without_punctuation(called), self.default)
+        return self.by_number.get(without_punctuation(called), self.default)
+
+    def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
+        """The one route of the dialled number, if any."""
+        route = self.find(call.called)
+        return () if route is None else (route,)
 
     def by_persona(self) -> dict[str, Route]:
         """The first route of each persona, by the persona's name."""
@@ -115,13 +166,14 @@ def normalised(number: str) -> str:
     Raises:
         ValueError: it is not one.
     """
-    bare = _without_punctuation(number)
+    bare = without_punctuation(number)
     if not _E164.fullmatch(bare):
         raise ValueError("must be an E.164 number in quotes, such as '+15550100'")
     return bare
 
 
-def _without_punctuation(number: str) -> str:
+def without_punctuation(number: str) -> str:
+    """A telephone number without what people put between its digits."""
     return _PUNCTUATION.sub("", number)
 
 
@@ -145,4 +197,4 @@ def _route(place: str, target: _Target, library: Library) -> Route:
         persona = library[target.persona].render(target.variables)
     except PersonaError as error:
         raise ConfigurationError(f"{place}: {error}") from None
-    return Route(persona, target.transfer_to)
+    return Route(persona, target.transfer_to, version=persona.version)

@@ -27,8 +27,9 @@ from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
 from callcenter.gateway.live import LiveCalls
-from callcenter.gateway.reception import open_session
+from callcenter.gateway.reception import announced_entry, ended_entry, open_session
 from callcenter.gateway.routes import Route
+from callcenter.records.journal import Journal
 from callcenter.telephony.webrtc import visit
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.limits import VisitorLimits, visitor_of
@@ -106,6 +107,7 @@ class Visits:
         limits: of one visitor.
         ice: STUN and TURN servers.
         policy: everything else that bounds a visit.
+        journal: where calls are put down.
         unix_time: clock of the tokens, seconds.
     """
 
@@ -118,6 +120,7 @@ class Visits:
         limits: VisitorLimits,
         ice: IcePlan,
         policy: VisitPolicy,
+        journal: Journal,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.routes = routes
@@ -127,6 +130,7 @@ class Visits:
         self._limits = limits
         self._ice = ice
         self._policy = policy
+        self._journal = journal
         self._unix_time = unix_time
         self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
         self._legs: dict[str, WebRtcLeg] = {}
@@ -249,6 +253,10 @@ class Visits:
             answer = await negotiate(leg, offer, pc_id)
             self._legs[pc_id] = leg
             undo.callback(self._legs.pop, pc_id)
+            announced = announced_entry(TRANSPORT, token.persona, visitor, route, claim)
+            self._journal.note(call_id, "call_announced", announced)
+            began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
+            self._journal.note(call_id, "call_began", began)
             runner = self._runner(leg, route, claim, call_id)
             task = asyncio.create_task(self._carry(runner, call_id, route, undo.pop_all()))
             self._tasks.add(task)
@@ -277,7 +285,8 @@ class Visits:
             max_call_s=self._max_call_s(route),
         )
         session = CallSession(open_session(call_id, route), claim, self._slots, self._access)
-        return CallRunner(leg, session, limits, self._policy.max_audio_lead_s)
+        note = self._journal.of(call_id)
+        return CallRunner(leg, session, limits, self._policy.max_audio_lead_s, note=note)
 
     async def _carry(
         self, runner: CallRunner, call_id: str, route: Route, end: AsyncExitStack
@@ -286,6 +295,7 @@ class Visits:
             with self._live.carrying(call_id, runner):
                 log.info("call_began", persona=route.persona.name)
                 result = await runner.run()
+        self._journal.note(call_id, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,

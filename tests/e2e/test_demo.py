@@ -106,9 +106,8 @@ def assert_the_metrics_moved(page: str, server: str) -> None:
 async def test_greeting_interruption_and_answer(tmp_path: Path) -> None:
     """As heard at the caller; a run that this machine spoilt is repeated."""
     port = free_port()
-    with running(
-        tmp_path / "demo.log", "demo", "--port", str(port), "--engine", "rehearsal"
-    ) as demo:
+    options = ("--port", str(port), "--admin-port", "0", "--engine", "rehearsal")
+    with running(tmp_path / "demo.log", "demo", *options) as demo:
         auth_token, number = await welcomed(demo)
         reports = []
         while len(reports) < ATTEMPTS:

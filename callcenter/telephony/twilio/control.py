@@ -122,6 +122,13 @@ def dial_twiml(number: str) -> str:
     return str(response)
 
 
+def reject_twiml(reason: str) -> str:
+    """Refuses the call without answering it: "busy" or "rejected"."""
+    response = VoiceResponse()
+    response.reject(reason=reason)
+    return str(response)
+
+
 # --- REST -----------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -38,10 +38,11 @@ class StreamGrant:
 
     Attributes:
         call_sid: the only call that it is good for.
-        called: the number that was dialled; decides the persona.
+        called: the number that was dialled; for the record.
         caller: who called.
         received_at_s: Unix time of the webhook.
         claim: the slot that was claimed, as plain data.
+        pin: the route as it was then, as plain data; what is published later is for later calls.
     """
 
     call_sid: str
@@ -49,6 +50,7 @@ class StreamGrant:
     caller: str
     received_at_s: float
     claim: Mapping[str, Any]
+    pin: Mapping[str, Any] = field(default_factory=dict)
 
 
 class StreamGrants:

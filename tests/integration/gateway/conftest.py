@@ -258,9 +258,8 @@ async def _serve(
         link_secret=LINK_SECRET,
         gateway_port=port,
         public_base_url=f"http://127.0.0.1:{port}",
-        routes_file=routes,
         twilio_auth_token=AUTH_TOKEN,
-        **{"gateway_pools": pool, **overrides},
+        **{"gateway_pools": pool, "routes_file": routes, **overrides},
     )
     gateway = server(settings)
     serving = asyncio.create_task(gateway.serve())

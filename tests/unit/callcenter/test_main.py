@@ -25,7 +25,7 @@ def test_help_names_the_commands() -> None:
     """And loads none of their programs."""
     done = run("--help")
     assert done.returncode == 0
-    for command in ("demo", "gateway", "worker", "call"):
+    for command in ("demo", "gateway", "worker", "admin", "call"):
         assert command in done.stdout
 
 
@@ -34,6 +34,7 @@ def test_help_names_the_commands() -> None:
     [
         (("gateway",), "PUBLIC_BASE_URL"),
         (("worker",), "LINK_SECRET"),
+        (("admin",), "ADMIN_SECRET"),
         (("call", "--number", "+15550100"), "TWILIO_AUTH_TOKEN"),
     ],
 )

@@ -73,11 +73,11 @@ def test_a_wrong_variable_is_named_without_its_value(environment, variable, valu
 
 def test_all_missing_variables_are_named_at_once(monkeypatch) -> None:
     """So that a start needs one attempt, not four."""
-    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN", "ROUTES_FILE"):
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigurationError) as error:
         GatewaySettings.load()
-    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN", "ROUTES_FILE"):
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN"):
         assert name in str(error.value)
 
 

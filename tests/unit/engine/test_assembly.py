@@ -74,6 +74,7 @@ def test_broken_kernels_cannot_be_given_up_for_weights_that_are_gone() -> None:
         rehearsed(Execution(fp8_weights=True))
 
 
+@pytest.mark.timeout(60)  # leads a model through 512 positions twice
 def test_fp8_pages_are_kept_where_they_do_little_harm() -> None:
     """The loaded weights themselves are asked."""
     lm, heard = models().lm, []
@@ -82,6 +83,7 @@ def test_fp8_pages_are_kept_where_they_do_little_harm() -> None:
     assert heard == []
 
 
+@pytest.mark.timeout(60)
 def test_fp8_pages_are_given_up_where_they_move_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the threshold the pages stay plain, and the figures are told."""
     monkeypatch.setattr(assembly, "MOST_TEXT_KL", 1e-9)

@@ -3,11 +3,9 @@
 import socket
 
 import pytest
-import yaml
 
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import demo
-from callcenter.gateway.routes import load
 from personas import library
 
 
@@ -17,22 +15,23 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(ConfigurationError, match="--port"):
-            demo.run(other.getsockname()[1], slots=1)
+            demo.run(other.getsockname()[1], slots=1, admin_port=0, data=None)
 
 
-def test_every_persona_has_a_number(tmp_path) -> None:
-    """The routes file that the demo writes is one that the gateway reads."""
-    personas = library.load()
-    numbers = demo._numbers(personas)
-    path = demo._routes_file(tmp_path, numbers)
-    assert len(yaml.safe_load(path.read_text())["routes"]) == len(personas)
-    routes = load(path, personas)
-    assert {routes.find(number).persona.name for number in numbers} == set(personas)
+def test_a_secret_is_kept(tmp_path) -> None:
+    """The same one at every start, for nobody else to read."""
+    file = tmp_path / "secret"
+    first = demo._kept_secret(file)
+    assert len(first) == 64
+    assert demo._kept_secret(file) == first
+    assert file.stat().st_mode & 0o077 == 0
 
 
 def test_the_welcome_can_be_pasted() -> None:
     """The command line that it shows has the secret, a number and a file that is there."""
-    text = demo._welcome({"+15550100": "bank"}, 8_081, 9_000, "secret", "cascade")
+    text = demo._welcome(8_081, 9_000, "secret", "cascade", 8_070, "admin-secret")
+    assert "http://127.0.0.1:8070/admin" in text
+    assert "log in with: admin-secret" in text
     assert "TWILIO_AUTH_TOKEN=secret" in text
     assert "--number +15550100 --server http://127.0.0.1:8081" in text
     assert "http://127.0.0.1:9000/metrics" in text

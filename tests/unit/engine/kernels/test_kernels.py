@@ -11,7 +11,10 @@ from tests import kernel_cases as cases
 from tests.kernel_draws import draws
 
 # The interpreter computes masked-out lanes too, and warns of what they hold.
-pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
+    pytest.mark.timeout(60),  # the interpreter takes its time
+]
 
 FLOAT32 = cases.On("cpu", torch.float32)
 BFLOAT16 = cases.On("cpu", torch.bfloat16)

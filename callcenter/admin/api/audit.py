@@ -1,0 +1,62 @@
+"""The audit log: who did what, with what was there before and after. It can only be read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from callcenter.admin.api.common import (
+    ERRORS,
+    Cursor,
+    Limit,
+    Page,
+    WorkIn,
+    decode_cursor,
+    encode_cursor,
+)
+from callcenter.admin.security.gate import ApiRoute
+from callcenter.admin.store import tables
+
+_TABLE = tables.audit
+Word = Annotated[str, Query(max_length=120)]
+
+routes = APIRouter(prefix="/v1", tags=["audit"], route_class=ApiRoute, responses=ERRORS)
+
+
+class AuditEvent(BaseModel):
+    """One thing that somebody did."""
+
+    id: str
+    at: datetime
+    actor: str
+    role: str
+    address: str
+    action: str
+    object_kind: str
+    object_name: str
+    before: Any
+    after: Any
+
+
+@routes.get("/audit")
+async def list_audit_events(
+    work: WorkIn,
+    actor: Word = "",
+    kind: Word = "",
+    name: Word = "",
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> Page[AuditEvent]:
+    """What was done, latest first."""
+    query = select(_TABLE).order_by(_TABLE.c.id.desc()).limit(limit + 1)
+    wanted = {"actor": actor, "object_kind": kind, "object_name": name}
+    query = query.where(*[_TABLE.c[column] == value for column, value in wanted.items() if value])
+    if cursor:
+        query = query.where(_TABLE.c.id < decode_cursor(cursor))
+    found = [AuditEvent(**row._asdict()) for row in await work.db.execute(query)]
+    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page[AuditEvent](items=found[:limit], next_cursor=more)

@@ -1,0 +1,216 @@
+"""Calls: live ones, the history, what happened in one, and hanging up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from callcenter.admin.api.common import (
+    ERRORS,
+    Cursor,
+    Limit,
+    Page,
+    WorkIn,
+    decode_cursor,
+    encode_cursor,
+)
+from callcenter.admin.problems import Problem, conflict, not_found
+from callcenter.admin.security.gate import ApiRoute, needs
+from callcenter.admin.store import calls
+from callcenter.admin.store.calls import Search
+from callcenter.errors import BrokerUnavailable
+from callcenter.published.board import Board, Command
+
+CallId = Annotated[str, Path(min_length=1, max_length=120)]
+Word = Annotated[str, Query(max_length=64)]
+
+routes = APIRouter(prefix="/v1/calls", tags=["calls"], route_class=ApiRoute, responses=ERRORS)
+
+
+class CallView(BaseModel):
+    """A call.
+
+    Attributes:
+        state: ringing, connecting, live or ended.
+        persona_version, voice_sha256, route: pinned when the call was claimed.
+        outcome, code: how it ended, and why.
+        setup_s: from the carrier's first word to media both ways.
+        first_sound_s: from media to the agent's first sound.
+        yield_mean_s: how fast the agent fell silent when it was interrupted.
+        turn_gap_mean_s: how long the caller waited for an answer.
+    """
+
+    id: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    trunk: str
+    called: str
+    caller: str
+    route: str
+    persona: str
+    persona_version: str
+    voice: str
+    voice_sha256: str
+    prompt_hash: str
+    gateway_id: str
+    worker_id: str
+    outcome: str
+    code: str
+    duration_s: float | None
+    setup_s: float | None
+    first_sound_s: float | None
+    barge_ins: int
+    yields: int
+    yield_mean_s: float | None
+    turn_gaps: int
+    turn_gap_mean_s: float | None
+    quality: dict[str, Any]
+
+
+class CallEventView(BaseModel):
+    """Something that happened in a call; `kind` says what `data` holds."""
+
+    id: str
+    call_id: str
+    at: datetime
+    kind: str
+    data: dict[str, Any]
+
+
+@routes.get("")
+async def list_calls(
+    work: WorkIn,
+    q: Annotated[
+        str, Query(max_length=120, description="Part of a number; beginning of an id or name.")
+    ] = "",
+    state: Annotated[
+        str, Query(pattern=r"^(|ringing|connecting|live|ended|active)$", description="or active")
+    ] = "",
+    persona: Word = "",
+    outcome: Word = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> Page[CallView]:
+    """The history, latest first."""
+    search = Search(q, state, persona, outcome, _aware(since), _aware(until))
+    found = await calls.page(work.db, search, _place(cursor), limit + 1)
+    more = _cursor(found[limit - 1]) if len(found) > limit else None
+    return Page[CallView](items=[view(row) for row in found[:limit]], next_cursor=more)
+
+
+@routes.get("/{call_id}")
+async def get_call(call_id: CallId, work: WorkIn) -> CallView:
+    """One call."""
+    return view(await _get(work, call_id))
+
+
+@routes.get("/{call_id}/events")
+async def list_call_events(
+    call_id: CallId, work: WorkIn, cursor: Cursor = "", limit: Limit = 200
+) -> Page[CallEventView]:
+    """What happened in a call, in order."""
+    await _get(work, call_id)
+    found = await calls.events(work.db, call_id, decode_cursor(cursor), limit + 1)
+    more = encode_cursor(found[limit - 1]["id"]) if len(found) > limit else None
+    items = [CallEventView(**event) for event in found[:limit]]
+    return Page[CallEventView](items=items, next_cursor=more)
+
+
+@routes.get(
+    "/{call_id}/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events as they come."}},
+)
+async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> StreamingResponse:
+    """A live call's events as they happen (server-sent events); ends with the call."""
+    row = await _get(work, call_id)
+    live = row["state"] != "ended"
+    source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
+    return StreamingResponse(
+        _lines(source), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+@routes.post(
+    "/{call_id}/hangup",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=needs("operator"),
+)
+async def hang_up_call(call_id: CallId, work: WorkIn, request: Request) -> CallView:
+    """Asks the gateway that carries the call to end it."""
+    row = await _get(work, call_id)
+    if row["state"] == "ended":
+        raise conflict("call_ended", "the call has ended already")
+    board: Board = request.app.state.board
+    try:
+        heard = await board.order(Command(call_id, "hangup"))
+    except BrokerUnavailable as error:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5
+        ) from None
+    if not heard:
+        raise conflict("nobody_listens", "no gateway listens for orders now; try again")
+    await work.audit("hang_up", "call", call_id)
+    return view(row)
+
+
+def view(row: dict[str, Any]) -> CallView:
+    """A call as the API shows it."""
+    means: dict[str, Any] = {
+        "yield_mean_s": row["yield_sum_s"] / row["yields"] if row["yields"] else None,
+        "turn_gap_mean_s": row["turn_gap_sum_s"] / row["turn_gaps"] if row["turn_gaps"] else None,
+    }
+    shown = {name: row[name] for name in CallView.model_fields if name in row}
+    return CallView(**shown, **means)
+
+
+async def _get(work: Any, call_id: str) -> dict[str, Any]:
+    row = await calls.get(work.db, call_id)
+    if row is None:
+        raise not_found("call", call_id)
+    return row
+
+
+async def _lines(events: AsyncIterator[CallEventView]) -> AsyncIterator[str]:
+    async for event in events:
+        yield f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
+    yield "event: end\ndata: {}\n\n"
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """A moment without a zone is UTC."""
+    if moment is None:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment.timestamp()
+    except (ValueError, OverflowError):  # the first and the last day, moved by their zone
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_moment", "the moment is out of range") from None
+    return moment
+
+
+def _cursor(row: dict[str, Any]) -> str:
+    started_ms = round(row["started_at"].timestamp() * 1_000)
+    return encode_cursor(json.dumps([started_ms, row["id"]]))
+
+
+def _place(cursor: str) -> tuple[datetime, str] | None:
+    if not cursor:
+        return None
+    try:
+        started_ms, call_id = json.loads(decode_cursor(cursor))
+        return datetime.fromtimestamp(started_ms / 1_000, UTC), str(call_id)
+    except (ValueError, TypeError, OverflowError, OSError):  # well-formed base64 of something else
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "bad_cursor", "the cursor is none of this API's"
+        ) from None

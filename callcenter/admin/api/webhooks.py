@@ -1,0 +1,181 @@
+"""Webhooks: where calls are reported to, what was delivered, and delivering it again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from sqlalchemy import select, update
+
+from callcenter.admin import webhooks
+from callcenter.admin.api.common import (
+    ERRORS,
+    Cursor,
+    IfMatch,
+    Limit,
+    Page,
+    Reference,
+    Stamp,
+    WorkIn,
+    decode_cursor,
+    encode_cursor,
+    merge_patch,
+    stamped,
+)
+from callcenter.admin.problems import from_validation, not_found
+from callcenter.admin.security.gate import ApiRoute, needs
+from callcenter.admin.store import documents, tables
+from callcenter.published.documents import Document, Name, Title
+
+_TABLE = tables.deliveries
+Event = Literal["call.started", "call.answered", "call.ended"]
+DeliveryState = Literal["", "pending", "delivered", "failed"]
+
+routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ApiRoute, responses=ERRORS)
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError("must be an http(s) URL without a user in it")
+    return value
+
+
+class Webhook(Document):
+    """Where calls are reported to."""
+
+    name: Name
+    title: Title
+    url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_http_url)]
+    events: Annotated[list[Event], Field(min_length=1, max_length=3)]
+    enabled: bool = True
+
+
+class WebhookView(Webhook, Stamp):
+    """A webhook as it is stored; its secret is not shown again."""
+
+
+class WebhookWithSecret(WebhookView):
+    """A webhook on the one occasion when its secret is shown."""
+
+    secret: str
+
+
+class Delivery(BaseModel):
+    """One report to one webhook.
+
+    Attributes:
+        event_id: sent as `webhook-id`, the same at every attempt.
+        state: pending, delivered, or failed after the last attempt.
+    """
+
+    id: str
+    event_id: str
+    event: str
+    payload: dict[str, Any]
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None
+    status: int | None
+    error: str
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+@routes.get("", response_model=Page[WebhookView])
+async def list_webhooks(work: WorkIn, cursor: Cursor = "", limit: Limit = 50) -> Any:
+    """All webhooks, oldest first."""
+    found = await documents.page(work.db, "webhook", decode_cursor(cursor), limit + 1)
+    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return {"items": [stamped(record) for record in found[:limit]], "next_cursor": more}
+
+
+@routes.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=WebhookWithSecret,
+    openapi_extra=needs("admin", replays=False),
+)
+async def create_webhook(body: Webhook, work: WorkIn, request: Request, response: Response) -> Any:
+    """Creates a webhook; its signing secret is in this answer."""
+    record = await documents.create(work, "webhook", body.name, body.model_dump(mode="json"))
+    secret = webhooks.signing_secret(request.app.state.master_secret, record.id)
+    return {**stamped(record, response), "secret": secret}
+
+
+@routes.get("/{reference}", response_model=WebhookView)
+async def get_webhook(reference: Reference, work: WorkIn, response: Response) -> Any:
+    """One webhook."""
+    return stamped(await documents.get(work.db, "webhook", reference), response)
+
+
+@routes.patch("/{reference}", response_model=WebhookView)
+async def change_webhook(
+    reference: Reference,
+    body: dict[str, Any],
+    work: WorkIn,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Any:
+    """Changes a webhook by a merge patch."""
+    record = await documents.get(work.db, "webhook", reference)
+    documents.check_tag(record, if_match)
+    try:
+        changed = Webhook.model_validate(merge_patch(record.document, body))
+    except ValidationError as error:
+        raise from_validation(error) from None
+    return stamped(await documents.change(work, record, changed.model_dump(mode="json")), response)
+
+
+@routes.delete("/{reference}", status_code=HTTPStatus.NO_CONTENT)
+async def delete_webhook(reference: Reference, work: WorkIn, if_match: IfMatch = None) -> None:
+    """Deletes a webhook and its deliveries."""
+    record = await documents.get(work.db, "webhook", reference)
+    documents.check_tag(record, if_match)
+    await documents.remove(work, record)
+
+
+@routes.get("/{reference}/deliveries")
+async def list_deliveries(
+    reference: Reference,
+    work: WorkIn,
+    state: Annotated[DeliveryState, Query()] = "",
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> Page[Delivery]:
+    """What was and will be delivered, latest first."""
+    record = await documents.get(work.db, "webhook", reference)
+    query = select(_TABLE).where(_TABLE.c.webhook_id == record.id)
+    if state:
+        query = query.where(_TABLE.c.state == state)
+    if cursor:
+        query = query.where(_TABLE.c.id < decode_cursor(cursor))
+    rows = await work.db.execute(query.order_by(_TABLE.c.id.desc()).limit(limit + 1))
+    found = [Delivery(**_shown(row._asdict())) for row in rows]
+    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page[Delivery](items=found[:limit], next_cursor=more)
+
+
+@routes.post(
+    "/{reference}/deliveries/{delivery}/redeliver",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=needs("operator"),
+)
+async def redeliver(reference: Reference, delivery: str, work: WorkIn) -> Delivery:
+    """Delivers again what was delivered or given up."""
+    record = await documents.get(work.db, "webhook", reference)
+    row = (await work.db.execute(webhooks.delivery_of(record.id, delivery))).first()
+    if row is None:
+        raise not_found("delivery", delivery)
+    values = {"state": "pending", "attempts": 0, "next_attempt_at": work.now, "delivered_at": None}
+    await work.db.execute(update(_TABLE).where(_TABLE.c.id == row.id).values(**values))
+    await work.audit("redeliver", "webhook", record.name, after={"delivery": row.id})
+    return Delivery(**{**_shown(row._asdict()), **values})
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in Delivery.model_fields}

@@ -1,0 +1,204 @@
+"""The ASGI application: routes, error forms, security headers. It builds no part itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import DBAPIError, OperationalError
+from starlette.exceptions import HTTPException
+from starlette.middleware.base import RequestResponseEndpoint
+
+from callcenter.admin.api import (
+    audit,
+    bundle,
+    calls,
+    documents,
+    keys,
+    overview,
+    personas,
+    session,
+    simulate,
+    voices,
+    webhooks,
+    workers,
+)
+from callcenter.admin.api.calls import CallEventView
+from callcenter.admin.problems import Problem, from_validation
+from callcenter.admin.publishing import Publisher
+from callcenter.admin.security.gate import Gate
+from callcenter.admin.security.rates import RateLimits
+from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER
+from callcenter.broker.broker import Broker
+from callcenter.published.board import Board, Clips
+from personas.library import Library
+from personas.tokens import TokenCounter
+
+TITLE, VERSION = "Contact center admin API", "1.0.0"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_SECURITY = {
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key's secret."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"From POST /v1/session; writes also need the header {CSRF_HEADER}.",
+    },
+}
+
+log = structlog.get_logger(__name__)
+
+Follow = Callable[[str, bool], AsyncIterator[CallEventView]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class State:
+    """What the routes need; each finds it in `request.app.state` under its name here.
+
+    Attributes:
+        templates: personas to start from.
+        follow: a call's events as they happen.
+        master_secret: signing secrets of webhooks are derived from it.
+        secure_cookies: https only.
+    """
+
+    gate: Gate
+    rates: RateLimits
+    templates: Library
+    count_tokens: TokenCounter
+    clips: Clips
+    board: Board
+    brokers: Mapping[str, Broker]
+    publisher: Publisher
+    follow: Follow
+    master_secret: str
+    secure_cookies: bool
+
+
+def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        state: None where only the description is wanted.
+        lifespan: starts and stops what runs beside the routes.
+    """
+    app = FastAPI(
+        title=TITLE, version=VERSION, lifespan=lifespan, openapi_url="/v1/openapi.json",
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    if state is not None:
+        for name in State.__dataclass_fields__:
+            setattr(app.state, name, getattr(state, name))
+    for router in _routers():
+        app.include_router(router)
+    _add_health(app)
+    _add_errors(app)
+    app.middleware("http")(_add_headers)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    return app
+
+
+def _routers() -> list[Any]:
+    return [
+        session.routes,
+        overview.routes,
+        simulate.routes,
+        personas.routes,
+        voices.routes,
+        *[documents.router(kind) for kind in documents.VIEWS],
+        calls.routes,
+        workers.routes,
+        keys.routes,
+        webhooks.routes,
+        audit.routes,
+        bundle.routes,
+    ]
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=TITLE, version=VERSION, routes=app.routes, description=__doc__.split("\n")[0]
+        )
+        found["components"]["securitySchemes"] = _SECURITY
+        found["security"] = [{name: []} for name in _SECURITY]
+        app.openapi_schema = found
+    return app.openapi_schema
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        """The event loop turns."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether gateways have been told what to do."""
+        publisher: Publisher = app.state.publisher
+        if publisher.published is not None:
+            return JSONResponse({"status": "ready"})
+        why = publisher.trouble or "nothing is published yet"
+        return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def show_metrics() -> Response:
+        """The metrics in Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _add_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    if request.url.path.startswith("/v1"):
+        response.headers.setdefault("Content-Security-Policy", _API_POLICY)
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_request(_: Request, error: RequestValidationError) -> Response:
+        return from_validation(error).response()
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "_")
+        response = Problem(status, code, str(error.detail)).response()
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(DBAPIError)
+    async def database_error(_: Request, error: DBAPIError) -> Response:
+        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+            raise error  # ours: a statement that should not have been sent
+        log.warning("database_unavailable", detail=str(error.orig))
+        return Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "database_unavailable",
+            "the database does not answer; calls go on without it",
+            retry_after_s=5,
+        ).response()

@@ -1,0 +1,228 @@
+/** One call, as it happens and afterwards: lanes, the agent's words, delays, what happened. */
+
+import { all, get, path, post } from "../core/api.js";
+import { may } from "../core/app.js";
+import { h, show } from "../core/dom.js";
+import { count, delay, exact, length, words } from "../core/format.js";
+import { sure } from "../parts/dialog.js";
+import { note, sentence, toast } from "../parts/feedback.js";
+import { lanes, stretches, talked_s } from "../parts/lanes.js";
+import { endOf, timeline, utterances } from "../parts/timeline.js";
+import { button, facts, link, page } from "../parts/page.js";
+import { calledOf, lengthOf, personaOf, stateBadge } from "./calls.js";
+
+const DRAW_MS = 200;
+const LOOK_MS = 3_000;
+
+export async function view(place) {
+  const { id } = place.parts;
+  let call = await get(path`/v1/calls/${id}`);
+  const events = call.state === "ended" ? await all(path`/v1/calls/${id}/events`) : [];
+  const parts = sections();
+  const redraw = () => draw(parts, call, events);
+  if (call.state !== "ended") {
+    const look = async () => {
+      call = await get(path`/v1/calls/${id}`);
+      redraw();
+    };
+    follow(place, id, events, redraw, look);
+  }
+  redraw();
+  return page(
+    {
+      title: "Call",
+      lead: h("span", { class: "code" }, id),
+      back: ["/calls", "Calls"],
+      actions: [parts.state, parts.hangUp],
+    },
+    ...parts.body,
+  );
+}
+
+function sections() {
+  const [said, steps, now, state, hangUp] = [
+    h("div", { class: "said", tabindex: "0" }),
+    h("div"),
+    h("div", { class: "stack" }),
+    h("div"),
+    h("div"),
+  ];
+  const two = lanes();
+  const body = [
+    h("section", { class: "card" }, h("h2", {}, "Who talks"), two.element, legend()),
+    h(
+      "div",
+      { class: "columns" },
+      h(
+        "div",
+        { class: "stack" },
+        h("section", { class: "card" }, h("h2", {}, "The agent’s words"), said),
+        h("section", { class: "card" }, h("h2", {}, "What happened"), steps),
+      ),
+      now,
+    ),
+  ];
+  return { two, said, steps, now, state, hangUp, body };
+}
+
+const legend = () =>
+  h(
+    "div",
+    { class: "legend" },
+    h("span", { class: "of-caller" }, "caller talks"),
+    h("span", { class: "of-agent" }, "agent talks"),
+    h("span", { class: "of-barge-in" }, "barge-in"),
+  );
+
+/** Listens to the call's events; they come from its beginning on. */
+function follow(place, id, events, redraw, look) {
+  const source = new EventSource(path`/v1/calls/${id}/stream`);
+  const known = new Set();
+  const onEvent = ({ data }) => {
+    const event = JSON.parse(data);
+    if (event.id === undefined || known.has(event.id)) return; // it connected again
+    known.add(event.id);
+    events.push(event);
+  };
+  for (const kind of KINDS) source.addEventListener(kind, onEvent);
+  const drawing = setInterval(redraw, DRAW_MS);
+  const looking = setInterval(() => look().catch(() => {}), LOOK_MS); // the next look may succeed
+  const stop = () => {
+    source.close();
+    clearInterval(drawing);
+    clearInterval(looking);
+  };
+  source.addEventListener("end", () => {
+    stop();
+    setTimeout(() => look().catch(() => {}), 700); // the row is written a moment after the event
+  });
+  place.leaving(stop);
+}
+
+const KINDS = [
+  "call_announced",
+  "call_began",
+  "session_ready",
+  "first_sound",
+  "speech",
+  "turn",
+  "text",
+  "session_lost",
+  "call_ended",
+];
+
+function draw(parts, call, events) {
+  const live = call.state !== "ended";
+  const begin_ms = new Date(call.started_at).getTime();
+  const found = stretches(events, begin_ms);
+  const now_s = live
+    ? (Date.now() - begin_ms) / 1_000
+    : Math.max(call.duration_s ?? 0, last_s(events, begin_ms));
+  parts.two.draw(found, now_s, live);
+  show(parts.state, stateBadge(call));
+  drawWords(parts.said, events, begin_ms);
+  if (parts.steps.dataset.size !== String(events.length)) {
+    parts.steps.dataset.size = events.length;
+    show(parts.steps, timeline(events, begin_ms));
+  }
+  show(parts.now, ...numbers(call, found, now_s));
+  if (!live) show(parts.hangUp);
+  else if (!parts.hangUp.hasChildNodes()) {
+    show(
+      parts.hangUp,
+      button("Hang up", () => hangUp(call), { tone: "danger", disabled: !may("operator") }),
+    );
+  }
+}
+
+const last_s = (events, begin_ms) =>
+  events.length ? (new Date(events.at(-1).at).getTime() - begin_ms) / 1_000 : 0;
+
+function drawWords(box, events, begin_ms) {
+  const spoken = utterances(events, begin_ms);
+  const text = spoken.map((one) => one.text).join("");
+  if (box.dataset.shown === text && box.hasChildNodes()) return;
+  box.dataset.shown = text;
+  const reading = box.scrollHeight - box.scrollTop - box.clientHeight > 48;
+  show(
+    box,
+    ...spoken.map((one) => h("p", {}, h("time", {}, length(one.at_s)), h("span", {}, one.text))),
+  );
+  if (!spoken.length)
+    show(box, h("p", { class: "faint" }, h("span"), h("span", {}, "Nothing yet.")));
+  if (!reading) box.scrollTop = box.scrollHeight;
+}
+
+function numbers(call, found, now_s) {
+  const share = (lane) => length(talked_s(lane, now_s));
+  return [
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "Numbers"),
+      facts(
+        [
+          "Length",
+          h(
+            "span",
+            { class: "number" },
+            length(call.state === "ended" ? call.duration_s : lengthOf(call)),
+          ),
+        ],
+        ["Time to answer", delay(call.setup_s)],
+        ["First sound", delay(call.first_sound_s)],
+        ["Turn gap", mean(call.turn_gap_mean_s, call.turn_gaps)],
+        ["Barge-ins", count(call.barge_ins)],
+        ["Time to yield", mean(call.yield_mean_s, call.yields)],
+        ["Caller talked", share(found.caller)],
+        ["Agent talked", share(found.agent)],
+      ),
+    ),
+    h(
+      "section",
+      { class: "card" },
+      h("h2", {}, "The call"),
+      facts(
+        ["Began", exact(call.started_at)],
+        ["From", call.caller || "unknown"],
+        ["To", calledOf(call)],
+        ["Trunk", call.trunk || "–"],
+        ["Route", call.route || "the number’s own"],
+        [
+          "Persona",
+          call.persona
+            ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call))
+            : "–",
+        ],
+        ["Voice", call.voice || "–"],
+        ["Worker", h("span", { class: "small code" }, call.worker_id || "–")],
+      ),
+    ),
+    Object.keys(call.quality).length > 0 && quality(call.quality),
+    call.state === "ended" && call.code && note("", sentence(endOf(call.code))),
+  ];
+}
+
+const mean = (value, number) => (number ? `${delay(value)} in ${count(number)}` : "–");
+
+/** Packets and frames; who talked for how long stands among the numbers. */
+const quality = (values) =>
+  h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Quality"),
+    facts(
+      ...Object.entries(values)
+        .filter(([name]) => !name.endsWith("_s"))
+        .map(([name, value]) => [
+          sentence(words(name)).slice(0, -1),
+          typeof value === "number" ? count(value) : String(value),
+        ]),
+    ),
+  );
+
+const hangUp = (call) =>
+  sure("Hang up?", "The caller hears nothing more from then on.", "Hang up", async () => {
+    await post(path`/v1/calls/${call.id}/hangup`);
+    toast("The gateway was told to end the call.");
+  });

@@ -1,0 +1,104 @@
+/** API keys: programs and people get in with them. */
+
+import { all, path, post, remove } from "../core/api.js";
+import { app, may } from "../core/app.js";
+import { h } from "../core/dom.js";
+import { ago, date } from "../core/format.js";
+import { ask, sure, tell } from "../parts/dialog.js";
+import { note } from "../parts/feedback.js";
+import { choice, line } from "../parts/form.js";
+import { badge, button, empty, page, table } from "../parts/page.js";
+
+const ROLES = [
+  ["viewer", "viewer: reads"],
+  ["operator", "operator: runs the floor"],
+  ["admin", "admin: changes everything"],
+];
+
+export async function view() {
+  if (!may("admin")) return page({ title: "API keys" }, note("", "Only admins see the keys."));
+  const keys = await all("/v1/api_keys");
+  return page(
+    {
+      title: "API keys",
+      lead: "People log in with a key, programs send it. Its secret is shown once.",
+      actions: [button("New key", makeOne, { tone: "primary", image: "plus" })],
+    },
+    h(
+      "section",
+      { class: "card flush" },
+      keys.length === 0
+        ? empty("There is no key.")
+        : table(
+            "API keys",
+            [
+              ["Key", (key) => h("strong", {}, key.name)],
+              ["Begins with", (key) => h("span", { class: "code small" }, `${key.prefix}…`)],
+              ["Role", (key) => badge(key.role, key.role === "admin" ? "accent" : "")],
+              ["Last used", (key) => ago(key.last_used_at), "one-line"],
+              [
+                "Good until",
+                (key) => (key.expires_at ? date(key.expires_at) : "no end"),
+                "one-line",
+              ],
+              ["State", state],
+              ["", revokeButton, "to-end"],
+            ],
+            keys,
+          ),
+    ),
+  );
+}
+
+function state({ revoked_at, expires_at }) {
+  if (revoked_at) return badge("revoked", "danger");
+  return expires_at && new Date(expires_at) < new Date()
+    ? badge("expired", "warning")
+    : badge("good", "good");
+}
+
+async function makeOne() {
+  const value = { name: "", role: "viewer", expires_at: null };
+  const made = await ask({
+    title: "New API key",
+    body: [
+      line(value, "name", "For whom or what", {
+        pointer: "/name",
+        attributes: { maxlength: 120, placeholder: "Wallboard" },
+      }),
+      choice(value, "role", "Role", ROLES, { pointer: "/role" }),
+      line(value, "expires_at", "Good until", {
+        pointer: "/expires_at",
+        empty: null,
+        hint: "Empty for no end",
+        attributes: { type: "date" },
+      }),
+    ],
+    action: "Create",
+    submit: () => post("/v1/api_keys", { ...value, expires_at: endOf(value.expires_at) }),
+  });
+  if (!made) return;
+  tell(
+    "Keep this secret",
+    h("p", {}, "It is shown now and never again."),
+    h("p", { class: "secret" }, made.secret),
+  );
+  app.router.again();
+}
+
+/** The last moment of a local day. */
+const endOf = (day) => (day ? new Date(`${day}T23:59:59`).toISOString() : null);
+
+function revokeButton(key) {
+  if (key.revoked_at) return null;
+  const revoke = async () => {
+    const text = "Whoever uses it is locked out at once, and its sessions end.";
+    if (
+      await sure(`Revoke “${key.name}”?`, text, "Revoke", () =>
+        remove(path`/v1/api_keys/${key.id}`),
+      )
+    )
+      app.router.again();
+  };
+  return button("Revoke", revoke, { tone: "small" });
+}

@@ -1,0 +1,121 @@
+/** Overview: is it well, how many calls, how fast are answers. Looks again by itself. */
+
+import { get } from "../core/api.js";
+import { h, show } from "../core/dom.js";
+import { count, delay, plural } from "../core/format.js";
+import { chart } from "../parts/chart.js";
+import { note } from "../parts/feedback.js";
+import { link, page } from "../parts/page.js";
+import { callTable } from "./calls.js";
+
+const EVERY_MS = 4_000;
+const SPANS = [
+  [6, "6 hours"],
+  [24, "24 hours"],
+  [72, "3 days"],
+  [168, "7 days"],
+];
+
+export async function view(place) {
+  let hours = Number(place.query.hours) || 24;
+  const body = h("div", { class: "stack" });
+  const look = async () => {
+    const [overview, live] = await Promise.all([
+      get("/v1/overview", { hours }),
+      get("/v1/calls", { state: "active", limit: 20 }),
+    ]);
+    if (place.isHere()) show(body, ...sections(overview, live.items));
+  };
+  await look();
+  const timer = setInterval(() => look().catch(() => {}), EVERY_MS); // the next look may succeed
+  place.leaving(() => clearInterval(timer));
+  return page(
+    { title: "Overview", actions: [spanChoice(hours, (next) => ((hours = next), look()))] },
+    body,
+  );
+}
+
+const spanChoice = (hours, choose) =>
+  h(
+    "div",
+    {},
+    h("label", { class: "unseen", for: "span" }, "How far back"),
+    h(
+      "select",
+      { id: "span", on: { change: (event) => choose(Number(event.target.value)) } },
+      ...SPANS.map(([value, label]) => h("option", { value, selected: value === hours }, label)),
+    ),
+  );
+
+function sections(overview, live) {
+  const { points } = overview;
+  return [
+    ...overview.alerts.map(alert),
+    tiles(overview),
+    h(
+      "section",
+      { class: "card flush" },
+      h("h2", {}, "Live calls"),
+      callTable(live, "Nobody is on the line now."),
+    ),
+    h(
+      "div",
+      { class: "charts" },
+      chart("Calls", points, {
+        value: (point) => point.calls,
+        bad: (point) => point.failed,
+        format: (one) => count(Math.round(one * 10) / 10),
+        bars: true,
+        lead: summary(points),
+      }),
+      chart("Time to answer", points, {
+        value: (point) => point.setup_s,
+        format: delay,
+        lead: "until both can hear",
+      }),
+      chart("Time to yield", points, {
+        value: (point) => point.yield_s,
+        format: delay,
+        lead: "after a barge-in",
+      }),
+      chart("Turn gap", points, {
+        value: (point) => point.turn_gap_s,
+        format: delay,
+        lead: "until the agent replies",
+      }),
+    ),
+  ];
+}
+
+const alert = ({ level, text }) => note(level === "error" ? "danger" : "warning", text);
+
+function summary(points) {
+  const total = (key) => points.reduce((sum, point) => sum + point[key], 0);
+  return `${plural(total("calls"), "call")}, ${count(total("failed"))} failed`;
+}
+
+function tiles({ live_calls, free_slots, slots, pools, points, revision, published_revision }) {
+  const fresh = published_revision !== null && published_revision >= revision;
+  const workers = pools.reduce((sum, pool) => sum + pool.workers, 0);
+  return h(
+    "dl",
+    { class: "tiles" },
+    tile("Live calls", count(live_calls), link("/calls?state=active", "all of them")),
+    tile("Free slots", count(free_slots), `of ${count(slots)}, on ${plural(workers, "worker")}`),
+    tile("Time to answer", delay(mean(points, "setup_s", "calls")), "mean of this time"),
+    tile(
+      "Configuration",
+      fresh ? "Published" : "Waiting",
+      fresh ? "gateways have all changes" : "gateways will have it soon",
+    ),
+  );
+}
+
+const tile = (name, value, more) =>
+  h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value, h("small", {}, more)));
+
+function mean(points, key, weight) {
+  const known = points.filter((point) => point[key] !== null);
+  const total = known.reduce((sum, point) => sum + point[weight], 0);
+  return total ? known.reduce((sum, point) => sum + point[key] * point[weight], 0) / total : null;
+}

@@ -1,0 +1,77 @@
+/** Routes in the order in which they are tried, and the simulator. */
+
+import { all } from "../core/api.js";
+import { go, may } from "../core/app.js";
+import { h } from "../core/dom.js";
+import { plural } from "../core/format.js";
+import { simulator } from "../parts/simulator.js";
+import { badge, button, empty, link, page, table } from "../parts/page.js";
+
+export async function view() {
+  const [routes, numbers, trunks] = await Promise.all(
+    ["routes", "numbers", "trunks"].map((kind) => all(`/v1/${kind}`)),
+  );
+  routes.sort((one, other) => one.priority - other.priority || (one.name < other.name ? -1 : 1));
+  const create = button("New route", () => go("/routes/new"), {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("admin"),
+  });
+  return page(
+    {
+      title: "Routes",
+      lead: "Tried from the lowest priority number up; the first one whose conditions all hold takes the call.",
+      actions: [create],
+    },
+    h(
+      "div",
+      { class: "columns" },
+      h("section", { class: "card flush" }, routes.length === 0 ? nothing() : routeTable(routes)),
+      h("div", { class: "stack" }, simulator(numbers, trunks)),
+    ),
+  );
+}
+
+const nothing = () =>
+  empty("There is no route yet. Numbers with a persona of their own need none.");
+
+const routeTable = (routes) =>
+  table(
+    "Routes",
+    [
+      ["Priority", (route) => h("span", { class: "number" }, route.priority)],
+      ["Route", (route) => link(`/routes/${encodeURIComponent(route.name)}`, route.title)],
+      ["When", conditions],
+      ["Then", targetText],
+      ["", (route) => (route.enabled ? null : badge("off"))],
+    ],
+    routes,
+  );
+
+/** A route's conditions in words. */
+export function conditions({ match }) {
+  const found = [
+    match.trunk && `trunk ${match.trunk}`,
+    match.called && `to ${match.called}`,
+    match.caller && `from ${match.caller}`,
+    ...Object.entries(match.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
+    match.schedule && `${match.schedule} is ${match.when}`,
+  ].filter(Boolean);
+  return found.length ? found.join(", ") : "always";
+}
+
+/** What a route does, in words. */
+export function targetText({ target, overflow }) {
+  const more = overflow.length ? `, else ${overflow.map(words).join(", else ")}` : "";
+  return words(target) + more;
+}
+
+function words(target) {
+  if (target.kind === "transfer") return `transfer to ${target.to}`;
+  if (target.kind === "message") return "say a message";
+  if (target.kind === "reject") return `reject: ${target.reason}`;
+  const names = target.personas.map(({ persona, version }) =>
+    version ? `${persona} v${version}` : persona,
+  );
+  return names.length > 2 ? plural(names.length, "persona") : names.join(" or ");
+}

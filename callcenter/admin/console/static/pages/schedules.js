@@ -1,0 +1,55 @@
+/** Schedules: opening hours that routes ask about. */
+
+import { all } from "../core/api.js";
+import { go, may } from "../core/app.js";
+import { h } from "../core/dom.js";
+import { plural } from "../core/format.js";
+import { week } from "../parts/week.js";
+import { badge, button, empty, link, page } from "../parts/page.js";
+
+export async function view() {
+  const schedules = await all("/v1/schedules");
+  const create = button("New schedule", () => go("/schedules/new"), {
+    tone: "primary",
+    image: "plus",
+    disabled: !may("operator"),
+  });
+  return page(
+    {
+      title: "Schedules",
+      lead: "Opening hours and holidays; routes ask whether they are open or closed.",
+      actions: [create],
+    },
+    schedules.length === 0
+      ? h(
+          "section",
+          { class: "card" },
+          empty("There is no schedule yet. Without one, routes hold around the clock."),
+        )
+      : h("div", { class: "charts" }, ...schedules.map(card)),
+  );
+}
+
+function card(schedule) {
+  const picture = week();
+  picture.draw(schedule.weekly);
+  const { holidays, overrides, force, time_zone } = schedule;
+  return h(
+    "article",
+    { class: "card" },
+    h(
+      "div",
+      { class: "row apart" },
+      h("h2", {}, link(`/schedules/${encodeURIComponent(schedule.name)}`, schedule.title)),
+      force && badge(`forced ${force}`, force === "open" ? "good" : "warning"),
+    ),
+    picture.element,
+    h(
+      "p",
+      { class: "small faint" },
+      [time_zone, plural(holidays.length, "holiday"), plural(overrides.length, "special day")].join(
+        " · ",
+      ),
+    ),
+  );
+}

@@ -1,0 +1,157 @@
+/** Webhooks: where calls are reported to, and what was delivered. */
+
+import { all, get, path, post } from "../core/api.js";
+import { may } from "../core/app.js";
+import { h, show } from "../core/dom.js";
+import { moment, plural } from "../core/format.js";
+import { create, rowButtons } from "../parts/document.js";
+import { tell } from "../parts/dialog.js";
+import { attempt } from "../parts/feedback.js";
+import { check, field, line } from "../parts/form.js";
+import { badge, button, empty, page, paged, table } from "../parts/page.js";
+
+const EVENTS = ["call.started", "call.answered", "call.ended"];
+const TONES = { delivered: "good", failed: "danger", pending: "warning" };
+
+const WEBHOOK = {
+  plural: "webhooks",
+  noun: "webhook",
+  blank: { name: "", title: "", url: "", events: ["call.ended"], enabled: true },
+  fields: (value, fresh) => [
+    h(
+      "div",
+      { class: "fields" },
+      line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
+      line(value, "name", "Name", {
+        pointer: "/name",
+        attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
+      }),
+    ),
+    line(value, "url", "Address", {
+      pointer: "/url",
+      attributes: { placeholder: "https://example.com/calls", inputmode: "url" },
+    }),
+    field("Events", eventBoxes(value), { pointer: "/events" }),
+    check(value, "enabled", "In use"),
+  ],
+};
+
+function eventBoxes(value) {
+  return h(
+    "div",
+    { class: "row", role: "group", "aria-label": "Events" },
+    ...EVENTS.map((event) => {
+      const state = { on: value.events.includes(event) };
+      return check(state, "on", event, {
+        onChange: () =>
+          (value.events = EVENTS.filter((one) =>
+            one === event ? state.on : value.events.includes(one),
+          )),
+      });
+    }),
+  );
+}
+
+export async function view() {
+  const webhooks = await all("/v1/webhooks");
+  return page(
+    {
+      title: "Webhooks",
+      lead: "Calls are reported to these addresses, signed, and tried again until they arrive.",
+      actions: [
+        button("Add a webhook", add, { tone: "primary", image: "plus", disabled: !may("admin") }),
+      ],
+    },
+    h(
+      "section",
+      { class: "card flush" },
+      webhooks.length === 0
+        ? empty("There is no webhook yet.")
+        : table(
+            "Webhooks",
+            [
+              [
+                "Webhook",
+                (webhook) => [
+                  h("strong", {}, webhook.title),
+                  h("div", { class: "small faint code" }, webhook.url),
+                ],
+                "wide",
+              ],
+              ["Events", (webhook) => webhook.events.join(", ")],
+              ["State", (webhook) => (webhook.enabled ? badge("in use", "good") : badge("off"))],
+              [
+                "",
+                (webhook) => [
+                  button("Deliveries", () => deliveries(webhook), { tone: "small" }),
+                  " ",
+                  rowButtons(WEBHOOK, webhook.name),
+                ],
+                "to-end one-line",
+              ],
+            ],
+            webhooks,
+          ),
+    ),
+  );
+}
+
+async function add() {
+  const made = await create(WEBHOOK);
+  if (made)
+    tell(
+      "Keep this signing secret",
+      h("p", {}, "It is shown now and never again."),
+      h("p", { class: "secret" }, made.secret),
+    );
+}
+
+async function deliveries(webhook) {
+  const address = path`/v1/webhooks/${webhook.name}/deliveries`;
+  const box = h("div");
+  const look = async () =>
+    show(
+      box,
+      await paged(
+        (cursor) => get(address, { cursor, limit: 20 }),
+        (items) => deliveryTable(items, address, look),
+      ),
+    );
+  if (await attempt(look)) tell(`Deliveries to ${webhook.title}`, box);
+}
+
+function deliveryTable(items, address, look) {
+  if (items.length === 0) return empty("Nothing was sent yet.");
+  const again = (delivery) =>
+    attempt(async () => {
+      await post(`${address}/${encodeURIComponent(delivery.id)}/redeliver`);
+      await look();
+    }, "It is sent again.");
+  return table(
+    "Deliveries",
+    [
+      ["When", (delivery) => moment(delivery.created_at), "one-line"],
+      ["Event", (delivery) => delivery.event],
+      [
+        "State",
+        (delivery) => [
+          badge(delivery.state, TONES[delivery.state]),
+          h(
+            "div",
+            { class: "small faint" },
+            delivery.error || plural(delivery.attempts, "attempt"),
+          ),
+        ],
+      ],
+      [
+        "",
+        (delivery) =>
+          button("Send again", () => again(delivery), {
+            tone: "small",
+            disabled: !may("operator"),
+          }),
+      ],
+    ],
+    items,
+  );
+}

@@ -1,0 +1,88 @@
+/** A call's events in words. */
+
+import { h } from "../core/dom.js";
+import { delay, length, words } from "../core/format.js";
+import { heldAt } from "./lanes.js";
+
+const PAUSE_S = 1.5; // a longer one begins a new paragraph
+
+/**
+ * The agent's words, a paragraph for each time that it speaks.
+ *
+ * @returns {{at_s: number, text: string}[]}
+ */
+export function utterances(events, begin_ms) {
+  const found = [];
+  let last_s = -Infinity;
+  for (const { kind, at, data } of events) {
+    if (kind !== "text") continue;
+    const at_s = (new Date(at).getTime() - begin_ms) / 1_000;
+    if (at_s - last_s > PAUSE_S) found.push({ at_s, text: "" });
+    found.at(-1).text += data.piece ?? "";
+    last_s = at_s;
+  }
+  return found
+    .map(({ at_s, text }) => ({ at_s, text: text.replace(/\s+/g, " ").trim() }))
+    .filter(({ text }) => text);
+}
+
+/** What happened, without the single words. */
+export function timeline(events, begin_ms) {
+  const shown = events
+    .filter(({ kind, data }) => kind !== "text" && !(kind === "speech" && !data.speaking))
+    .sort((one, other) => heldAt(one, begin_ms) - heldAt(other, begin_ms));
+  return h(
+    "ol",
+    { class: "timeline" },
+    ...shown.map((event) => {
+      const at_s = heldAt(event, begin_ms);
+      const [text, party] = told(event);
+      return h("li", { data: { party } }, h("time", {}, length(at_s)), h("div", {}, text));
+    }),
+  );
+}
+
+function told({ kind, data }) {
+  const tell = WORDS[kind === "turn" ? data.kind : kind];
+  return tell ? tell(data) : [words(kind === "turn" ? data.kind : kind), ""];
+}
+
+const ENDS = {
+  hangup: "the caller hung up",
+  agent_hangup: "the agent hung up",
+  max_duration: "the longest time was over",
+  shutdown: "hung up by the gateway or from the console",
+  lost: "the line was lost",
+};
+
+/** Why a call ended, in words. */
+export const endOf = (code) => ENDS[code] ?? words(code);
+
+const WORDS = {
+  call_announced: (data) => [
+    `The call came in for ${data.persona}, ${data.persona_version === "0" ? "the draft" : `version ${data.persona_version}`}`,
+    "",
+  ],
+  call_began: (data) => [`The media connected; worker ${data.worker_id}`, ""],
+  session_ready: (data) => [
+    `Both can hear, ${delay(data.setup_s)} after the carrier’s first word`,
+    "agent",
+  ],
+  first_sound: (data) => [`The agent’s first sound, after ${delay(data.after_s)}`, "agent"],
+  speech: (data) => [
+    `${data.party === "caller" ? "The caller" : "The agent"} begins to talk`,
+    data.party,
+  ],
+  TurnGap: (data) => [`The agent answers, ${delay(data.gap_s)} after the caller`, "agent"],
+  OverlapStart: () => ["The agent talks over the caller", "trouble"],
+  BargeIn: () => ["The caller barges in", "caller"],
+  Yielded: (data) => [`The agent yields, ${delay(data.latency_s)} after the barge-in`, "agent"],
+  MissedBargeIn: () => ["The agent went on over a barge-in", "trouble"],
+  Backchannel: () => ["A short word of the caller’s; the agent goes on", "caller"],
+  FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
+  session_lost: (data) => [`The worker was lost: ${data.code ?? ""}`, "trouble"],
+  call_ended: (data) => [
+    `The call ended: ${endOf(data.code ?? data.outcome ?? "")}`,
+    data.outcome === "failed" ? "trouble" : "",
+  ],
+};

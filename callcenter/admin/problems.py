@@ -1,0 +1,131 @@
+"""Errors of the API in the form of RFC 9457 (application/problem+json).
+
+    {"type": "urn:callcenter:problem:stale_etag", "title": ..., "status": 412,
+     "detail": what was wrong and what to do, "code": "stale_etag", "errors": [...]}
+
+`code` is stable: programs tell errors apart by it. This module knows no route and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+
+from callcenter.errors import CallcenterError
+
+MEDIA_TYPE = "application/problem+json"
+_FORMS = {  # patterns of common fields, in words
+    r"^[a-z][a-z0-9_]{0,39}$": "small letters, digits and underscores, a letter first, at most 40",
+    r"^\+[1-9][0-9]{5,14}$": "a number with its country, such as +15550100",
+    r"^[a-z]{2,3}(-[A-Z]{2})?$": "a language tag, such as en or en-US",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$": "a time of the day, such as 09:00",
+}
+
+
+class FieldError(BaseModel):
+    """One mistake in a request: where it is (JSON pointer) and what is wrong."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldError] = []
+    users: list[str] = []
+
+
+@dataclass
+class Problem(CallcenterError):
+    """A request that is refused.
+
+    Attributes:
+        code: stable.
+        detail: for people; what to do about it.
+        errors: mistakes by field.
+        users: what uses a thing that cannot be deleted.
+        retry_after_s: when to try again, if that helps.
+    """
+
+    status: HTTPStatus
+    code: str
+    detail: str
+    errors: Sequence[FieldError] = ()
+    users: Sequence[str] = ()
+    retry_after_s: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+    def response(self) -> JSONResponse:
+        """The problem as an HTTP response."""
+        body = ProblemDetails(
+            type=f"urn:callcenter:problem:{self.code}",
+            title=self.status.phrase,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            errors=list(self.errors),
+            users=list(self.users),
+        )
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return JSONResponse(body.model_dump(), self.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def not_found(kind: str, name: str) -> Problem:
+    """There is nothing of that name."""
+    return Problem(HTTPStatus.NOT_FOUND, "not_found", f"there is no {kind} '{name}'")
+
+
+def invalid(detail: str, pointer: str = "", code: str = "invalid") -> Problem:
+    """Well-formed, but it cannot be done."""
+    errors = [FieldError(pointer=pointer, detail=detail)]
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, errors)
+
+
+def conflict(code: str, detail: str, users: Sequence[str] = ()) -> Problem:
+    """It clashes with what is there."""
+    return Problem(HTTPStatus.CONFLICT, code, detail, users=users)
+
+
+def from_validation(error: ValidationError | Any, place: str = "") -> Problem:
+    """Every mistake that a model found, at its place.
+
+    Args:
+        error: anything with pydantic's `errors()`.
+        place: JSON pointer of what the model read.
+    """
+    errors = [
+        FieldError(pointer=place + pointer(item["loc"]), detail=explained(item))
+        for item in error.errors()
+    ]
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    detail = f"{first.pointer}: {first.detail}{more}" if first.pointer else first.detail + more
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, errors)
+
+
+def pointer(location: Sequence[Any]) -> str:
+    """RFC 6901 pointer of a location."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
+
+
+def explained(item: Any) -> str:
+    """What pydantic found, in our words where its own are not enough."""
+    if item["type"] == "extra_forbidden":
+        return "unknown key; look for a typing error"
+    if item["type"] == "string_pattern_mismatch":
+        form = _FORMS.get(item["ctx"]["pattern"])
+        return f"must be {form}" if form else str(item["msg"])
+    return str(item["msg"]).removeprefix("Value error, ")

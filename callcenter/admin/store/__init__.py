@@ -1,0 +1,1 @@
+"""What the admin app remembers: SQLite by default, PostgreSQL for more than one process."""

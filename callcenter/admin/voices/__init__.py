@@ -1,0 +1,1 @@
+"""Voice uploads: decoding within limits, measuring, and the consent that they need."""

@@ -1,0 +1,1 @@
+"""What remains of calls: their events, written by gateways and read by the admin app."""

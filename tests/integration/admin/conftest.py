@@ -1,0 +1,198 @@
+"""A whole admin app in this process: real database, real Valkey, HTTP without a socket.
+
+Every test runs on SQLite; those that ask for `any_database` run on PostgreSQL too.
+"""
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from callcenter.admin import program
+from callcenter.admin.program import Parts
+from callcenter.settings import AdminSettings
+
+LINK_SECRET = "link-secret-of-the-tests-0123456789"
+ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
+POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+POSTGRES_USER = "nobody"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of each kind of database also pays for starting it."""
+    for item in items:
+        if "integration/admin" in str(item.path) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(60))
+
+
+@dataclass
+class Admin:
+    """An admin app that was started for the first time.
+
+    Attributes:
+        http: acts with the first admin's key.
+        secret: of that key.
+    """
+
+    parts: Parts
+    http: httpx.AsyncClient
+    secret: str
+
+    async def key(self, role: str, name: str = "") -> str:
+        """Makes a key and returns its secret."""
+        body = {"name": name or f"{role} {secrets.token_hex(3)}", "role": role}
+        response = await self.http.post("/v1/api_keys", json=body)
+        assert response.status_code == 201, response.text
+        return str(response.json()["secret"])
+
+    def acting(self, secret: str) -> httpx.AsyncClient:
+        """A client with another key."""
+        headers = {"Authorization": f"Bearer {secret}"}
+        return httpx.AsyncClient(
+            transport=self.http._transport, base_url="http://admin", headers=headers
+        )
+
+
+@dataclass
+class Postgres:
+    """A throw-away cluster."""
+
+    port: int
+
+    def new_database(self, template: str = "template1") -> str:
+        """Copies a database and returns the new one's URL."""
+        name = f"test_{secrets.token_hex(4)}"
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", POSTGRES_USER)
+        _as_nobody("createdb", *where, "-T", template.rpartition("/")[2], name)
+        return f"postgresql://{POSTGRES_USER}@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL of this test run; it refuses to run as root, so it runs as nobody."""
+    if not POSTGRES_BINARIES:
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path("/tmp") / f"callcenter-postgres-{secrets.token_hex(4)}"
+    folder.mkdir()
+    if os.getuid() == 0:
+        shutil.chown(folder, POSTGRES_USER)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    _as_nobody("initdb", "-D", data, "-U", POSTGRES_USER, "-A", "trust", "--no-sync", "-E", "UTF8")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    _as_nobody("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield Postgres(port)
+    finally:
+        _as_nobody("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def _as_nobody(program: str, *arguments: str) -> None:
+    user = pwd.getpwnam(POSTGRES_USER).pw_uid if os.getuid() == 0 else None
+    command = [str(POSTGRES_BINARIES[-1] / program), *arguments]
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    done = subprocess.run(
+        command, user=user, env=environment, cwd="/tmp", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A database as the first start leaves it, and the first admin's secret."""
+
+    url: str
+    secret: str
+
+
+def _filled(url: str, redis_url: str) -> Filled:
+    """The first start takes seconds, so it is done once and copied for every test."""
+
+    async def fill() -> str:
+        async with serving(url, redis_url) as app:
+            return app.secret
+
+    return Filled(url, asyncio.run(fill()))
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Filled:
+    """To be copied."""
+    return _filled(f"sqlite:///{tmp_path_factory.mktemp('filled')}/admin.db", redis_url)
+
+
+@pytest.fixture(scope="session")
+def filled_postgres(postgres: Postgres, redis_url: str) -> Filled:
+    """To be copied."""
+    return _filled(postgres.new_database(), redis_url)
+
+
+@pytest.fixture
+def sqlite(filled_sqlite: Filled, tmp_path: Path) -> Filled:
+    """A SQLite database of this test."""
+    shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "admin.db")
+    return Filled(f"sqlite:///{tmp_path}/admin.db", filled_sqlite.secret)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest) -> Filled:
+    """A database of this test, of each kind."""
+    if request.param == "sqlite":
+        found: Filled = request.getfixturevalue("sqlite")
+        return found
+    filled: Filled = request.getfixturevalue("filled_postgres")
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return Filled(postgres.new_database(filled.url), filled.secret)
+
+
+@asynccontextmanager
+async def serving(
+    database_url: str, redis_url: str, known_secret: str = "", **more: object
+) -> AsyncIterator[Admin]:
+    """Starts an admin app; its background loops run too."""
+    settings = AdminSettings.load(
+        redis_url=redis_url,
+        link_secret=LINK_SECRET,
+        admin_secret=ADMIN_SECRET,
+        database_url=database_url,
+        admin_secure_cookies=False,
+        **{"admin_pools": f"pool-{secrets.token_hex(4)}", **more},
+    )
+    shown: list[str] = []
+    parts = program.build(settings)
+    app = program.create_app(parts, shown.append)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin")
+        )
+        secret = shown[0] if shown else known_secret
+        http.headers["Authorization"] = f"Bearer {secret}"
+        yield Admin(parts, http, secret)
+
+
+@pytest.fixture
+async def admin(sqlite: Filled, redis_url: str) -> AsyncIterator[Admin]:
+    """An admin app on SQLite."""
+    async with serving(sqlite.url, redis_url, sqlite.secret) as app:
+        yield app
+
+
+@pytest.fixture
+async def either_admin(any_database: Filled, redis_url: str) -> AsyncIterator[Admin]:
+    """An admin app on each kind of database."""
+    async with serving(any_database.url, redis_url, any_database.secret) as app:
+        yield app

@@ -1,0 +1,174 @@
+"""Webhooks: signed, queued with the event, tried again, delivered again."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from callcenter.admin import webhooks
+from callcenter.admin.store.work import SYSTEM, Work
+from callcenter.admin.webhooks import RETRY_AFTER_S, Deliverer
+from callcenter.records.journal import Entry
+from tests.integration.admin.conftest import ADMIN_SECRET, Admin
+
+ENDED = Entry("call-1", 1_790_000_000.0, "call_ended", {"outcome": "answered"})
+
+
+@dataclass
+class Receiver:
+    """Somebody else's system.
+
+    Attributes:
+        answers: statuses to give, one after the other; 200 when they are used up.
+    """
+
+    answers: list[int] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request, one answer."""
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.requests.append((headers, body))
+        status = self.answers.pop(0) if self.answers else 200
+        writer.write(
+            f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Listens on a free port."""
+    found = Receiver()
+    listening = await asyncio.start_server(found.answer, "127.0.0.1", 0)
+    found.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/hook"
+    async with listening:
+        yield found
+
+
+async def hook(admin: Admin, url: str, *events: str) -> dict:
+    """Makes a webhook that is not delivered to by the app's own loop."""
+    body = {"name": "crm", "title": "CRM", "url": url, "events": list(events or ["call.ended"])}
+    response = await admin.http.post("/v1/webhooks", json=body)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+async def happen(admin: Admin, *entries: Entry) -> None:
+    """Something happens to a call; the app's own loop never finds it due."""
+    long_after = datetime.now(UTC) + timedelta(days=1_000)
+    async with admin.parts.database.writing() as db:
+        await webhooks.enqueue(Work(db, SYSTEM, long_after), entries)
+
+
+async def deliver(admin: Admin, after: timedelta = timedelta()) -> int:
+    """Delivers what is due a thousand days and some time later."""
+    deliverer = Deliverer(admin.parts.database, admin.parts.http, ADMIN_SECRET, True)
+    return await deliverer.deliver_due(datetime.now(UTC) + timedelta(days=1_000, seconds=1) + after)
+
+
+async def deliveries(admin: Admin) -> list[dict]:
+    """As the API shows them."""
+    return (await admin.http.get("/v1/webhooks/crm/deliveries")).json()["items"]
+
+
+async def test_a_delivery_is_signed(either_admin: Admin, receiver: Receiver) -> None:
+    """By the secret that was shown once, over id, time and body (Standard Webhooks)."""
+    made = await hook(either_admin, receiver.url)
+    await happen(either_admin, ENDED)
+    assert await deliver(either_admin) == 1
+    headers, body = receiver.requests[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    key = base64.b64decode(made["secret"].removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert json.loads(body)["data"] == {"call_id": "call-1", "outcome": "answered"}
+    assert (await deliveries(either_admin))[0]["state"] == "delivered"
+    assert "secret" not in (await either_admin.http.get("/v1/webhooks/crm")).json()
+
+
+async def test_a_failure_is_tried_again_later(either_admin: Admin, receiver: Receiver) -> None:
+    """Later and later, with the same id; the queue survives in the database between."""
+    receiver.answers = [500, 404]
+    await hook(either_admin, receiver.url)
+    await happen(either_admin, ENDED)
+    assert await deliver(either_admin) == 1
+    assert await deliver(either_admin) == 0
+    first = (await deliveries(either_admin))[0]
+    assert (first["state"], first["status"], first["attempts"]) == ("pending", 500, 1)
+    assert await deliver(either_admin, timedelta(seconds=RETRY_AFTER_S[0] + 1)) == 1
+    assert await deliver(either_admin, timedelta(seconds=RETRY_AFTER_S[0] + 1)) == 0
+    assert await deliver(either_admin, timedelta(seconds=60)) == 1
+    assert (await deliveries(either_admin))[0]["state"] == "delivered"
+    assert len({headers["webhook-id"] for headers, _ in receiver.requests}) == 1
+    assert len(receiver.requests) == 3
+
+
+async def test_nobody_listens_for_ever(admin: Admin) -> None:
+    """After the last attempt it has failed, and can be delivered again by hand."""
+    await hook(admin, "http://127.0.0.1:9/")
+    await happen(admin, ENDED)
+    for attempt in range(len(RETRY_AFTER_S) + 1):
+        assert await deliver(admin, timedelta(days=2 * attempt)) == 1
+    failed = (await deliveries(admin))[0]
+    assert (failed["state"], failed["attempts"]) == ("failed", len(RETRY_AFTER_S) + 1)
+    assert "Connect" in failed["error"]
+    again = await admin.http.post(f"/v1/webhooks/crm/deliveries/{failed['id']}/redeliver")
+    assert (again.status_code, again.json()["state"]) == (202, "pending")
+
+
+async def test_an_event_is_delivered_once(admin: Admin, receiver: Receiver) -> None:
+    """Though the journal's entry was read twice; others are not asked for."""
+    await hook(admin, receiver.url)
+    other = Entry("call-1", 1_790_000_000.0, "call_announced", {})
+    await happen(admin, ENDED, other)
+    await happen(admin, ENDED)
+    assert await deliver(admin) == 1
+    assert len(receiver.requests) == 1
+
+
+async def test_two_processes_do_not_deliver_twice(admin: Admin, receiver: Receiver) -> None:
+    """A taken delivery is locked for a minute."""
+    await hook(admin, receiver.url)
+    await happen(admin, ENDED)
+    assert sorted(await asyncio.gather(deliver(admin), deliver(admin))) == [0, 1]
+
+
+async def test_private_networks_are_off_limits(admin: Admin, receiver: Receiver) -> None:
+    """Unless whoever runs the program allows them."""
+    await hook(admin, receiver.url)
+    await happen(admin, ENDED)
+    deliverer = Deliverer(admin.parts.database, admin.parts.http, ADMIN_SECRET, False)
+    await deliverer.deliver_due(datetime.now(UTC) + timedelta(days=1_001))
+    assert not receiver.requests
+    assert "private network" in (await deliveries(admin))[0]["error"]
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "//x", "http://user:x@host/"])
+async def test_bad_addresses(admin: Admin, url: str) -> None:
+    """Refused when they are put down."""
+    body = {"name": "crm", "title": "CRM", "url": url, "events": ["call.ended"]}
+    assert (await admin.http.post("/v1/webhooks", json=body)).status_code == 422
+
+
+async def test_the_loop_delivers_by_itself(admin: Admin, receiver: Receiver) -> None:
+    """From the journal to the receiver without anybody's help."""
+    await hook(admin, receiver.url)
+    admin.parts.deliverer._allow_private = True
+    async with admin.parts.database.writing() as db:
+        await webhooks.enqueue(Work(db, SYSTEM, datetime.now(UTC)), [ENDED])
+    while not receiver.requests:  # noqa: ASYNC110 - the receiver tells nobody
+        await asyncio.sleep(0.05)
+    async with admin.parts.database.reading() as db:
+        assert await db.scalar(text("SELECT count(*) FROM deliveries")) == 1
