@@ -55,15 +55,15 @@ def _rehearsal(settings: WorkerSettings) -> Engine:
 
 
 def _cascade(settings: WorkerSettings) -> Engine:
-    from callcenter.worker import cascade
+    from callcenter.worker.cascade import build
 
-    return cascade.build(settings, personas(settings))
+    return build(settings, personas(settings))
 
 
 def _personaplex(settings: WorkerSettings) -> Engine:
-    from callcenter.worker import duplex
+    from callcenter.worker.duplex import build
 
-    return duplex.build(settings, _voices(settings), len(personas(settings)))
+    return build(settings, _voices(settings), len(personas(settings)))
 
 
 def _voices(settings: WorkerSettings) -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """The cascade over the telephone path: turn gap, barge-in stop, and four calls at once. One line.
 
-    python tests/bench/cascade_phone.py [--calls 8] [--seconds 60] [--no-wait]
+    python -m tests.bench.cascade_phone [--calls 8] [--seconds 60] [--no-wait]
 
 The demo runs as it is, in processes of its own; the callers speak Twilio's protocol from this one
 and judge what they hear. First one call after the other: each asks, and says something into the

@@ -60,6 +60,15 @@ def test_libraries_speak_the_same_way(fresh, capsys) -> None:
     assert "ValueError: odd" in str(line["exception"])
 
 
+def test_fields_of_libraries_are_fields(fresh, capsys) -> None:
+    """What comes as `extra` stands in the line, personal data left out."""
+    writer = logs.configure("info", "worker", show_pii=False)
+    logging.getLogger("engine").warning("it_fell_back", extra={"slot": 3, "pii.text": "secret"})
+    (line,) = lines(capsys, writer)
+    assert (line["event"], line["slot"]) == ("it_fell_back", 3)
+    assert "secret" not in str(line)
+
+
 def test_the_level_holds(fresh, capsys) -> None:
     """Below it nothing is written."""
     writer = logs.configure("warning", "gateway", show_pii=False)

@@ -37,3 +37,25 @@ def test_the_welcome_can_be_pasted() -> None:
     assert "http://127.0.0.1:9000/metrics" in text
     wav = text.split("--wav ")[1].split()[0]
     assert (library.SHIPPED / "voices" / wav).is_file()
+
+
+def test_the_welcome_says_what_answers() -> None:
+    """Whatever it is, it does not pass for the model, and the way to the model is shown."""
+    for engine in demo.ENGINES:
+        text = demo._welcome({"+15550100": "bank"}, 8_081, 9_000, "secret", engine)
+        assert f"The {engine} engine answers" in text
+        assert "ENGINE=personaplex" in text
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    """With those that there are; the model is none of a laptop's."""
+    with pytest.raises(ConfigurationError, match=r"--engine cascade or rehearsal"):
+        demo._check_engine("personaplex")
+
+
+def test_lines_stay_in_the_users_cache(tmp_path, monkeypatch) -> None:
+    """As the XDG base directories have it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert demo._cache_folder() == tmp_path / "personaplex-callcenter" / "lines"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert demo._cache_folder().parts[-3:] == (".cache", "personaplex-callcenter", "lines")

@@ -123,3 +123,17 @@ def test_a_renderer_that_is_stopped_stops() -> None:
     renderer = cascade.SpareTimeRenderer(["line"], pytest.fail, lambda: False)
     renderer.start()
     renderer.stop()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"llm_base_url": "127.0.0.1:8000", "llm_model": "small"}, "LLM_BASE_URL must begin"),
+        ({"llm_base_url": "http://127.0.0.1:8000/v1"}, "LLM_BASE_URL needs LLM_MODEL"),
+        ({"cascade_threads": 0}, "CASCADE_THREADS"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(wrong: dict[str, object], named: str) -> None:
+    """Before any network is loaded."""
+    with pytest.raises(ConfigurationError, match=named):
+        settings(**wrong)

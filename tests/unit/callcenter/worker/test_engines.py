@@ -24,8 +24,11 @@ def test_the_rehearsal_engine_has_the_slots_that_were_asked_for() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker without torch can't run the model, and says so."""
+    monkeypatch.delitem(sys.modules, "callcenter.worker.duplex", raising=False)
     monkeypatch.setitem(sys.modules, "engine.engine", None)
-    with pytest.raises(ConfigurationError, match=r"ENGINE=personaplex needs .*engine\."):
+    with pytest.raises(
+        ConfigurationError, match=r"ENGINE=personaplex needs .*engine\..*\[worker\]"
+    ):
         engines.build(settings(engine="personaplex"))
 
 

@@ -1,0 +1,85 @@
+"""The cascade engine behind a whole call path, with a persona that has no dialogue."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faster_whisper import WhisperModel
+from structlog.testing import capture_logs
+
+from callcenter.evaluation.call import place_call
+from callcenter.evaluation.plan import CallPlan
+from callcenter.evaluation.script import Step
+from callcenter.evaluation.wav import read_wav
+from callcenter.media.resample import resampler
+from callcenter.settings import WorkerSettings
+from callcenter.worker import engines
+from callcenter.worker.program import Worker
+from engine.cascade.models import find_models
+from personas import library
+from tests.recordings import caller
+
+PERSONA = """\
+name: bank
+title: Bank without a dialogue
+language: en
+voice: joe
+greeting: Good morning, this is the bank.
+role_text: You work for a bank.
+"""
+
+
+def only_a_persona(folder: Path) -> Path:
+    """A folder of personas with one in it, which a duplex model could play."""
+    shutil.copytree(library.SHIPPED / "voices", folder / "voices")
+    (folder / "templates").mkdir()
+    (folder / "templates" / "bank.yaml").write_text(PERSONA)
+    return folder
+
+
+def words(recording: Path) -> str:
+    """What a recogniser writes down of a telephone recording, in small letters."""
+    samples = resampler(8_000, 16_000).process(read_wav(recording))
+    whisper = WhisperModel(str(find_models().whisper), device="cpu", compute_type="int8")
+    segments, _ = whisper.transcribe(samples.astype(np.float32) / 32_768, language="en")
+    return " ".join(segment.text for segment in segments).lower()
+
+
+@pytest.mark.timeout(150)
+async def test_a_persona_without_a_dialogue_says_so(
+    make_stand, redis_url, tmp_path, caplog
+) -> None:
+    """It greets, says that it can't answer, and the log names the persona."""
+    pool, heard = f"pool-{secrets.token_hex(4)}", tmp_path / "heard.wav"
+    personas_dir = only_a_persona(tmp_path / "personas")
+    settings = WorkerSettings.load(
+        redis_url=redis_url,
+        link_secret="link-secret-of-the-tests-0123456789",
+        worker_pool=pool,
+        worker_port=0,
+        worker_http_port=0,
+        worker_slots=1,
+        engine="cascade",
+        personas_dir=personas_dir,
+    )
+    with capture_logs():
+        engine = engines.build(settings)
+        async with Worker(settings, engine).running():
+            stand = await make_stand(slots=0, gateway_pools=pool, personas_dir=personas_dir)
+            question = Step(caller("heldout/bank-000-flite-slt.wav"), "", "agent_done", 0.7, 20.0)
+            plan = CallPlan(
+                *(stand.base_url, stand.base_url, "+15550100", "auth-token-of-the-tests"),
+                steps=[question],
+                out=heard,
+                hang_up_after_s=3.0,
+                max_s=45.0,
+            )
+            report = await place_call(plan)
+    assert report.status == "completed", report.detail
+    said = words(heard)
+    assert "good morning" in said
+    assert "can't answer" in said or "colleague" in said, said
+    (warning,) = [line for line in caplog.records if "without_dialogue" in line.getMessage()]
+    assert warning.persona == "bank"
