@@ -15,7 +15,7 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(ConfigurationError, match="--port"):
-            demo.run(other.getsockname()[1], slots=1, admin_port=0, data=None)
+            demo.run(other.getsockname()[1], slots=1, engine="rehearsal", admin_port=0, data=None)
 
 
 def test_a_secret_is_kept(tmp_path) -> None:
@@ -42,7 +42,7 @@ def test_the_welcome_can_be_pasted() -> None:
 def test_the_welcome_says_what_answers() -> None:
     """Whatever it is, it does not pass for the model, and the way to the model is shown."""
     for engine in demo.ENGINES:
-        text = demo._welcome({"+15550100": "bank"}, 8_081, 9_000, "secret", engine)
+        text = demo._welcome(8_081, 9_000, "secret", engine, 8_070, "admin-secret")
         assert f"The {engine} engine answers" in text
         assert "ENGINE=personaplex" in text
 
