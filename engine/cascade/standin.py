@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from engine.cascade.script import FollowUp, Intent, Reply, Script
 
+HANDOFF_OFFER = FollowUp("Would you like me to put you through to a colleague?", yes="human")
+
 
 def stand_in(persona: str) -> Script:
-    """Returns a script for control only: greeting, repeat, colleague, goodbye.
+    """Returns a script for control only: greeting, repeat, colleague, goodbye, and regrets.
 
     Args:
         persona: its slug; used for nothing but the topic of the greeting.
@@ -56,6 +58,32 @@ def stand_in(persona: str) -> Script:
             ("are you a robot", "who is this", "am i talking to a computer", "what is your name"),
             ("I'm an automated voice assistant. I can find you a colleague.",),
         ),
+        # Whatever is no small talk. Without it the nearest of the others would be taken, and the
+        # nearest to an honest question must not be the end of the call.
+        Intent(
+            "question",
+            "a question that I can't answer",
+            (
+                "do you guys open on saturdays at all",
+                "what are your opening hours",
+                "when do you close today",
+                "how much does it cost",
+                "what is the price of that",
+                "what is my account balance",
+                "where are you located",
+                "can i change my booking",
+                "i want to make an appointment for tuesday",
+                "i have a problem with my order",
+                "my bill is wrong",
+                "it does not work any more",
+                "is there a fee for that",
+                "which documents do i need to bring",
+                "could you check something for me",
+                "i lost my card",
+            ),
+            ("I'm sorry, I can't answer that on this line.",),
+            follow_up=HANDOFF_OFFER,
+        ),
     )
     return Script(
         intents={intent.name: intent for intent in intents},
@@ -72,7 +100,7 @@ def stand_in(persona: str) -> Script:
         fallbacks=(
             "I'm sorry, I can't answer that on this line. Could you say it in other words?",
         ),
-        handoff_offer=FollowUp("Would you like me to put you through to a colleague?", yes="human"),
+        handoff_offer=HANDOFF_OFFER,
         silence_prompts=("Are you still there?", "I can't hear you. Is there anything I can do?"),
         goodbye="I'll end the call now. Thank you for calling. Goodbye!",
     )
