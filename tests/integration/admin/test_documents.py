@@ -44,7 +44,7 @@ async def test_a_story_of_opening_hours(either_admin: Admin) -> None:
     [
         ("schedules", {"name": "never", "time_zone": "UTC"}, "never opens"),
         ("schedules", {"name": "mars", "time_zone": "Mars/Base"}, "no IANA time zone"),
-        ("numbers", {"name": "12345"}, "should match pattern"),
+        ("numbers", {"name": "12345"}, "a number with its country"),
         ("numbers", {"name": "+15550151", "persona": "nobody"}, "no persona 'nobody'"),
         ("numbers", {"name": "+15550151", "route": "nowhere"}, "no route 'nowhere'"),
         ("routes", {"name": "r", "target": BANK, "match": {"called": "+1999*"}}, "no number fits"),

@@ -208,6 +208,7 @@ def test_recording_must_be_whole_frames(samples: int) -> None:
         random_mimi(TINY).encode(torch.zeros(1, 1, samples))
 
 
+@pytest.mark.timeout(60)
 def test_fused_agrees_with_exact() -> None:
     """The variant for the GPU gives the same codes and, within rounding, the same sound."""
     exact, fused = random_mimi(TINY), random_mimi(TINY)
