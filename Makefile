@@ -12,7 +12,7 @@ DEMO := .venv-demo/installed
 DEV := .venv/installed
 TOOLS := .tools/fetched
 
-.PHONY: demo test check unit bench clean
+.PHONY: demo test check unit deploy-test clean
 
 demo: $(DEMO)
 	.venv-demo/bin/python -m callcenter demo
@@ -26,8 +26,12 @@ check: $(DEV)
 	.venv/bin/lint-imports
 
 # Many tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
-unit: $(DEV) $(ORACLES)/installed $(TOOLS)
+unit: $(DEV) $(ORACLES)/installed
 	.venv/bin/python -m pytest --reruns 2 $(PYTEST_ARGS)
+
+# Charts, rules, images and compose files against their own tools; a few minutes more.
+deploy-test: $(DEV) $(TOOLS)
+	.venv/bin/python -m pytest tests/deploy $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv .venv-demo .tools $(ORACLES)
