@@ -153,14 +153,14 @@ class CallSession:
         """
         claim, lease = None, Lease.granted(0.0, time.monotonic())
         while True:
-            if claim is not self._claim and self._claim is not None:
-                claim = self._claim
-                lease = Lease.granted(claim.lease_s, time.monotonic())
-            due_in_s = lease.next_timer() - time.monotonic()
-            if claim is None or claim.lease_s <= 0.0 or due_in_s > 0.0:
-                await asyncio.sleep(min(max(due_in_s, MIN_SLEEP_S), MAX_SLEEP_S))
-            elif claim is self._claim:
-                lease = await self._renew(claim, lease)
+            if self._claim is not None and self._claim is not claim:
+                claim, lease = self._claim, Lease.granted(self._claim.lease_s, time.monotonic())
+            sleep_s = MAX_SLEEP_S
+            if claim is not None and claim is self._claim and claim.lease_s > 0.0:
+                if lease.next_timer() <= time.monotonic():
+                    lease = await self._renew(claim, lease)
+                sleep_s = min(lease.next_timer() - time.monotonic(), MAX_SLEEP_S)
+            await asyncio.sleep(max(sleep_s, MIN_SLEEP_S))  # on every way round: others go on
 
     async def _renew(self, claim: Claim, lease: Lease) -> Lease:
         asked_at_s = time.monotonic()

@@ -122,6 +122,19 @@ async def test_a_slot_without_a_lease_is_not_renewed() -> None:
     assert slots.asked == []
 
 
+async def test_the_keeper_of_a_closed_session_lets_others_go_on() -> None:
+    """Also when the renewal is due in the moment in which the call ends."""
+    slots = Slots()
+    ended = session(slots, claim(lease_s=0.03))
+    keeping = asyncio.create_task(ended.keep_lease())
+    await slots.renewed.wait()
+    await ended.close("hangup")
+    asked = len(slots.asked)
+    await asyncio.sleep(0.05)  # past the next renewal
+    assert len(slots.asked) == asked
+    assert keeping.cancel()
+
+
 def test_the_session_token_names_call_worker_process_and_prompt() -> None:
     """What the worker checks."""
     token = verify(session(Slots())._token(claim(fencing_token=9)), SECRET, 1_029.0)
