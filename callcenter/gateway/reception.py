@@ -267,6 +267,7 @@ def open_session(call_id: str, route: Route) -> OpenSession:
         persona_version=route.version or persona.version,
         role_text=persona.role_text,
         voice=persona.voice,
+        voice_sha256=route.voice_sha256,
         greeting=persona.greeting,
         prompt_hash=persona.prompt_hash,
         seed=seed,

@@ -4,7 +4,9 @@
     cc:published:revision   STRING  its revision; a writer with an older one changes nothing
     cc:published:changed    channel a hint that there is a new one; readers also look by themselves
     cc:voice:<sha256>       STRING  a normalised clip: WAV, 24 kHz, mono, 16 bit
+    cc:original:<sha256>    STRING  SHA-256 of the file that the clip was made from
     cc:codes:<sha256>       STRING  the clip's codes, made once by a worker: safetensors
+    cc:voices               SET     SHA-256 of every clip that is here
     cc:commands             channel orders to live calls, such as "hang up"
 
 It decides nothing. Keys have no time to live: the configuration counts until the next one.
@@ -151,9 +153,27 @@ class Clips:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def put(self, sha256: str, wav: bytes) -> None:
-        """Publishes a clip; raises BrokerUnavailable."""
+    async def put(self, sha256: str, wav: bytes, original_sha256: str = "") -> None:
+        """Publishes a clip, and what it was made from; raises BrokerUnavailable."""
+        await self._ask(self._redis.set(f"cc:original:{sha256}", original_sha256))
         await self._ask(self._redis.set(f"cc:voice:{sha256}", wav))
+        await self._ask(self._redis.sadd("cc:voices", sha256))
+
+    async def remove(self, sha256: str) -> None:
+        """Takes a clip away, and all that was made of it; raises BrokerUnavailable."""
+        for kind in ("voice", "original", "codes"):
+            await self._ask(self._redis.delete(f"cc:{kind}:{sha256}"))
+        await self._ask(self._redis.srem("cc:voices", sha256))
+
+    async def all(self) -> set[str]:
+        """SHA-256 of every published clip; raises BrokerUnavailable."""
+        found: set[bytes] = await self._ask(self._redis.smembers("cc:voices"))
+        return {name.decode() for name in found}
+
+    async def original(self, sha256: str) -> str:
+        """SHA-256 of the file that a clip was made from, or ""; raises BrokerUnavailable."""
+        found: bytes | None = await self._ask(self._redis.get(f"cc:original:{sha256}"))
+        return (found or b"").decode()
 
     async def get(self, sha256: str) -> bytes | None:
         """A published clip; raises BrokerUnavailable."""
