@@ -171,7 +171,8 @@ async def test_transferred_from_the_console(admin: Admin, make_stand, rest_api) 
     assert caller.call_id in path
     assert "<Dial>+15550142</Dial>" in form["Twiml"]
     audit = (await admin.http.get("/v1/audit")).json()["items"]
-    assert [each["name"] for each in audit if each["action"] == "transfer"] == [caller.call_id]
+    (put_down,) = [each for each in audit if each["action"] == "transfer"]
+    assert (put_down["object_name"], put_down["actor"]) == (caller.call_id, "first admin")
     kinds = []
     while "call_ended" not in kinds:
         events = await admin.http.get(f"/v1/calls/{caller.call_id}/events")
