@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,17 +56,17 @@ def report(**fields: object) -> None:
 
 
 def build(
-    kv: str, weights: str, slots: int, phases: int = 1, models: Models | None = None
+    kv: str, weights: str, slots: int, models: Models | None = None, **more: Any
 ) -> PersonaPlexEngine:
-    """An engine and what it cost to make."""
+    """An engine and what it cost to make; `more` are limits."""
     begin = time.perf_counter()
     models = models or build_models()
     built = time.perf_counter()
     execution = Execution(fp8_kv=kv == "fp8", fp8_weights=weights == "fp8", reserve_gib=2.0)
-    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2, phases=phases)
+    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2, **more)
     engine = PersonaPlexEngine(models, limits, {"noise": voice()}, execution=execution)
     report(
-        bench="start", **machine(), kv=kv, weights=weights, slots=slots, phases=phases,
+        bench="start", **machine(), kv=kv, weights=weights, slots=slots, phases=limits.phases,
         weights_s=round(built - begin, 1), engine_s=round(time.perf_counter() - built, 1),
         memory=str(engine.memory), fallbacks=engine.fallbacks, **memory(),
     )  # fmt: skip
@@ -190,6 +191,7 @@ def measure_joins(engine: PersonaPlexEngine, others: Sequence[int]) -> None:
         first = tick_once(engine, [*others, slot])
         report(
             bench="join",
+            **machine(),
             prompt=name,
             positions=int(engine.rows.cache.sink_length[slot]),
             others=len(others),
@@ -248,7 +250,8 @@ def bench_agreement() -> None:
 def bench_move() -> None:
     """Time to export a call with a full window and to take it over in another engine."""
     models = build_models()
-    here, there = (build("bf16", "bf16", 2, models=models) for _ in range(2))
+    # One batch size, whoever is live: between sizes the kernels round differently.
+    here, there = (build("bf16", "bf16", 2, models, buckets=(2,)) for _ in range(2))
     join(here, 1)
     join(there, 1, UNCACHED)  # not the moving call's prompt, which comes along full of noise
     fill_windows(here, range(1))

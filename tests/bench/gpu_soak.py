@@ -185,7 +185,7 @@ class Soak:
 
 def soak(wanted: argparse.Namespace) -> None:
     """Runs it."""
-    engine = build(wanted.kv, wanted.weights, wanted.slots, wanted.phases)
+    engine = build(wanted.kv, wanted.weights, wanted.slots, phases=wanted.phases)
     subject = Soak(engine, wanted.slots)
     subject.settle()
     first, minute, before, begin = len(subject.ticker.timings), 0, memory(), time.monotonic()

@@ -29,7 +29,7 @@ Curve = list[tuple[float, float]]
 
 
 def curves(lines: list[str]) -> dict[str, Curve]:
-    """Name -> points (calls, median milliseconds); of two lines about one point the later counts."""
+    """Name -> points (calls, median milliseconds); a later line about a point counts."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for entry in map(json.loads, lines):
         if entry["bench"] == "reference":
