@@ -37,9 +37,7 @@ REPOSITORY = Path(__file__).parents[2]
 # Triton's index names its files by their whole paths: the folder must be the same in every call.
 KERNELS = Path(tempfile.gettempdir()) / "personaplex-kernels"
 KERNELS_FILE = "kernels.tar.xz"
-MOST_KERNELS_BYTES = 15 << 20
-READ_AGAIN = (".json", ".cubin", ".so")  # the rest is what the compiler passed through
-LEAST_S = 5.0  # no step is begun with less
+LEAST_S = 20.0  # no step is begun with less
 PACKING_S = 15.0
 STOPPING_S = 10.0
 
@@ -128,6 +126,7 @@ class Run:
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
             "PYTHONUNBUFFERED": "1",
             "TRITON_CACHE_DIR": str(KERNELS),
+            "TRITON_STORE_BINARY_ONLY": "1",  # not what the compiler passed through
         }
 
     def step(self, step: Step) -> None:
@@ -181,16 +180,10 @@ def unpack_kernels(archive: Path) -> None:
         kernels.extractall(KERNELS, filter="data")
 
 
-def pack_kernels(archive: Path) -> int:
-    """Keeps the compiled kernels, without the compiler's passing forms if they take too much."""
-    for endings in (None, READ_AGAIN):
-        with tarfile.open(archive, "w:xz", preset=1) as kernels:
-            for path in sorted(KERNELS.rglob("*")):
-                if path.is_file() and (endings is None or path.suffix in endings):
-                    kernels.add(path, path.relative_to(KERNELS))
-        if archive.stat().st_size <= MOST_KERNELS_BYTES:
-            break
-    return archive.stat().st_size
+def pack_kernels(archive: Path) -> None:
+    """Keeps the compiled kernels for the next call."""
+    with tarfile.open(archive, "w:xz", preset=1) as kernels:
+        kernels.add(KERNELS, ".")
 
 
 def main() -> None:
