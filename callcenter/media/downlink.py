@@ -2,7 +2,9 @@
 
 The model never stops emitting, so a backlog at the far end would stay for the rest of the call.
 The governor wins it back: while the far end holds more than a limit, silent packets are left
-out (a listening model emits mostly silence). Speech is left out only beyond `HARD_LIMIT_S`.
+out (a listening model emits mostly silence). What no frame of the last second has needed goes the
+same way, so that the delay of a jittery start does not stay. Speech is left out only beyond
+`HARD_LIMIT_S`.
 
 The other way round: when the far end has run dry, a cushion of silence goes ahead of the next
 audio, so that the jitter of an 80 ms clock does not tear holes into speech.
@@ -13,6 +15,7 @@ end's clear command is the carrier leg's to send, `flush` is what it means here.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +31,7 @@ TRIM_ABOVE_S = 0.10  # far-end backlog, before a frame is added, at which trimmi
 PACED_CUSHION_S = 0.02  # the tick's jitter alone: a paced leg's queue has no network before it
 PACED_TRIM_ABOVE_S = 0.05
 HARD_LIMIT_S = 2.0
+FRAMES_JUDGED = 12  # about 1 s: the least that was left when a frame came is what may go
 MARK_EVERY_S = 0.32
 
 
@@ -85,22 +89,30 @@ class Downlink:
         self._ready_at_s: float | None = None
         self._since_mark_s = 0.0
         self._trimming = False
+        self._leasts: deque[float] = deque(maxlen=FRAMES_JUDGED)  # backlog as each frame came
         self.counters = DownlinkCounters()
 
-    def push(self, frame: Pcm16, now: float) -> None:
-        """Takes one model frame, int16 [1920], that arrived at `now`."""
+    def push(self, frame: Pcm16, now: float) -> Pcm16:
+        """Takes one model frame, int16 [1920], that arrived at `now`.
+
+        Returns:
+            The frame at the wire's rate, int16 [rate * 0.08].
+        """
         self.counters.frames += 1
         samples = self._resampler.process(frame)
         if self._playout.backlog_s(now) <= 0.0:
             self._send_cushion(now)
         backlog_s = self._playout.backlog_s(now)
+        self._leasts.append(backlog_s)
         for packet in split(samples, self._packet_samples):
             if self._keep(packet, backlog_s):
                 self._send(packet, now)
             else:
                 backlog_s -= PACKET_S
+                self._left_out()
         if self._since_mark_s >= MARK_EVERY_S:
             self._send_mark(now)
+        return samples
 
     def pop(self, now: float) -> list[Outgoing]:
         """Returns all that is to be sent now, in order, and hands it over."""
@@ -123,6 +135,7 @@ class Downlink:
         self._playout.clear(now)
         self._since_mark_s = 0.0
         self._trimming = False
+        self._leasts.clear()
 
     def backlog_s(self, now: float) -> float:
         """Audio that the caller has still to hear, seconds."""
@@ -137,10 +150,19 @@ class Downlink:
         if backlog_s > HARD_LIMIT_S:
             self.counters.packets_dropped_overrun += 1
             return False
-        if self._trimming and is_silent(packet):
+        if (self._trimming or self._spare()) and is_silent(packet):
             self.counters.packets_dropped_silent += 1
             return False
         return True
+
+    def _spare(self) -> bool:
+        """Whether every frame of the last second found more than a packet beyond the cushion."""
+        least_s = min(self._leasts) if len(self._leasts) == FRAMES_JUDGED else 0.0
+        return least_s > self._cushion_s + PACKET_S
+
+    def _left_out(self) -> None:
+        """Later frames find a packet less."""
+        self._leasts = deque((least_s - PACKET_S for least_s in self._leasts), FRAMES_JUDGED)
 
     def _send_cushion(self, now: float) -> None:
         silence = np.zeros(self._packet_samples, np.int16)
