@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from callcenter.events import SpeechEdge, TurnEvent
+from callcenter.events import LegStarted, SpeechEdge, TurnEvent
 from callcenter.media.bargein import Party, TurnTracker
 from callcenter.media.codec import codec
 from callcenter.media.downlink import Downlink, Outgoing
@@ -45,16 +45,17 @@ class CallAudio:
         first_sound_at: when the agent's first audible frame was handed over; None before.
     """
 
-    def __init__(self, encoding: str, rate_hz: int, now: float, *, paced: bool = False) -> None:
-        """Prepares for the wire's form, which `LegStarted` names.
+    def __init__(self, leg: LegStarted, now: float) -> None:
+        """Prepares for the wire's form, as the leg tells it.
 
         Raises:
             ProtocolError: the encoding or the rate is not supported.
         """
+        encoding, rate_hz = leg.encoding, leg.rate_hz
         self.started_at = now
         self.first_sound_at: float | None = None
         self._uplink = Uplink(encoding, rate_hz)
-        self._downlink = Downlink(encoding, rate_hz, paced=paced)
+        self._downlink = Downlink(encoding, rate_hz, paced=leg.paced, any_length=leg.any_length)
         self._bytes_per_s = rate_hz * codec(encoding).bytes_per_sample
         self._heard_s = 0.0
         self._tracker = TurnTracker()

@@ -31,13 +31,14 @@ TRIM_ABOVE_S = 0.10  # far-end backlog, before a frame is added, at which trimmi
 PACED_CUSHION_S = 0.02  # the tick's jitter alone: a paced leg's queue has no network before it
 PACED_TRIM_ABOVE_S = 0.05
 HARD_LIMIT_S = 2.0
+SPARE_S = 0.025  # beyond the cushion: more than a packet, so that none is missed afterwards
 FRAMES_JUDGED = 12  # about 1 s: the least that was left when a frame came is what may go
 MARK_EVERY_S = 0.32
 
 
 @dataclass(frozen=True, slots=True)
 class AudioPayload:
-    """Encoded audio of one packet, no header."""
+    """Encoded audio of one packet, or of several for a leg that takes any length; no header."""
 
     payload: bytes
 
@@ -68,13 +69,16 @@ class DownlinkCounters:
 class Downlink:
     """One call's audio towards the caller."""
 
-    def __init__(self, encoding: str, rate_hz: int, *, paced: bool = False) -> None:
+    def __init__(
+        self, encoding: str, rate_hz: int, *, paced: bool = False, any_length: bool = False
+    ) -> None:
         """Chooses encoder and resampler.
 
         Args:
             encoding: the wire's.
             rate_hz: the wire's.
             paced: the leg keeps the queue and sends from it every 20 ms.
+            any_length: the leg takes the packets of a frame in one payload.
 
         Raises:
             ProtocolError: the encoding or the rate is not supported.
@@ -82,6 +86,8 @@ class Downlink:
         self._cushion_s = PACED_CUSHION_S if paced else CUSHION_S
         self._trim_above_s = PACED_TRIM_ABOVE_S if paced else TRIM_ABOVE_S
         self._codec = codec(encoding)
+        self._any_length = any_length
+        self._kept: list[Pcm16] = []  # packets of the frame at hand
         self._packet_samples = round(check_rate(rate_hz) * PACKET_S)
         self._resampler = resampler(SAMPLE_RATE_HZ, rate_hz)
         self._playout = Playout()
@@ -110,6 +116,7 @@ class Downlink:
             else:
                 backlog_s -= PACKET_S
                 self._left_out()
+        self._make_ready(now)
         if self._since_mark_s >= MARK_EVERY_S:
             self._send_mark(now)
         return samples
@@ -130,7 +137,12 @@ class Downlink:
 
     def flush(self, now: float) -> None:
         """Throws away what is ready and begins a new generation of marks, along with a clear."""
-        self.counters.packets_flushed += sum(isinstance(i, AudioPayload) for i in self._ready)
+        packet_bytes = self._packet_samples * self._codec.bytes_per_sample
+        self.counters.packets_flushed += sum(
+            len(item.payload) // packet_bytes
+            for item in self._ready
+            if isinstance(item, AudioPayload)
+        )
         self._ready, self._ready_at_s = [], None
         self._playout.clear(now)
         self._since_mark_s = 0.0
@@ -156,9 +168,9 @@ class Downlink:
         return True
 
     def _spare(self) -> bool:
-        """Whether every frame of the last second found more than a packet beyond the cushion."""
+        """Whether every frame of the last second found more than a packet too much."""
         least_s = min(self._leasts) if len(self._leasts) == FRAMES_JUDGED else 0.0
-        return least_s > self._cushion_s + PACKET_S
+        return least_s > self._cushion_s + SPARE_S
 
     def _left_out(self) -> None:
         """Later frames find a packet less."""
@@ -171,11 +183,17 @@ class Downlink:
             self._send(silence, now)
 
     def _send(self, packet: Pcm16, now: float) -> None:
-        self._ready.append(AudioPayload(self._codec.encode(packet)))
-        self._ready_at_s = now
+        self._kept.append(packet)
         self.counters.packets += 1
         self._playout.sent(PACKET_S, now)
         self._since_mark_s += PACKET_S
+
+    def _make_ready(self, now: float) -> None:
+        kept, self._kept = self._kept, []
+        if kept:
+            pieces = [np.concatenate(kept)] if self._any_length else kept
+            self._ready += [AudioPayload(self._codec.encode(piece)) for piece in pieces]
+            self._ready_at_s = now
 
     def _send_mark(self, now: float) -> None:
         self._ready.append(Mark(self._playout.mark(now)))
