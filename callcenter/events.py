@@ -23,12 +23,15 @@ class LegStarted:
         attributes: what the carrier knows besides, by its own names.
         paced: the leg itself sends a packet every 20 ms from a queue of its own, so that no
             network stands before its playout; less audio needs to wait there.
+        any_length: the far end takes audio of any length in one message, so that a frame of the
+            agent costs one and not four.
     """
 
     encoding: str
     rate_hz: int
     attributes: Mapping[str, str] = field(default_factory=dict)
     paced: bool = False
+    any_length: bool = False
 
 
 @dataclass(frozen=True, slots=True)

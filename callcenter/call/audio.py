@@ -4,20 +4,37 @@
                                                                           +-> TurnTracker -> events
     engine's frame -> Downlink -> payloads, marks      agent's speech ---'
 
-It joins the cores of `media`; like them it reads no clock and sends nothing. It does not know who
+It joins the cores of `media`; like them it reads no clock and sends nothing. Audio goes on at once;
+who speaks in it is judged when somebody asks, so no packet waits for a model. It does not know who
 carries the audio, nor what becomes of the events.
 """
 
 from __future__ import annotations
 
-from callcenter.events import SpeechEdge, TurnEvent
+from collections import deque
+from dataclasses import dataclass
+
+from callcenter.events import LegStarted, SpeechEdge, TurnEvent
 from callcenter.media.bargein import Party, TurnTracker
 from callcenter.media.codec import codec
 from callcenter.media.downlink import Downlink, Outgoing
+from callcenter.media.framer import Framer
 from callcenter.media.quality import CallQuality, call_quality
 from callcenter.media.units import FRAME_S, Pcm16, is_silent
 from callcenter.media.uplink import Uplink
 from callcenter.media.vad import SpeechDetector
+
+MAX_UNJUDGED = 250  # chunks of 80 ms: 10 s of both directions
+
+
+@dataclass(frozen=True, slots=True)
+class _Unjudged:
+    """80 ms of one party at the wire's rate; `lag_s` later than `start_s` it is heard."""
+
+    party: Party
+    samples: Pcm16
+    start_s: float
+    lag_s: float
 
 
 class CallAudio:
@@ -28,30 +45,33 @@ class CallAudio:
         first_sound_at: when the agent's first audible frame was handed over; None before.
     """
 
-    def __init__(self, encoding: str, rate_hz: int, now: float, *, paced: bool = False) -> None:
-        """Prepares for the wire's form, which `LegStarted` names.
+    def __init__(self, leg: LegStarted, now: float) -> None:
+        """Prepares for the wire's form, as the leg tells it.
 
         Raises:
             ProtocolError: the encoding or the rate is not supported.
         """
+        encoding, rate_hz = leg.encoding, leg.rate_hz
         self.started_at = now
         self.first_sound_at: float | None = None
         self._uplink = Uplink(encoding, rate_hz)
-        self._downlink = Downlink(encoding, rate_hz, paced=paced)
+        self._downlink = Downlink(encoding, rate_hz, paced=leg.paced, any_length=leg.any_length)
         self._bytes_per_s = rate_hz * codec(encoding).bytes_per_sample
         self._heard_s = 0.0
         self._tracker = TurnTracker()
-        self._caller = SpeechDetector()
-        self._agent = SpeechDetector()
+        self._detectors = {party: SpeechDetector(rate_hz) for party in Party}
+        self._caller = Framer(round(rate_hz * FRAME_S))
+        self._unjudged: deque[_Unjudged] = deque(maxlen=MAX_UNJUDGED)
         self._edges: list[tuple[Party, SpeechEdge]] = []
 
     def heard(self, payload: bytes, timestamp_s: float | None, now: float) -> list[Pcm16]:
         """Takes audio of the caller; returns the frames that it completes, int16 [1920] each."""
         self._heard_s += len(payload) / self._bytes_per_s
-        self._uplink.push(payload, now, timestamp_s)
+        self._caller.push(self._uplink.push(payload, now, timestamp_s))
+        while (spoken := self._caller.pop()) is not None:
+            self._unjudged.append(_Unjudged(Party.CALLER, spoken, now - FRAME_S, 0.0))
         frames = []
         while (frame := self._uplink.pop(now)) is not None:
-            self._track(Party.CALLER, self._caller.push(frame, now - FRAME_S))
             frames.append(frame)
         return frames
 
@@ -64,8 +84,8 @@ class CallAudio:
         if self.first_sound_at is None and not is_silent(frame):
             self.first_sound_at = now
         lag_s = self._downlink.backlog_s(now)
-        self._track(Party.AGENT, self._agent.push(frame, now), lag_s)
-        self._downlink.push(frame, now)
+        spoken = self._downlink.push(frame, now)
+        self._unjudged.append(_Unjudged(Party.AGENT, spoken, now, lag_s))
         return self._downlink.pop(now)
 
     def lead_s(self, now: float) -> float:
@@ -86,10 +106,12 @@ class CallAudio:
 
     def turn_events(self, now: float) -> list[TurnEvent]:
         """What became certain about the turns since the last call."""
+        self._judge()
         return self._tracker.pop(now)
 
     def speech_edges(self) -> list[tuple[Party, SpeechEdge]]:
         """Who began or ceased to speak since the last call, in the order of hearing."""
+        self._judge()
         edges, self._edges = self._edges, []
         return edges
 
@@ -97,7 +119,10 @@ class CallAudio:
         """All counters so far."""
         return call_quality(self._uplink.counters, self._downlink.counters, self._tracker.talk)
 
-    def _track(self, party: Party, edges: list[SpeechEdge], lag_s: float = 0.0) -> None:
-        self._edges += [(party, edge) for edge in edges]
-        for edge in edges:
-            self._tracker.hear(party, edge, lag_s)
+    def _judge(self) -> None:
+        """Finds who began or ceased to speak in what has passed since the last time."""
+        while self._unjudged:
+            chunk = self._unjudged.popleft()
+            for edge in self._detectors[chunk.party].push(chunk.samples, chunk.start_s):
+                self._edges.append((chunk.party, edge))
+                self._tracker.hear(chunk.party, edge, chunk.lag_s)

@@ -241,9 +241,7 @@ class CallRunner:
 
     def _start_audio(self, started: LegStarted) -> CallEvent:
         try:
-            self._audio = CallAudio(
-                started.encoding, started.rate_hz, self._clock(), paced=started.paced
-            )
+            self._audio = CallAudio(started, self._clock())
         except ProtocolError as error:
             return LegMisbehaved("unsupported_encoding", str(error))
         return started

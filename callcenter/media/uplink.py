@@ -63,25 +63,29 @@ class Uplink:
         self._expected_timestamp_s: float | None = None
         self.counters = UplinkCounters()
 
-    def push(self, payload: bytes, now: float, timestamp_s: float | None = None) -> None:
+    def push(self, payload: bytes, now: float, timestamp_s: float | None = None) -> Pcm16:
         """Takes one wire packet.
 
         Args:
             payload: encoded audio; empty is allowed, a half sample at the end is left out.
             now: when it came, seconds.
             timestamp_s: the carrier's media time of its first sample, where the carrier tells.
+
+        Returns:
+            The packet decoded, int16 [n] at the wire's rate.
         """
         samples = self._codec.decode(payload)
         self.counters.packets += 1
         self._note_gap(timestamp_s, samples.size / self._rate_hz)
-        wide = self._resampler.process(samples)
-        if is_silent(wide) and self._phase.leave_out():
+        wide = self._resampler.process(samples)  # a packet that is left out passes the filter, too
+        if is_silent(samples) and self._phase.leave_out():
             self.counters.packets_left_out += 1
-            return
+            return samples
         self._framer.push(wide)
         while (frame := self._framer.pop()) is not None:
             self._waiting.append(frame)
         self._drop_oldest(now)
+        return samples
 
     def waited(self, waited_s: float) -> None:
         """The worker says how long one of our frames lay ready before its tick took it.

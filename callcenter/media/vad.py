@@ -1,7 +1,7 @@
 """Voice activity of one direction: Silero on 8 kHz windows, edges moved back to their true time.
 
 Silero VAD runs in ONNX Runtime. One session serves every call of the process; what belongs to a
-stream is its recurrent state and 4 ms of context. Windows without sound skip the model.
+stream is its recurrent state and 4 ms of context. Pauses skip the model.
 
 Knows nothing of turns: who speaks against whom is `bargein`'s matter.
 """
@@ -34,7 +34,7 @@ _CONTEXT_SAMPLES = 32
 ONSET_PROBABILITY = 0.5
 OFFSET_PROBABILITY = 0.35  # hysteresis, as the model's authors use it
 ONSET_WINDOWS = 2  # a click fills one window, a syllable two
-DIGITAL_SILENCE_PEAK = 16  # -66 dBFS: below the first steps of G.711
+FORGET_WINDOWS = 3  # of silence, about 0.1 s; within a word the model keeps its memory
 
 
 @cache
@@ -65,12 +65,24 @@ class SpeechProbability:
         """Forgets the stream."""
         self._state: NDArray[np.float32] = np.zeros((2, 1, 128), np.float32)
         self._context: NDArray[np.float32] = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        self._silent_windows = FORGET_WINDOWS
 
     def __call__(self, window: Pcm16) -> float:
-        """Probability of speech in int16 [256] at 8 kHz, the stream's next window."""
-        if int(np.abs(window.astype(np.int32)).max()) < DIGITAL_SILENCE_PEAK:
-            self.reset()
+        """Probability of speech in int16 [256] at 8 kHz, the stream's next window; 0 for silence.
+
+        The model trails off for two windows after a sound; silence is silence at once.
+        """
+        if is_silent(window):
+            self._silent_windows += 1
+            if self._silent_windows >= FORGET_WINDOWS:
+                self.reset()
+                return 0.0
+            self._run(window)
             return 0.0
+        self._silent_windows = 0
+        return self._run(window)
+
+    def _run(self, window: Pcm16) -> float:
         samples = window.astype(np.float32) / np.float32(32_768)
         feed = {
             "input": np.concatenate((self._context, samples))[None],  # [1, 288]
@@ -116,9 +128,7 @@ class SpeechDetector:
         edges: list[SpeechEdge] = []
         while (window := self._windows.pop()) is not None:
             self._pending_samples -= SPEECH_WINDOW_SAMPLES
-            probability = self._probability(window)
-            # The model trails off for two windows after the sound: silence is silence at once.
-            edge = self._judge(0.0 if is_silent(window) else probability, window_start_s)
+            edge = self._judge(self._probability(window), window_start_s)
             if edge is not None:
                 edges.append(edge)
             window_start_s += SPEECH_WINDOW_S

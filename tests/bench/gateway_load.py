@@ -193,13 +193,15 @@ class Heard:
     failed: str = ""
 
 
-async def one_call(server: str, auth_token: str, index: int, seconds: float) -> Heard:
+async def one_call(
+    http: httpx.AsyncClient, server: str, auth_token: str, index: int, seconds: float
+) -> Heard:
     """One call, from webhook to hang-up."""
     heard = Heard()
     carrier = Carrier(auth_token, "+15005550006", NUMBER)
     await asyncio.sleep(index * PACKET_S * 1.7)  # callers don't begin in the same moment
     try:
-        stream = await open_call(server, carrier)
+        stream = await open_call(http, server, carrier)
         async with stream:
             await talk(stream, carrier, heard, index, seconds)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is this call's result
@@ -207,12 +209,11 @@ async def one_call(server: str, auth_token: str, index: int, seconds: float) -> 
     return heard
 
 
-async def open_call(server: str, carrier: Carrier) -> ClientConnection:
+async def open_call(http: httpx.AsyncClient, server: str, carrier: Carrier) -> ClientConnection:
     """Webhook, TwiML, socket, start."""
     form = carrier.webhook_form()
     headers = {SIGNATURE_HEADER: carrier.sign(server + WEBHOOK_PATH, form)}
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
-        answer = await http.post(server + WEBHOOK_PATH, data=form, headers=headers)
+    answer = await http.post(server + WEBHOOK_PATH, data=form, headers=headers)
     order = parse_twiml(answer.raise_for_status().text)
     stream = await connect(
         local_url(order.url, server),
@@ -275,9 +276,10 @@ async def listen(stream: ClientConnection, playback: PlaybackBuffer) -> None:
 
 async def all_calls(server: str, auth_token: str, calls: int, seconds: float) -> list[Heard]:
     """Every call at once."""
-    return await asyncio.gather(
-        *(one_call(server, auth_token, index, seconds) for index in range(calls))
-    )
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        return await asyncio.gather(
+            *(one_call(http, server, auth_token, index, seconds) for index in range(calls))
+        )
 
 
 # --- the bench --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from callcenter.media.bargein import Party, TurnTracker
 from callcenter.media.downlink import Downlink
 from callcenter.media.g711 import decode_ulaw, encode_ulaw
 from callcenter.media.resample import Downsampler3, Upsampler3
-from callcenter.media.units import FRAME_S, FRAME_SAMPLES, PACKET_S, Pcm16
+from callcenter.media.units import FRAME_S, FRAME_SAMPLES, NARROWBAND_HZ, PACKET_S, Pcm16
 from callcenter.media.uplink import Uplink
 from callcenter.media.vad import SpeechDetector
 
@@ -69,7 +69,7 @@ def downlink(frames: list[Pcm16]) -> None:
 
 def voice_activity(frames: list[Pcm16]) -> None:
     """Both directions' detectors and the turn tracker; the agent speaks in the caller's pauses."""
-    detectors = {party: SpeechDetector() for party in Party}
+    detectors = {party: SpeechDetector(NARROWBAND_HZ) for party in Party}
     tracker = TurnTracker()
     shift = len(frames) // 7
     for index, frame in enumerate(frames):
@@ -88,11 +88,12 @@ def main() -> None:
     packets = [coded[i : i + 160] for i in range(0, len(coded) - 159, 160)]
     wide = Upsampler3().process(narrow)
     frames = [wide[i : i + FRAME_SAMPLES] for i in range(0, wide.size - FRAME_SAMPLES + 1, 1_920)]
+    narrow_frames = [narrow[i : i + 640] for i in range(0, narrow.size - 639, 640)]
     shares = {
         "transcoding_both_ways": core_share(seconds, lambda: transcode(packets)),
         "uplink": core_share(seconds, lambda: uplink(packets)),
         "downlink": core_share(seconds, lambda: downlink(frames)),
-        "voice_activity_both_ways": core_share(seconds, lambda: voice_activity(frames)),
+        "voice_activity_both_ways": core_share(seconds, lambda: voice_activity(narrow_frames)),
     }
     gateway = shares["uplink"] + shares["downlink"] + shares["voice_activity_both_ways"]
     line = {f"{name}_core_share": round(share, 5) for name, share in shares.items()}

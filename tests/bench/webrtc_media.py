@@ -16,6 +16,7 @@ from aiortc.codecs.opus import OpusEncoder as StockEncoder
 from aiortc.jitterbuffer import JitterFrame
 
 from callcenter.call.audio import CallAudio
+from callcenter.events import LegStarted
 from callcenter.media.downlink import AudioPayload
 from callcenter.telephony.webrtc.inbound import Inbound
 from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusEncoder
@@ -54,9 +55,15 @@ def codec_only(packets: list[bytes], samples: np.ndarray) -> None:
 
 def whole_call(packets: list[bytes], samples: np.ndarray) -> None:
     """The same with the call's uplink, downlink and turn tracking, the agent being an echo."""
-    inbound, encoder, audio = Inbound(), OpusEncoder(), CallAudio("audio/x-l16", 24_000, 0.0)
+    inbound, encoder, audio = (
+        Inbound(),
+        OpusEncoder(),
+        CallAudio(LegStarted("audio/x-l16", 24_000), 0.0),
+    )
     for index, packet in enumerate(packets):
         now = 0.02 * index
+        if index % 25 == 0:
+            audio.turn_events(now)
         inbound.push(index, packet, now)
         heard = inbound.read(now)
         for frame in audio.heard(heard.tobytes(), None, now) if heard is not None else ():

@@ -157,7 +157,7 @@ class TwilioLeg:
         if start.call_sid != self._call_sid:
             raise ProtocolError('"start" names another call than the address was issued for')
         self._stream_sid = start.stream_sid
-        return LegStarted(start.encoding, start.rate_hz, dict(start.parameters))
+        return LegStarted(start.encoding, start.rate_hz, dict(start.parameters), any_length=True)
 
     async def _send(self, text: str) -> None:
         if self._websocket.application_state is not WebSocketState.CONNECTED:

@@ -91,6 +91,12 @@ class Line:
         while not _has_spoken(self.heard[skip:]):
             await self.say([SILENCE] * 10)
 
+    async def wait_for_a_word(self) -> None:
+        """Stays silent until the agent speaks."""
+        said = len(self.heard)
+        while not any(rms(packet) > LOUD for packet in self.heard[said:]):
+            await self.say([SILENCE] * 5)
+
     @property
     def heard_s(self) -> float:
         """Length of all audio that came."""
@@ -195,7 +201,7 @@ def _loud_s(packets: list[Pcm16]) -> float:
 async def test_a_conversation(
     hall: Any, make_serializer: Callable[[], FrameSerializer], media: Callable[..., dict[str, Any]]
 ) -> None:
-    """The agent greets, listens and answers; nothing is interrupted, cleared or left out."""
+    """The agent greets, answers and is talked over; nothing is interrupted, cleared or left out."""
     watch, app = Watch(), FastAPI()
     async with agents(
         redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool]
@@ -214,6 +220,8 @@ async def test_a_conversation(
             greeting_s = _loud_s(line.heard)
             began, heard_before_s = time.monotonic(), line.heard_s
             await line.say(_speech())
+            await line.wait_for_a_word()
+            await line.say(_speech()[:50])  # the model yields by itself, or not
             await line.wait_for_speech(after_s=heard_before_s)
             flowed_s, took_s = line.heard_s - heard_before_s, time.monotonic() - began
             await stream.close()

@@ -128,8 +128,8 @@ async def echo_frames(leg: WebRtcLeg) -> None:
     clock = asyncio.get_running_loop().time
     async for event in leg.events():
         match event:
-            case LegStarted(encoding=encoding, rate_hz=rate_hz, paced=paced):
-                audio = CallAudio(encoding, rate_hz, clock(), paced=paced)
+            case LegStarted():
+                audio = CallAudio(event, clock())
             case LegMarkPlayed(name=name) if audio is not None:
                 audio.mark_played(name, clock())
             case LegAudio() if audio is not None:

@@ -140,7 +140,8 @@ async def test_keyboard_and_screen_reader(start_gateway: Any, open_page: Any) ->
     await page.keyboard.press("Enter")
     await widget.state("ended")
     assert await widget.focused() == "again"
-    assert "hung up" in (await status.get_attribute("aria-label") or "")
+    assert "hung up" in await page.get_by_role("alert").inner_text()
+    assert await page.get_by_role("region", name="Retail bank").count() == 1
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await widget.state("idle")
@@ -182,10 +183,12 @@ async def test_wrong_origin(start_gateway: Any, open_page: Any, album: Path) -> 
         await widget.state("failed")
         assert await widget.text(".name") == "Agent"
         assert "cannot be placed from this page" in await widget.text(".reason")
+        assert not await widget.element.locator('[data-do="again"]').is_visible()
+        assert await widget.focused() == "close"
         await page.screenshot(path=album / "light-6-failed.png")
 
 
-async def test_expired_token(start_gateway: Any, open_page: Any) -> None:
+async def test_expired_token(start_gateway: Any, open_page: Any, album: Path) -> None:
     """The visitor is told to try again."""
     page = await open_page(await start_gateway(webrtc_token_ttl_s=0.001))
     widget = Widget(page)
@@ -193,6 +196,7 @@ async def test_expired_token(start_gateway: Any, open_page: Any) -> None:
     await widget.state("failed")
     assert "took too long" in await widget.text(".reason")
     assert await widget.element.locator('[data-do="again"]').inner_text() == "Try again"
+    await page.screenshot(path=album / "light-7-expired.png")
 
 
 async def test_full_house(start_gateway: Any, open_page: Any, make_hall: Any, album: Path) -> None:

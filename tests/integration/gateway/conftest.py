@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
@@ -28,6 +29,7 @@ from callcenter.link.protocol import Action, End, Ready
 from callcenter.link.server import LinkServer, SessionLink
 from callcenter.link.token import verify
 from callcenter.settings import GatewaySettings
+from tests.integration.gateway.visitor import PAGE, SECRET, Page
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 AUTH_TOKEN = "auth-token-of-the-tests"
@@ -285,3 +287,15 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture
+def make_page(make_stand: Any) -> Callable[..., Any]:
+    """A stand whose gateway takes browser calls, and a page that may place them."""
+
+    async def make(slots: int = 2, **settings: object) -> tuple[Any, Page]:
+        wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, **settings}
+        stand = await make_stand(slots, **wanted)
+        return stand, Page(stand.http, stand.base_url)
+
+    return make

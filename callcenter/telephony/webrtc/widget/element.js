@@ -9,7 +9,7 @@
 import { Captions } from "./captions.js";
 import { Meters } from "./meter.js";
 import { Phone } from "./phone.js";
-import { reason, textsOf } from "./texts.js";
+import { isFinal, reason, textsOf } from "./texts.js";
 
 const STYLE = new URL("style.css", import.meta.url).href;
 
@@ -28,16 +28,16 @@ const MARKUP = `
     <span class="badge">${icon("call")}</span>
     <span class="words"><span data-text="call"></span><small data-text="hint"></small></span>
   </button>
-  <section class="phone" part="phone" hidden>
+  <section class="phone" part="phone" aria-labelledby="name" hidden>
     <header>
       <span class="badge">${icon("call")}</span>
       <div class="words">
-        <strong class="name"></strong>
+        <strong class="name" id="name"></strong>
         <span class="status" role="status"></span>
       </div>
       <time class="clock" aria-hidden="true"></time>
     </header>
-    <p class="reason" hidden></p>
+    <p class="reason" role="alert" hidden></p>
     <div class="meters" aria-hidden="true">
       <span data-text="agent"></span><div class="meter" data-side="agent"><i></i></div>
       <span data-text="you"></span><div class="meter" data-side="you"><i></i></div>
@@ -190,7 +190,7 @@ export class PersonaPlexCall extends HTMLElement {
     this.#find(".phone").hidden = state === "idle";
     this.#toggle("mute", live);
     this.#toggle("hang_up", live);
-    this.#toggle("again", over);
+    this.#toggle("again", over && !isFinal(code));
     this.#toggle("close", over);
     this.#find("[data-do=again] .label").textContent =
       this.#texts[state === "failed" ? "retry" : "again"];
@@ -202,21 +202,17 @@ export class PersonaPlexCall extends HTMLElement {
       this.#find(".clock").textContent = "";
       this.#find(".phone").scrollIntoView({ block: "nearest" });
     }
-    if (hadFocus) this.#focusOn(state, over);
+    if (hadFocus) this.#focusOn(state === "idle" ? "call" : live ? "hang_up" : "again");
   }
 
   /** The button that had the focus may be gone: a keyboard goes on where it makes sense. */
-  #focusOn(state, over) {
-    const next = state === "idle" ? "call" : over ? "again" : "hang_up";
-    this.#find(`[data-do=${next}]`).focus();
+  #focusOn(wish) {
+    const button = this.#find(`[data-do=${wish}]`);
+    (button.hidden ? this.#find("[data-do=close]") : button).focus();
   }
 
   #say(state) {
-    const status = this.#find(".status");
-    const text = this.#texts[state] ?? "";
-    const why = this.#find(".reason").textContent;
-    status.textContent = text;
-    status.setAttribute("aria-label", why ? `${text}. ${why}` : text);
+    this.#find(".status").textContent = this.#texts[state] ?? "";
   }
 
   #showName(title) {

@@ -61,6 +61,13 @@ export function reason(texts, code) {
   return texts[`reason_${code}`] ?? texts.reason_other;
 }
 
+const FINAL = new Set(["origin_refused", "insecure_page", "unknown_persona"]);
+
+/** Whether another attempt would end the same way. */
+export function isFinal(code) {
+  return FINAL.has(code);
+}
+
 /** The texts of an element: the defaults, then its text-... attributes. */
 export function textsOf(element) {
   const texts = { ...TEXTS };

@@ -68,6 +68,23 @@ def test_a_frame_becomes_four_packets() -> None:
     assert len(downlink.pop(FRAME_S)) == 4
 
 
+def test_a_leg_that_takes_any_length_gets_a_frame_in_one_payload() -> None:
+    """The same bytes, the same counters, a quarter of the messages."""
+    one, four = Downlink("audio/x-mulaw", 8_000, any_length=True), Downlink("audio/x-mulaw", 8_000)
+    for now in (0.0, FRAME_S):
+        for downlink in (one, four):
+            downlink.push(SPEECH, now)
+        (whole,), packets = one.pop(now), four.pop(now)
+        assert isinstance(whole, AudioPayload)
+        assert whole.payload == b"".join(
+            item.payload for item in packets if isinstance(item, AudioPayload)
+        )
+    one.push(SPEECH, 2 * FRAME_S)
+    one.flush(2 * FRAME_S)
+    assert one.counters.packets_flushed == 4
+    assert one.counters.packets == four.counters.packets + 4
+
+
 def test_pop_hands_over_once_and_the_timer_says_when() -> None:
     """Ready audio is due at once; nothing ready means no timer."""
     downlink = Downlink("audio/x-mulaw", 8_000)
@@ -97,6 +114,32 @@ def test_a_steady_call_is_untouched() -> None:
     assert counters.packets_cushion == 2
     assert call.carrier.packets_missing == 0
     assert call.carrier.backlog_s <= 0.12
+
+
+def test_delay_that_no_frame_needs_goes_in_the_next_pause() -> None:
+    """A late first frame left 40 ms too much; a second later, silence wins a packet back."""
+    call = Call()
+    call.pass_time([SPEECH])
+    call.pass_time([])
+    call.frames(SPEECH, 20)  # the first of them 40 ms after the late one
+    before_s = call.carrier.backlog_s
+    call.frames(SILENCE, 30)
+    assert call.carrier.backlog_s == pytest.approx(before_s - PACKET_S)
+    assert call.downlink.counters.packets_dropped_silent == 1
+    assert call.carrier.packets_missing == 0
+
+
+def test_jitter_keeps_the_delay_that_it_needs() -> None:
+    """One frame in ten is 40 ms late: nothing is left out while such a frame is remembered."""
+    call = Call()
+    call.pass_time([SILENCE])
+    call.pass_time([])
+    for _ in range(6):
+        call.frames(SILENCE, 8)
+        for frames in ([], [], [SILENCE], [], [SILENCE], [], [], []):
+            call.pass_time(frames)
+    assert call.downlink.counters.packets_dropped_silent == 0
+    assert call.carrier.packets_missing == 0
 
 
 def test_a_late_frame_within_the_cushion_is_not_heard() -> None:
