@@ -58,12 +58,12 @@ class RealTimeCaller(Caller):
         return sounded
 
 
-def trimmed(samples: Samples, floor_db: float) -> Samples:
+def trimmed(samples: Samples, floor_db: float, rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
     """Cuts both ends to where a 20 ms block last is within `floor_db` of the loudest.
 
     The floor must lie above the recording's noise, or noise would count as speech.
     """
-    block = SAMPLE_RATE_HZ // 50
+    block = rate_hz // 50
     count = len(samples) // block
     power = (samples[: count * block].astype(np.float64).reshape(count, block) ** 2).mean(1)
     loud = np.flatnonzero(power > power.max() / 10 ** (floor_db / 10))
