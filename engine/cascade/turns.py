@@ -32,7 +32,8 @@ CONFIRMED_S: Final = 0.2  # of a burst that may take the floor for good
 HESITATION_S: Final = 0.24  # three frames; a longer silence is a stop to whoever listens
 # Log-odds of a backchannel: the floor is yielded at once.
 SURE_INTERRUPTION: Final = -3.0
-LIKELY_INTERRUPTION: Final = -1.0  # yielded to although it is over, or was let pass before
+DOUBTFUL: Final = -0.3  # yielded to after a hesitation, if it still goes on
+LIKELY_INTERRUPTION: Final = -1.5  # yielded to although it is over, or was let pass before
 BACKCHANNEL_MAX_S: Final = 0.9  # a burst longer than this is no "mm-hm"
 BURST_GAP_S: Final = 0.24  # of silence that ends a burst
 SILENCE_S: Final = 6.0  # after which the agent asks
@@ -164,7 +165,7 @@ class TurnTracker:
         if now_s - self._hesitated_s < HESITATION_S - CHUNK_S:
             return []
         goes_on = self._last_voice_s >= now_s - 1e-6
-        if backchannel < (0.0 if self._hesitates and goes_on else LIKELY_INTERRUPTION):
+        if backchannel < (DOUBTFUL if self._hesitates and goes_on else LIKELY_INTERRUPTION):
             return self._interrupt(now_s)
         return self._go_on(now_s)
 
