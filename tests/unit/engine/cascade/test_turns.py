@@ -165,7 +165,7 @@ def test_a_caller_who_speaks_on_is_yielded_to_later(line: Line) -> None:
     line.feed(0.16, True, agent=True)
     line.judge(1.0)
     assert line.frames(3, True, 1.0) == [turns.WentOn]
-    assert line.frames(1, True, -1.5) == [turns.Interrupted]
+    assert line.frames(1, True, -2.0) == [turns.Interrupted]
 
 
 def test_a_hesitation_ends_with_its_burst(line: Line) -> None:
