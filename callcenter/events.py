@@ -127,7 +127,7 @@ class ActionRequested:
     """The agent asks for a command to the call.
 
     Attributes:
-        name: "hangup" or "handoff".
+        name: "hangup", "handoff", or "yield": let the caller hear nothing of what is queued.
     """
 
     name: str

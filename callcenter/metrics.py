@@ -61,35 +61,35 @@ RECLAIMS = Counter(
 TURN_GAP_SECONDS = Histogram(
     "callcenter_turn_gap_seconds",
     "End of the caller's speech to onset of the agent's; overlapping starts are not in here.",
-    ["persona", "kind"],
+    ["persona", "engine", "kind"],
     buckets=TURN_GAP_BUCKETS_S,
 )
 TURN_OVERLAP_STARTS = Counter(
     "callcenter_turn_overlap_starts_total",
     "Agent turns that began before the caller had finished.",
-    ["persona"],
+    ["persona", "engine"],
 )
 BARGEIN = Counter(
     "callcenter_bargein_total",
     "Caller speech during agent speech: yielded, ignored_backchannel, missed, false_stop.",
-    ["persona", "result"],
+    ["persona", "engine", "result"],
 )
 BARGEIN_STOP_SECONDS = Histogram(
     "callcenter_bargein_stop_seconds",
     "Onset of the caller's speech to the last agent sample sent.",
-    ["persona"],
+    ["persona", "engine"],
     buckets=STOP_BUCKETS_S,
 )
 BARGEIN_AUDIBLE_STOP_SECONDS = Histogram(
     "callcenter_bargein_audible_stop_seconds",
     "The same to the last agent sample heard: with the backlog at the far end.",
-    ["persona"],
+    ["persona", "engine"],
     buckets=STOP_BUCKETS_S,
 )
 BARGEIN_OVERRUN_SECONDS = Histogram(
     "callcenter_bargein_overrun_seconds",
     "Agent speech that was still queued at the far end when the agent fell silent.",
-    ["persona"],
+    ["persona", "engine"],
     buckets=STOP_BUCKETS_S,
 )
 DOUBLE_TALK_SECONDS = Counter(

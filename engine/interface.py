@@ -69,7 +69,8 @@ class FrameOutput:
     Attributes:
         pcm: int16 [1920], 24 kHz mono.
         text: the piece of text that belongs to this tick; "" in most ticks.
-        action: "" or a command of the engine to the call: "hangup" or "handoff".
+        action: "" or a command of the engine to the call: "hangup", "handoff", or "yield": it fell
+            silent for the caller, who should not hear what still waits at the far end.
     """
 
     pcm: Frame

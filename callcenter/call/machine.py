@@ -225,6 +225,8 @@ def _too_long(machine: CallMachine, event: CallEvent) -> Step:
 def _act(machine: CallMachine, event: ActionRequested) -> Step:
     if event.name == "hangup":
         return _end(machine, Outcome.ANSWERED, "agent_hangup", HangUp())
+    if event.name == "yield":
+        return State.LIVE, [FlushPlayout()]
     if event.name != "handoff":
         return State.LIVE, []
     if machine.limits.transfer_number is None:

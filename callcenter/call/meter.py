@@ -52,6 +52,7 @@ class CallMeter:
         self._transport = transport
         self._persona = persona
         self._announced_at = announced_at
+        self._engine = ""  # until a session is ready, nobody speaks and no turn is counted
         self._is_set_up = False
         self._sound_seen = False
         self._counted: CallQuality | None = None
@@ -69,6 +70,7 @@ class CallMeter:
 
     def session_ready(self, now: float, engine: str) -> None:
         """Media flows both ways; only a call's first session counts as its set-up."""
+        self._engine = engine
         metrics.SESSIONS.labels(self._persona, engine).inc()
         if self._is_set_up:
             metrics.RECLAIMS.labels("moved").inc()
@@ -87,21 +89,21 @@ class CallMeter:
 
     def turn(self, event: TurnEvent) -> None:
         """Something became certain about the turns."""
-        persona = self._persona
+        speaker = self._persona, self._engine
         self._note("turn", _turn_data(event))
         if isinstance(event, TurnGap):
-            metrics.TURN_GAP_SECONDS.labels(persona, "gap").observe(event.gap_s)
+            metrics.TURN_GAP_SECONDS.labels(*speaker, "gap").observe(event.gap_s)
         elif isinstance(event, OverlapStart):
-            metrics.TURN_OVERLAP_STARTS.labels(persona).inc()
+            metrics.TURN_OVERLAP_STARTS.labels(*speaker).inc()
         if (result := _RESULTS.get(type(event))) is not None:
-            metrics.BARGEIN.labels(persona, result).inc()
+            metrics.BARGEIN.labels(*speaker, result).inc()
         if isinstance(event, Backchannel):
-            metrics.BACKCHANNELS.labels(persona, "user").inc()
+            metrics.BACKCHANNELS.labels(self._persona, "user").inc()
         if isinstance(event, Yielded):
             overrun_s = event.audible_latency_s - event.latency_s
-            metrics.BARGEIN_STOP_SECONDS.labels(persona).observe(event.latency_s)
-            metrics.BARGEIN_AUDIBLE_STOP_SECONDS.labels(persona).observe(event.audible_latency_s)
-            metrics.BARGEIN_OVERRUN_SECONDS.labels(persona).observe(max(0.0, overrun_s))
+            metrics.BARGEIN_STOP_SECONDS.labels(*speaker).observe(event.latency_s)
+            metrics.BARGEIN_AUDIBLE_STOP_SECONDS.labels(*speaker).observe(event.audible_latency_s)
+            metrics.BARGEIN_OVERRUN_SECONDS.labels(*speaker).observe(max(0.0, overrun_s))
 
     def waited(self, waited_s: float) -> None:
         """A frame of the caller lay so long at the worker before its tick."""

@@ -32,6 +32,7 @@ START_S = 120.0  # the cascade's first start reads its models from a cold disk
 STOP_S = 5.0
 FIRST_NUMBER = 15_550_100  # the admin app gives the shipped personas numbers from here on
 KEPT_SECRET = Path("admin_secret")
+QUESTION = library.SHIPPED / "question.wav"  # for the first number's persona
 
 ENGINES = {
     "cascade": "The cascade engine answers: speech recognition, the personas' dialogues and a "
@@ -254,7 +255,6 @@ def _welcome(
 ) -> str:
     numbers = {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(library.load())}
     first = next(iter(numbers))
-    sample = library.SHIPPED / "voices" / "joe.wav"
     lines = [
         "",
         f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
@@ -269,10 +269,10 @@ def _welcome(
         "",
         *(f"  {number}  {name}" for number, name in numbers.items()),
         "",
-        "Or call it from another terminal, with any WAV of speech:",
+        "Or ask it from another terminal; the answer is in heard.wav (any WAV of speech does):",
         "",
         f"  TWILIO_AUTH_TOKEN={auth_token} {sys.executable} -m callcenter call \\",
-        f"    --number {first} --server http://{HOST}:{port} --wav {sample} --out heard.wav",
+        f"    --number {first} --server http://{HOST}:{port} --wav {QUESTION} --out heard.wav",
         "",
     ]
     return "\n".join(lines)

@@ -124,7 +124,7 @@ class Text(_Message):
 
 
 class Action(_Message):
-    """Worker to gateway: the engine asks the call for something, "hangup" or "handoff"."""
+    """Worker to gateway: the engine asks the call for "hangup", "handoff" or "yield"."""
 
     type: Literal["action"] = "action"
     name: Name

@@ -1,8 +1,8 @@
 """Does a voice over our own speech take the floor, judged by its first syllables?
 
 After 200 ms nobody can know the words, but "mm-", "yea-" and "oka-" sound unlike "exc-" and
-"wait": a logistic regression over Whisper's encoder tells them apart. It was trained on synthetic
-voices (`tests/data/cascade_callers/bursts.py`); what it lets pass, the burst's length decides.
+"wait": a logistic regression over Whisper's encoder tells them apart, the better the more it hears.
+It was trained on synthetic voices (`tests/data/cascade_callers/bursts.py`).
 
 This module does not know turns or time.
 """
@@ -31,7 +31,7 @@ class BurstJudge:
 
     Args:
         whisper: folder of Whisper tiny in CTranslate2 form, which the weights were trained on.
-        weights: `weight` float32 [768], `bias` and `threshold` float32 [].
+        weights: `weight` float32 [768] and `bias` float32 [].
     """
 
     def __init__(self, whisper: Path, weights: Path = _WEIGHTS) -> None:
@@ -42,14 +42,13 @@ class BurstJudge:
         with np.load(weights) as stored:
             self._weight: Floats = stored["weight"]
             self._bias = float(stored["bias"])
-            self._threshold = float(stored["threshold"])
-
-    def is_backchannel(self, burst: Floats) -> bool:
-        """Judges float32 [n] at 16 kHz: some quiet lead-in and at least 200 ms of voice."""
-        return self.score(burst) >= self._threshold
 
     def score(self, burst: Floats) -> float:
-        """Returns the log-odds that the burst is a backchannel."""
+        """Returns the log-odds that a burst is a backchannel.
+
+        Args:
+            burst: float32 [n] at 16 kHz: some quiet lead-in and the voice so far.
+        """
         return float(self.summary(burst) @ self._weight) + self._bias
 
     def summary(self, burst: Floats) -> Floats:

@@ -232,7 +232,7 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
         voicing=VoiceDetector(files.voicing),
         recogniser=recogniser,
         endpoint=Endpoint(files.endpoint),
-        judge_burst=BurstJudge(files.burst_whisper).is_backchannel,
+        judge_burst=BurstJudge(files.burst_whisper).score,
         llm=LlmClient(settings.llm) if settings.llm else None,
     )
     voice = Voice(files.voice, english())

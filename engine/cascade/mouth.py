@@ -1,6 +1,7 @@
 """The outgoing direction of one call: lines in, frames out, and what of them the caller heard.
 
-It plays one line after the other with a short breath between, and falls silent at once when told.
+It plays one line after the other with a short breath between, and falls silent at once when told,
+for good or for a moment.
 It does not know who renders lines or why they are said.
 """
 
@@ -21,6 +22,9 @@ Samples = NDArray[np.int16]
 
 _BREATH_SAMPLES: Final = int(0.16 * SAMPLE_RATE_HZ)  # between two lines
 _FADE_SAMPLES: Final = int(0.010 * SAMPLE_RATE_HZ)  # an abrupt zero clicks
+_REWIND_SAMPLES: Final = int(0.24 * SAMPLE_RATE_HZ)  # at most, to a place between two syllables
+_UNHEARD_SAMPLES: Final = int(0.06 * SAMPLE_RATE_HZ)  # queued at the far end, and thrown away
+_BLOCK_SAMPLES: Final = int(0.02 * SAMPLE_RATE_HZ)
 SILENCE: Final[Frame] = np.zeros(FRAME_SAMPLES, np.int16)
 
 
@@ -43,6 +47,7 @@ class Mouth:
         self._waiting: deque[str] = deque()
         self._lines: deque[_Line] = deque()
         self._breath = 0
+        self._held = False
         self._heard: list[str] = []
         self._last_tail = np.zeros(0, np.int16)
         self.failures: list[str] = []
@@ -57,10 +62,26 @@ class Mouth:
         """True when the next frame holds sound: the caller hears the agent."""
         return bool(self._lines) and (self._lines[0].position > 0 or self._lines[0].sound.done())
 
+    @property
+    def held(self) -> bool:
+        """True in a pause of the agent's own."""
+        return self._held
+
     def say(self, *texts: str) -> None:
         """Appends lines."""
         self._waiting.extend(text for text in texts if text)
         self._fetch()
+
+    def hold(self) -> None:
+        """Pauses in the middle of the word, with the next frame."""
+        self._keep_tail()
+        self._held = True
+
+    def go_on(self) -> None:
+        """Goes on after a pause, from the quietest place shortly before it."""
+        if self._held and self._lines:
+            _rewind(self._lines[0])
+        self._held = False
 
     def stop(self) -> tuple[str, ...]:
         """Falls silent with the next frame.
@@ -70,9 +91,9 @@ class Mouth:
         """
         unheard = (*(line.text for line in self._lines), *self._waiting)
         if self._lines and self._lines[0].position > 0:
-            line = self._lines[0]
-            self._last_tail = line.sound.result()[line.position : line.position + _FADE_SAMPLES]
-            self._heard.append(_heard_part(line))
+            self._keep_tail()
+            self._heard.append(_heard_part(self._lines[0]))
+        self._held = False
         for line in self._lines:
             line.sound.cancel()
         self._lines.clear()
@@ -90,7 +111,7 @@ class Mouth:
         frame = SILENCE.copy()
         filled = self._play_fade(frame)
         began: list[str] = []
-        while filled < FRAME_SAMPLES and self._lines:
+        while filled < FRAME_SAMPLES and self._lines and not self._held:
             line = self._lines[0]
             if not line.sound.done():
                 break
@@ -118,6 +139,12 @@ class Mouth:
             self._breath = _BREATH_SAMPLES if self._lines else 0
         return filled + len(piece)
 
+    def _keep_tail(self) -> None:
+        """What comes next is faded out instead of cut; silence needs none."""
+        if not self._held and self._lines and self._lines[0].position > 0:
+            line = self._lines[0]
+            self._last_tail = line.sound.result()[line.position : line.position + _FADE_SAMPLES]
+
     def _play_fade(self, frame: Frame) -> int:
         tail, self._last_tail = self._last_tail, np.zeros(0, np.int16)
         frame[: len(tail)] = (tail * np.linspace(1, 0, len(tail))).astype(np.int16)
@@ -131,6 +158,17 @@ class Mouth:
         while self._waiting and len(self._lines) < 2:
             text = self._waiting.popleft()
             self._lines.append(_Line(text, self._render(text, not self._lines)))
+
+
+def _rewind(line: _Line) -> None:
+    """Moves to the quietest 20 ms before what the caller did not hear any more."""
+    if line.position == 0:
+        return
+    first = max(0, line.position - _REWIND_SAMPLES)
+    last = max(first, line.position - _UNHEARD_SAMPLES)
+    sound = line.sound.result().astype(np.float32)
+    starts = range(first, last + 1, _BLOCK_SAMPLES)
+    line.position = min(starts, key=lambda at: float(np.abs(sound[at : at + _BLOCK_SAMPLES]).sum()))
 
 
 def _heard_part(line: _Line) -> str:

@@ -52,7 +52,7 @@ class Networks:
     voicing: VoiceDetector
     recogniser: Recogniser
     endpoint: Endpoint
-    judge_burst: Callable[[Floats], bool]
+    judge_burst: Callable[[Floats], float]
     llm: LlmClient | None = None
 
 
@@ -130,6 +130,7 @@ class Session:
         self._unheard: tuple[str, ...] = ()
         self._resumes = 0
         self._action = ""
+        self._hushed = False  # fell silent in this tick: what is queued must not be heard
         self._over = False  # the call was ended; frames may still come until it is gone
         self._answer: Answer | None = None
         self._fallback: Reply | None = None
@@ -146,10 +147,7 @@ class Session:
         self._ticks += 1
         if self._over:
             return FrameOutput(SILENCE)
-        for chunk in self._ears.hear(frame):
-            at_s = chunk.end_sample / RATE_HZ
-            for event in self._turns.update(chunk.voiced, self._mouth.sounding, at_s):
-                self._on(event)
+        self._listen(frame)
         self._collect()
         action = self._due_action()
         frame_out, text = self._mouth.next_frame()
@@ -164,6 +162,17 @@ class Session:
         if self._answer:
             self._answer.cancel()
 
+    def _listen(self, frame: Frame) -> None:
+        at_s = 0.0
+        for chunk in self._ears.hear(frame, eager=self._mouth.sounding):
+            at_s = chunk.end_sample / RATE_HZ
+            for event in self._turns.update(chunk.voiced, self._mouth.sounding, at_s):
+                self._on(event)
+        if burst := self._turns.open_burst(at_s):
+            log_odds = self._networks.judge_burst(self._sound(burst))
+            for event in self._turns.judge_burst(log_odds, at_s):
+                self._on(event)
+
     # What the turn machine reports
 
     def _on(self, event: turns.Event) -> None:
@@ -176,8 +185,11 @@ class Session:
                 self._ended = event
                 if self._look is None:
                     self._start_look(event)
-            case turns.BurstHeard():
-                self._ask_burst(event)
+            case turns.Hesitated():
+                self._hush()
+                self._mouth.hold()
+            case turns.WentOn():
+                self._mouth.go_on()
             case turns.Interrupted():
                 self._yield_floor("interrupted")
             case turns.ShortBurst():
@@ -207,12 +219,6 @@ class Session:
         if self._look:
             self._look.cancel()
             self._look = None
-
-    def _ask_burst(self, event: turns.Event) -> None:
-        speech = self._sound(event)
-        verdict = self._networks.judge_burst(speech)
-        for following in self._turns.judge_burst(verdict, event.end_s):
-            self._on(following)
 
     def _look_at_short(self, event: turns.Event) -> None:
         if self._short is not None:
@@ -346,9 +352,14 @@ class Session:
         if self._answer:
             self._answer.cancel()
             self._answer = None
+        self._hush()
         self._unheard = self._mouth.stop()
         self._action = ""
         _log.info("cascade.yielded", extra={"session_id": self._id, "why": why})
+
+    def _hush(self) -> None:
+        if self._mouth.sounding and not self._mouth.held:
+            self._hushed = True
 
     def _resume(self) -> None:
         self._resumes += 1
@@ -356,6 +367,9 @@ class Session:
         self._mouth.say(*unheard)
 
     def _due_action(self) -> str:
+        if self._hushed:
+            self._hushed = False
+            return "yield"
         if not self._action or self._mouth.speaking or self._answer:
             return ""
         action, self._action = self._action, ""

@@ -5,7 +5,7 @@ thinks. The callers' sounds stand in `tests/data/cascade_callers`; none of their
 the judge of short bursts. Gaps and stops are taken from the caller's sound: from its true end or
 onset to the first or last audible frame of the agent.
 
-    python tests/bench/cascade_manners.py
+    python -m tests.bench.cascade_manners [--part interruptions] [--cache FOLDER]
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class RealTimeCaller(Caller):
         return sounded
 
 
-def trimmed(samples: Samples, floor_db: float) -> Samples:
+def trimmed(samples: Samples, floor_db: float, rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
     """Cuts both ends to where a 20 ms block last is within `floor_db` of the loudest.
 
     The floor must lie above the recording's noise, or noise would count as speech.
     """
-    block = SAMPLE_RATE_HZ // 50
+    block = rate_hz // 50
     count = len(samples) // block
     power = (samples[: count * block].astype(np.float64).reshape(count, block) ** 2).mean(1)
     loud = np.flatnonzero(power > power.max() / 10 ** (floor_db / 10))
@@ -148,58 +148,82 @@ def percentile(values: list[float], share: float) -> float:
     return round(float(np.percentile(values, share)), 3) if values else float("nan")
 
 
+class Bench:
+    """One engine, and everything that callers do to it."""
+
+    def __init__(self, engine: CascadeEngine, persona: str, limit: int) -> None:
+        self._engine, self._persona, self._limit = engine, persona, limit
+        self.calls: list[RealTimeCaller] = []
+
+    def gaps(self) -> dict[str, object]:
+        """Questions, and how long until the answer."""
+        caller = connect(self._engine, self._persona, "gaps")
+        self.calls.append(caller)
+        paths = sorted((DATA / "heldout").glob(f"{self._persona}-*.wav"))[: self._limit]
+        return {"turn_gap_s": spread([turn_gap(caller, path) for path in paths])}
+
+    def interruptions(self) -> dict[str, object]:
+        """Words that want the floor."""
+        stops = self._stops(self._recorded("interruption"))
+        stopped = [stop for stop in stops if stop is not None]
+        return {"barge_in_stop_s": {"asked": len(stops), **spread(stopped)}}
+
+    def backchannels(self) -> dict[str, object]:
+        """Words that don't."""
+        return {"stops_on_backchannels": self._false(self._recorded("backchannel"))}
+
+    def noises(self) -> dict[str, object]:
+        """No words."""
+        return {"stops_on_noise": self._false(map(noise_burst, range(self._limit)))}
+
+    def _recorded(self, kind: str) -> Iterator[Samples]:
+        for path in sorted((DATA / "manners").glob(f"{kind}-*.wav"))[: self._limit]:
+            yield trimmed(read_mulaw(path), QUIET_FLOOR_DB)
+
+    def _stops(self, sounds: Iterable[Samples]) -> list[float | None]:
+        return [stop_after(self._engine, self._persona, sound, self.calls) for sound in sounds]
+
+    def _false(self, sounds: Iterable[Samples]) -> dict[str, int]:
+        """Stops, and hesitations: silences that are too short to be one."""
+        before = len(self.calls)
+        stops = self._stops(sounds)
+        hushed = sum("yield" in call.actions for call in self.calls[before:])
+        stopped = sum(stop is not None for stop in stops)
+        return {"of": len(stops), "stopped": stopped, "hesitated": hushed - stopped}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """How many, median, 95th percentile and largest."""
+    shares = {"p50": 50, "p95": 95, "max": 100}
+    return {"n": len(values), **{name: percentile(values, at) for name, at in shares.items()}}
+
+
+PARTS = {
+    "gaps": Bench.gaps,
+    "interruptions": Bench.interruptions,
+    "backchannels": Bench.backchannels,
+    "noises": Bench.noises,
+}
+
+
 def main() -> None:
-    """Runs all four and prints one JSON line."""
+    """Runs the parts and prints one JSON line."""
     options = argparse.ArgumentParser()
+    options.add_argument("--part", choices=PARTS, action="append", help="default: all, 8 minutes")
     options.add_argument("--persona", default="bank")
     options.add_argument("--limit", type=int, default=20)
     options.add_argument("--cache", type=Path)
     chosen = options.parse_args()
-    engine = CascadeEngine(
-        CascadeSettings(cache_folder=chosen.cache, render_ahead=bool(chosen.cache))
-    )
-    sounds = DATA / "manners"
-    calls = [connect(engine, chosen.persona, "gaps")]
-    gaps = [
-        turn_gap(calls[0], path)
-        for path in sorted((DATA / "heldout").glob(f"{chosen.persona}-*.wav"))[: chosen.limit]
-    ]
-
-    def stops_on(stimuli: Iterable[Samples]) -> list[float | None]:
-        return [stop_after(engine, chosen.persona, sound, calls) for sound in stimuli]
-
-    def recorded(kind: str) -> Iterator[Samples]:
-        for path in sorted(sounds.glob(f"{kind}-*.wav"))[: chosen.limit]:
-            yield trimmed(read_mulaw(path), QUIET_FLOOR_DB)
-
-    stops = stops_on(recorded("interruption"))
-    nods = stops_on(recorded("backchannel"))
-    noises = stops_on(noise_burst(index) for index in range(chosen.limit))
-    stopped = [stop for stop in stops if stop is not None]
-    print(
-        json.dumps(
-            {
-                "bench": "cascade_manners",
-                "turn_gap_s": {
-                    "n": len(gaps),
-                    "p50": percentile(gaps, 50),
-                    "p95": percentile(gaps, 95),
-                },
-                "barge_in_stop_s": {
-                    "n": len(stops),
-                    "stopped": len(stopped),
-                    "p50": percentile(stopped, 50),
-                    "p95": percentile(stopped, 95),
-                },
-                "stops_on_backchannels": f"{sum(s is not None for s in nods)}/{len(nods)}",
-                "stops_on_noise": f"{sum(s is not None for s in noises)}/{len(noises)}",
-                "load": round(os.getloadavg()[0], 1),
-                "ticks": sum(call.ticks for call in calls),
-                "late_ticks": sum(call.late for call in calls),
-                "worst_tick_ms": round(max(call.worst_tick_s for call in calls) * 1e3, 1),
-            }
-        )
-    )
+    engine = CascadeEngine(CascadeSettings(cache_folder=chosen.cache, render_ahead=False))
+    bench = Bench(engine, chosen.persona, chosen.limit)
+    found: dict[str, object] = {"bench": "cascade_manners", "cores": os.cpu_count()}
+    found["load_before"] = round(os.getloadavg()[0], 1)
+    for part in chosen.part or PARTS:
+        found |= PARTS[part](bench)
+    found["ticks"] = sum(call.ticks for call in bench.calls)
+    found["late_ticks"] = sum(call.late for call in bench.calls)
+    found["worst_tick_ms"] = round(max(call.worst_tick_s for call in bench.calls) * 1e3, 1)
+    print(json.dumps(found))
     engine.close()
 
 

@@ -30,7 +30,9 @@ import numpy as np
 
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan, CallReport
-from callcenter.evaluation.script import Step, When
+from callcenter.evaluation.script import Step
+from callcenter.media.units import NARROWBAND_HZ
+from tests.bench.cascade_manners import QUIET_FLOOR_DB, trimmed
 from tests.e2e.programs import HOST, Program, free_port, running, sample
 from tests.recordings import CALLERS, caller
 
@@ -56,9 +58,15 @@ def until_said(demo: Program, pattern: str, limit_s: float) -> re.Match[str]:
     sys.exit(f"the demo did not say {pattern}:\n{demo.said()[-2_000:]}")
 
 
-def say(name: str, when: When = "agent_done", seconds: float = 0.7) -> Step:
+def shouted(name: str, seconds: float) -> Step:
+    """One recording into the agent's speech, from its first voice on, not from its line's noise."""
+    speech = trimmed(caller(name), QUIET_FLOOR_DB, NARROWBAND_HZ)
+    return Step(speech, "", "agent_speaking", seconds, patience_s=20.0)
+
+
+def say(name: str) -> Step:
     """One recording as a step of the caller's script."""
-    return Step(caller(name), "", when, seconds, patience_s=20.0)
+    return Step(caller(name), "", "agent_done", 0.7, patience_s=20.0)
 
 
 def names(pattern: str) -> list[str]:
@@ -120,7 +128,7 @@ class Bench:
         interruptions = cycle(names("manners/interruption-*.wav"))
         reports = []
         for question, interruption in islice(zip(questions, interruptions, strict=False), calls):
-            steps = [say(question), say(interruption, "agent_speaking", BARGE_AFTER_S)]
+            steps = [say(question), shouted(interruption, BARGE_AFTER_S)]
             reports.append(await self._call(steps, 60.0))
         return reports
 

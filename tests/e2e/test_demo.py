@@ -97,7 +97,10 @@ def lags(page: str) -> float:
 
 def assert_the_metrics_moved(page: str, server: str) -> None:
     """By the call; the port that carriers reach shows none."""
-    assert sample(page, 'callcenter_bargein_stop_seconds_count{persona="airline"}') >= 1
+    assert (
+        sample(page, 'callcenter_bargein_stop_seconds_count{engine="rehearsal",persona="airline"}')
+        >= 1
+    )
     assert sample(page, 'media_jitter_buffer_seconds_count{transport="twilio"}') > 100
     assert httpx.get(f"{server}/metrics", trust_env=False).status_code == 404
 

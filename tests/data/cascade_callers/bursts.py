@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from engine.cascade.bursts import _WEIGHTS, BurstJudge
 from engine.cascade.ears import RATE_HZ, Ears
 from engine.cascade.models import find_models
-from engine.cascade.turns import BurstHeard, Interrupted, TurnTracker
+from engine.cascade.turns import LEAD_IN_S, TurnTracker
 from engine.cascade.voicing import VoiceDetector
 from engine.interface import FRAME_SAMPLES
 
@@ -42,9 +42,7 @@ KOKORO = {
     "kokoro-f": {"jf_nezumi": 0.5, "jm_kumo": 0.5},
 }
 HUMS = {"mm-hm": "mˈhəm", "uh-huh": "ʌhˈʌ", "hmm": "hˈm", "mhm": "mhˈm", "mm": "mː", "aha": "ɑhˈɑ"}
-THRESHOLD = (
-    -1.0
-)  # log-odds: 5 % of held-out backchannels stop the agent, 2 of 3 interruptions at once
+LONGEST_S = 0.6  # what a judge still has to decide
 
 
 def espeak(text: str, voice: str, pitch: int, speed: int) -> Floats:
@@ -83,12 +81,14 @@ def bursts(sound: NDArray[np.int16], detector: VoiceDetector) -> Iterator[Floats
     """Yields what the judge would be asked about while the agent speaks."""
     ears, tracker = Ears(detector.stream()), TurnTracker()
     for start in range(0, len(sound) - FRAME_SAMPLES + 1, FRAME_SAMPLES):
-        for chunk in ears.hear(sound[start : start + FRAME_SAMPLES]):
-            for event in tracker.update(chunk.voiced, True, chunk.end_sample / RATE_HZ):
-                if isinstance(event, Interrupted):
-                    return
-                if isinstance(event, BurstHeard):
-                    yield ears.samples(int(event.start_s * RATE_HZ), int(event.end_s * RATE_HZ))
+        at_s = 0.0
+        for chunk in ears.hear(sound[start : start + FRAME_SAMPLES], eager=True):
+            at_s = chunk.end_sample / RATE_HZ
+            tracker.update(chunk.voiced, True, at_s)
+        if burst := tracker.open_burst(at_s):
+            if burst.end_s - burst.start_s - LEAD_IN_S > LONGEST_S:
+                return
+            yield ears.samples(int(burst.start_s * RATE_HZ), int(burst.end_s * RATE_HZ))
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
     judge, detector = BurstJudge(files.burst_whisper), VoiceDetector(files.voicing)
     rng = np.random.default_rng(0)
     summaries, labels = [], []
-    for kind, repeats in (("backchannels", 3), ("interruptions", 1)):
+    for kind, repeats in (("backchannels", 3), ("interruptions", 2)):
         for text in texts[kind]:
             for wave in spoken(text, kokoro):
                 for _ in range(repeats):
@@ -109,11 +109,11 @@ def main() -> None:
                     summaries += found
                     labels += [kind == "backchannels"] * len(found)
     scaler = StandardScaler().fit(summaries)
-    model = LogisticRegression(C=0.01, max_iter=3_000, class_weight="balanced")
+    model = LogisticRegression(C=0.003, max_iter=3_000, class_weight="balanced")
     model.fit(scaler.transform(summaries), labels)
     weight = (model.coef_[0] / scaler.scale_).astype(np.float32)
     bias = np.float32(model.intercept_[0] - weight @ scaler.mean_)
-    np.savez(_WEIGHTS, weight=weight, bias=bias, threshold=np.float32(THRESHOLD))
+    np.savez(_WEIGHTS, weight=weight, bias=bias)
 
 
 if __name__ == "__main__":

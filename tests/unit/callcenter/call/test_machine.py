@@ -227,6 +227,13 @@ def test_a_handoff_without_a_number_is_left_to_the_fallback_verb() -> None:
     assert machine.outcome is Outcome.TRANSFERRED
 
 
+def test_an_agent_that_yields_is_not_heard_on() -> None:
+    """What waits at the carrier would be spoken over the caller."""
+    machine = machine_in(State.LIVE)
+    assert machine.handle(ActionRequested("yield"), 2.0) == [FlushPlayout()]
+    assert machine.state is State.LIVE
+
+
 def test_an_unknown_action_changes_nothing() -> None:
     """A newer engine may ask for what this gateway does not know."""
     machine = machine_in(State.LIVE)

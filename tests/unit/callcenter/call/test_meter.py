@@ -21,6 +21,7 @@ from callcenter.media.quality import CallQuality
 NOTHING = CallQuality(0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 P = {"persona": "meter-test"}
 T = {"transport": "meter-test"}
+AGENT = {"engine": "cascade", **P}
 ENGINES = ("personaplex", "cascade")
 
 
@@ -89,29 +90,32 @@ def test_the_first_sound_counts_once(meter) -> None:
 )
 def test_how_a_barge_in_ended(meter, event, result: str) -> None:
     """One of four results; the beginning alone counts nothing."""
-    before = value("callcenter_bargein_total", result=result, **P)
+    meter.session_ready(10.5, "cascade")
+    before = value("callcenter_bargein_total", result=result, **AGENT)
     meter.turn(BargeIn(4.0))
     meter.turn(event)
-    assert value("callcenter_bargein_total", result=result, **P) == before + 1
+    assert value("callcenter_bargein_total", result=result, **AGENT) == before + 1
 
 
 def test_stop_times(meter) -> None:
     """Sent, heard, and the difference."""
     sums = ("bargein_stop", "bargein_audible_stop", "bargein_overrun")
-    before = [value(f"callcenter_{name}_seconds_sum", **P) for name in sums]
+    meter.session_ready(10.5, "cascade")
+    before = [value(f"callcenter_{name}_seconds_sum", **AGENT) for name in sums]
     meter.turn(Yielded(5.0, 0.2, 0.26))
-    after = [value(f"callcenter_{name}_seconds_sum", **P) for name in sums]
+    after = [value(f"callcenter_{name}_seconds_sum", **AGENT) for name in sums]
     gains = [now - then for now, then in zip(after, before, strict=True)]
     assert gains == pytest.approx([0.2, 0.26, 0.06])
 
 
 def test_gaps_and_overlaps_are_apart(meter) -> None:
     """An overlap is no gap of zero."""
+    meter.session_ready(10.5, "cascade")
     meter.turn(TurnGap(5.0, 0.4))
     meter.turn(OverlapStart(6.0))
-    assert value("callcenter_turn_gap_seconds_count", kind="gap", **P) == 1
-    assert value("callcenter_turn_gap_seconds_sum", kind="gap", **P) == 0.4
-    assert value("callcenter_turn_overlap_starts_total", **P) == 1
+    assert value("callcenter_turn_gap_seconds_count", kind="gap", **AGENT) == 1
+    assert value("callcenter_turn_gap_seconds_sum", kind="gap", **AGENT) == 0.4
+    assert value("callcenter_turn_overlap_starts_total", **AGENT) == 1
 
 
 def test_waits_at_the_worker(meter) -> None:

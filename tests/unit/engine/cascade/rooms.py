@@ -66,12 +66,12 @@ class Room:
 
     Attributes:
         words: what the recogniser will have heard, in this order; then nothing.
-        backchannel: what the judge of bursts will say.
+        backchannel: what the judge of bursts will say, as log-odds.
         finished: what the end-of-turn network will say.
     """
 
     words: deque[Heard] = field(default_factory=deque)
-    backchannel: bool = False
+    backchannel: float = -5.0
     finished: float = 0.95
     section: dict[str, object] | None = field(default_factory=lambda: SECTION)
     greeting: str = ""

@@ -19,13 +19,20 @@ def speechlike(frames: int, seed: int) -> NDArray[np.int16]:
     return (noise * syllables / np.abs(noise).max() * 12_000).astype(np.int16)
 
 
-def run(said: NDArray[np.int16], heard: NDArray[np.int16]) -> float:
-    """Plays both directions in step; returns the last likeness."""
+def run(said: NDArray[np.int16], heard: NDArray[np.int16]) -> EchoGuard:
+    """Plays both directions in step."""
     guard = EchoGuard()
     for start in range(0, len(said), FRAME_SAMPLES):
         guard.heard(heard[start : start + FRAME_SAMPLES])
         guard.said(said[start : start + FRAME_SAMPLES])
-    return guard.likeness()
+    return guard
+
+
+def vowel(frames: int, pitch_hz: float, peak: float) -> NDArray[np.int16]:
+    """A hum with harmonics, int16 [frames * 1920]."""
+    time_s = np.arange(frames * FRAME_SAMPLES) / 24_000
+    wave = sum(np.sin(2 * np.pi * k * pitch_hz * time_s) / k for k in range(1, 9))
+    return (wave / np.abs(wave).max() * peak).astype(np.int16)
 
 
 def delayed(said: NDArray[np.int16], samples: int, gain_db: float) -> NDArray[np.int16]:
@@ -39,23 +46,36 @@ def delayed(said: NDArray[np.int16], samples: int, gain_db: float) -> NDArray[np
 def test_hears_an_echo(delay_ms: int, gain_db: float) -> None:
     """At -25 dB and any usual delay."""
     said = speechlike(20, 1)
-    assert run(said, delayed(said, 24 * delay_ms, gain_db)) > 0.6
+    guard = run(said, delayed(said, 24 * delay_ms, gain_db))
+    likeness, gain = guard.likeness()
+    assert likeness > 0.6
+    assert gain == pytest.approx(10 ** (gain_db / 20), rel=0.2)
+    assert guard.is_echo()
 
 
 def test_a_caller_is_no_echo() -> None:
     """Other speech, however loud the agent is."""
-    assert run(speechlike(20, 1), speechlike(20, 2)) < 0.4
+    guard = run(speechlike(20, 1), speechlike(20, 2))
+    assert guard.likeness()[0] < 0.4
+    assert not guard.is_echo()
+
+
+def test_a_caller_of_the_same_pitch_is_no_echo() -> None:
+    """Two vowels are much alike, but an echo would be faint."""
+    guard = run(vowel(20, 110.0, 12_000), vowel(20, 110.2, 8_000))
+    assert guard.likeness()[0] > 0.6
+    assert not guard.is_echo()
 
 
 def test_a_caller_over_an_echo_is_a_caller() -> None:
     """Double talk: the echo below must not hide the voice."""
     said = speechlike(20, 1)
     mixed = delayed(said, 4_800, -25).astype(np.int32) + speechlike(20, 2)
-    assert run(said, mixed.clip(-32_768, 32_767).astype(np.int16)) < 0.45
+    assert not run(said, mixed.clip(-32_768, 32_767).astype(np.int16)).is_echo()
 
 
 def test_silence_is_no_echo() -> None:
     """Nothing said or nothing heard: no likeness, and no division by zero."""
     quiet = np.zeros(20 * FRAME_SAMPLES, np.int16)
-    assert run(quiet, speechlike(20, 2)) == 0.0
-    assert run(speechlike(20, 1), quiet) == 0.0
+    assert run(quiet, speechlike(20, 2)).likeness() == (0.0, 0.0)
+    assert run(speechlike(20, 1), quiet).likeness() == (0.0, 0.0)

@@ -100,6 +100,62 @@ def test_stops_within_the_next_frame() -> None:
     assert loud(mouth) == 0
 
 
+def test_pauses_in_the_middle_of_a_word() -> None:
+    """A fade of 10 ms, then silence, for as long as it likes; it still has the floor."""
+    mouth = Mouth(Booth())
+    mouth.say("a" * 100)
+    mouth.next_frame()
+    mouth.hold()
+    assert 0 < loud(mouth) <= 240
+    assert [loud(mouth) for _ in range(3)] == [0, 0, 0]
+    assert mouth.sounding
+    assert mouth.held
+
+
+def test_goes_on_between_two_syllables() -> None:
+    """From the quietest place shortly before, not from the middle of the word."""
+    booth = Booth(at_once=False)
+    mouth = Mouth(booth)
+    mouth.say("hello")
+    sound = np.arange(1, 9_601).astype(np.int16)
+    sound[960:1_440] = 0  # two blocks of 20 ms
+    booth.futures["hello"].set_result(sound)
+    for _ in range(2):
+        mouth.next_frame()
+    mouth.hold()
+    mouth.next_frame()
+    mouth.go_on()
+    frame, _ = mouth.next_frame()
+    assert not frame[:480].any()
+    assert frame[480] == 1_441
+    assert not mouth.held
+
+
+def test_what_is_rendered_in_a_pause_is_said_after_it() -> None:
+    """A line that was not begun has no place to go back to."""
+    booth = Booth(at_once=False)
+    mouth = Mouth(booth)
+    mouth.say("hello")
+    mouth.hold()
+    booth.finish("hello")
+    assert loud(mouth) == 0
+    mouth.go_on()
+    assert loud(mouth) == 500
+
+
+def test_stops_for_good_in_a_pause() -> None:
+    """Without a second fade, and knowing what was heard."""
+    mouth = Mouth(Booth())
+    mouth.say("one two three four five")
+    mouth.next_frame()
+    mouth.hold()
+    mouth.next_frame()
+    assert mouth.stop() == ("one two three four five",)
+    assert loud(mouth) == 0
+    assert mouth.take_heard() == "one two three four"
+    assert not mouth.held
+
+
 def test_knows_what_was_heard() -> None:
     """Whole lines in full, a broken one up to the last whole word played."""
     mouth = Mouth(Booth())

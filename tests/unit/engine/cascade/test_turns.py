@@ -1,5 +1,7 @@
 """Whose turn it is, from voice and pauses alone."""
 
+from itertools import cycle, islice
+
 import pytest
 
 from engine.cascade import turns
@@ -22,6 +24,17 @@ class Line:
             new += self.tracker.update(voiced, agent, self.now_s)
         self.events += [(self.now_s, event) for event in new]
         return [type(event) for event in new]
+
+    def judge(self, backchannel: float) -> list[type[Event]]:
+        """Passes a verdict on the burst so far."""
+        return [type(event) for event in self.tracker.judge_burst(backchannel, self.now_s)]
+
+    def frames(self, count: int, voiced: bool, backchannel: float) -> list[type[Event]]:
+        """Frames of two or three chunks over the agent's speech, each with a verdict."""
+        kinds: list[type[Event]] = []
+        for chunks in islice(cycle((3, 2)), count):
+            kinds += self.feed(chunks * CHUNK_S, voiced, agent=True) + self.judge(backchannel)
+        return kinds
 
 
 @pytest.fixture
@@ -88,32 +101,83 @@ def test_a_click_is_no_turn(line: Line) -> None:
 
 
 def test_a_burst_over_the_agent_is_asked_about(line: Line) -> None:
-    """From 200 ms on, every 64 ms, until a verdict or the end."""
-    kinds = line.feed(0.32, True, agent=True)
-    assert kinds[0] is turns.BurstHeard
-    assert set(kinds) == {turns.BurstHeard}
-    assert len(kinds) >= 2
+    """As soon as it is no click any more, and with its lead-in."""
+    line.feed(1.0, False, agent=True)
+    line.feed(0.096, True, agent=True)
+    assert line.tracker.open_burst(line.now_s) is None
+    line.feed(0.032, True, agent=True)
+    burst = line.tracker.open_burst(line.now_s)
+    assert burst is not None
+    assert burst.end_s == line.now_s
+    assert burst.end_s - burst.start_s == pytest.approx(0.128 + turns.LEAD_IN_S)
 
 
-def test_an_interruption_takes_the_floor_at_once(line: Line) -> None:
-    """The verdict "no backchannel" is answered in the same breath."""
-    line.feed(0.2, True, agent=True)
-    events = line.tracker.judge_burst(backchannel=False, now_s=line.now_s)
-    assert [type(event) for event in events] == [turns.Interrupted]
+def test_a_turn_is_no_burst(line: Line) -> None:
+    """While the agent is silent nobody is interrupted."""
+    line.feed(0.3, True)
+    assert line.tracker.open_burst(line.now_s) is None
+
+
+def test_a_sure_interruption_takes_the_floor_at_once(line: Line) -> None:
+    """After 200 ms, in the same breath."""
+    line.feed(0.224, True, agent=True)
+    assert line.judge(-5.0) == [turns.Interrupted]
     assert line.tracker.caller_has_floor
 
 
+def test_no_interruption_is_sure_before_200_ms(line: Line) -> None:
+    """Whatever it sounds like, it is hesitated for only."""
+    line.feed(0.16, True, agent=True)
+    assert line.judge(-5.0) == [turns.Hesitated]
+    assert not line.tracker.caller_has_floor
+
+
 def test_a_backchannel_passes(line: Line) -> None:
-    """An "mm-hm" ends as a short burst; the agent goes on."""
-    line.feed(0.3, True, agent=True)
-    assert line.tracker.judge_burst(backchannel=True, now_s=line.now_s) == []
+    """An "mm-hm" ends as a short burst; the agent has gone on before."""
+    line.feed(0.16, True, agent=True)
+    assert line.judge(3.0) == [turns.Hesitated]
+    assert line.frames(3, True, 3.0) == [turns.WentOn]
     assert line.feed(0.4, False, agent=True) == [turns.ShortBurst]
     assert not line.tracker.hears_voice
 
 
+def test_doubt_ends_in_an_interruption(line: Line) -> None:
+    """The caller speaks on after three frames, and it does not sound like a backchannel."""
+    line.feed(0.16, True, agent=True)
+    assert line.judge(0.5) == [turns.Hesitated]
+    assert line.frames(2, True, 0.5) == []
+    assert line.frames(1, True, -0.5) == [turns.Interrupted]
+
+
+@pytest.mark.parametrize(("voiced", "verdict"), [(True, 0.5), (False, -0.5)])
+def test_doubt_ends_in_going_on(line: Line, voiced: bool, verdict: float) -> None:
+    """It sounds like a backchannel, or it is over; a second time is not hesitated for."""
+    line.feed(0.16, True, agent=True)
+    assert line.judge(0.5) == [turns.Hesitated]
+    kinds = line.frames(3, voiced, verdict)
+    assert kinds[0] is turns.WentOn
+    assert turns.Interrupted not in kinds
+    assert turns.Hesitated not in line.frames(1, voiced, verdict)
+
+
+def test_a_caller_who_speaks_on_is_yielded_to_later(line: Line) -> None:
+    """The agent went on too soon; now more of the words are known."""
+    line.feed(0.16, True, agent=True)
+    line.judge(1.0)
+    assert line.frames(3, True, 1.0) == [turns.WentOn]
+    assert line.frames(1, True, -2.0) == [turns.Interrupted]
+
+
+def test_a_hesitation_ends_with_its_burst(line: Line) -> None:
+    """Even if nobody judges it any more, the agent goes on."""
+    line.feed(0.16, True, agent=True)
+    line.judge(0.0)
+    assert line.feed(0.4, False, agent=True) == [turns.WentOn, turns.ShortBurst]
+
+
 def test_no_backchannel_is_that_long(line: Line) -> None:
-    """Whoever speaks on for 0.75 s wants the floor, whatever it sounds like."""
-    kinds = line.feed(0.9, True, agent=True)
+    """Whoever speaks on for 0.9 s wants the floor, whatever it sounds like."""
+    kinds = line.feed(1.1, True, agent=True)
     assert kinds.count(turns.Interrupted) == 1
 
 
