@@ -43,7 +43,8 @@ class CommonSettings(BaseSettings):
     """What the gateway and the worker have in common.
 
     Attributes:
-        redis_url: the broker's Redis or Valkey.
+        redis_url: Redis or Valkey: one server, Sentinels or a cluster; callcenter/broker/address.py
+            shows the forms.
         redis_timeout_s: a command that takes longer counts as "Redis is down".
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
