@@ -148,7 +148,7 @@ def test_pods_obey_the_restricted_profile(values: Path) -> None:
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         mounts_token = spec.get("automountServiceAccountToken", True)
         assert not mounts_token or "-worker-" in name, name
-        for container in spec["containers"]:
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
             security = container["securityContext"]
             assert security["readOnlyRootFilesystem"], name
             assert not security["allowPrivilegeEscalation"], name
@@ -286,6 +286,10 @@ def test_business_hours_become_cron_triggers() -> None:
         assert part in busy["metadata"]["query"]
 
 
+EDGE = (
+    *("sip.enabled=true", "sip.trunks.existingSecret=t", "sip.tls.enabled=true"),
+    *("sip.tls.secretName=t", "edge.enabled=true", "edge.trunkCidr=192.0.2.0/24"),
+)
 REFUSED = [  # values that are wrong, and the words that must stand in the refusal
     (("gateway.replica=3",), "replica"),
     (("gateway.replicas=many",), "replicas"),
@@ -323,6 +327,14 @@ REFUSED = [  # values that are wrong, and the words that must stand in the refus
         ("sip.enabled=true", "sip.trunks.existingSecret=t", "sip.hostNetwork=false"),
         "sip.replicas above 1 needs sip.hostNetwork",
     ),
+    (("edge.enabled=true",), "edge.enabled needs sip.enabled and sip.tls.enabled"),
+    ((*EDGE, "edge.trunkCidr="), "edge.trunkCidr is required"),
+    ((*EDGE, "edge.trunkCidr=anybody"), "trunkCidr"),
+    ((*EDGE, "sip.advertisedIp=203.0.113.7"), "the address that trunks see"),
+    ((*EDGE, "edge.rtp.portMax=25000"), "at least twice as many"),
+    ((*EDGE, "sip.rtp.portMin=25000", "sip.rtp.portMax=25999"), "edge.rtp and sip.rtp overlap"),
+    ((*EDGE, "edge.rtp.portMin=31000", "edge.rtp.portMax=35000"), "overlaps 32768-60999"),
+    (("redis.mode=external", "networkPolicy.redisPorts={}"), "redisPorts"),
     (("turn.enabled=true",), "turn.host and turn.realm are required"),
     (("gateway.ingress.enabled=true",), "gateway.ingress.host is required"),
     (("gateway.httpRoute.enabled=true",), "parentRefs is required"),
