@@ -78,6 +78,18 @@ def pods(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
     return found
 
 
+def certificate(key: Path, chain: Path) -> None:
+    """A key and a certificate that it signed itself."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=edge", "-keyout", str(key), "-out", str(chain)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Valkey server of this test run."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import tools
-from tests.deploy.conftest import EXAMPLES, Manifest, rendered
+from tests.deploy.conftest import EXAMPLES, Manifest, certificate, rendered
 
 CONFIG = tools.ROOT / "deploy" / "edge" / "kamailio.cfg"
 EXAMPLE = next(path for path in EXAMPLES if path.stem == "sip-edge")
@@ -116,15 +116,3 @@ def test_both_programs_start_as_the_chart_has_them(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for container in sip_pod(manifests)["initContainers"]:
             stack.enter_context(running(container, places, tmp_path))
-
-
-def certificate(key: Path, chain: Path) -> None:
-    """Signed by itself."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=edge", "-keyout", str(key), "-out", str(chain)),
-        ],
-        check=True,
-        capture_output=True,
-    )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from callcenter import settings
 from tests.deploy import replay, tools
-from tests.deploy.conftest import program
+from tests.deploy.conftest import certificate, program
 
 IMAGES = tools.ROOT / "deploy" / "images"
 COMPOSE = tools.ROOT / "deploy" / "compose"
@@ -217,7 +218,10 @@ def test_the_images_steps_work_on_a_bare_debian(trial: Trial, tmp_path: Path) ->
     except tools.ToolUnavailable as error:
         pytest.skip(str(error))
     (made.root / "tmp/routes.yaml").write_text("default: {persona: bank}\n")
-    (made.root / "tmp/tls.cfg").write_text("[server:default]\nmethod = TLSv1.2+\n")
+    tls = "[server:default]\nprivate_key = /tmp/tls.key\ncertificate = /tmp/tls.crt\n"
+    (made.root / "tmp/tls.cfg").write_text(tls)
+    certificate(made.root / "tmp/tls.key", made.root / "tmp/tls.crt")
+    (made.root / "tmp/tls.key").chmod(0o644)
     command = made.chroot(*made.command, *trial.arguments, env=trial.environment)
     with subprocess.Popen(command, process_group=0) as running:
         try:
@@ -227,5 +231,6 @@ def test_the_images_steps_work_on_a_bare_debian(trial: Trial, tmp_path: Path) ->
                 assert time.monotonic() < give_up_at, "the program did not become healthy"
                 time.sleep(0.5)
         finally:
-            os.killpg(running.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGTERM)
     assert running.returncode in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it got
