@@ -171,7 +171,17 @@ ENGINE_TICKS_SKIPPED = Counter(
     ["engine"],
 )
 ENGINE_REALTIME_FACTOR = Gauge(
-    "engine_realtime_factor", "80 ms over the recent mean time of a tick.", ["engine"]
+    "engine_realtime_factor",
+    "80 ms, shared by the phase groups, over the recent mean time of a tick.",
+    ["engine"],
+)
+ENGINE_PHASE_SESSIONS = Gauge(
+    "engine_phase_sessions", "Slots with a session, by phase group.", ["engine", "phase"]
+)
+ENGINE_PHASE_TICKS = Counter(
+    "engine_phase_ticks_total",
+    "Ticks by phase group; outcome missed: ended after the group's next one was due.",
+    ["engine", "phase", "outcome"],
 )
 ENGINE_PROMPT_PREFILL_SECONDS = Histogram(
     "engine_prompt_prefill_seconds",

@@ -325,6 +325,7 @@ class WorkerSettings(CommonSettings):
         gpu_reserve_gib: device memory that stays free of keys and values.
         min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
             second.
+        phase_groups: 2 lets the two halves of the slots tick 40 ms apart.
         prompt_positions: the longest prompt, voice included.
         cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
 
@@ -371,6 +372,7 @@ class WorkerSettings(CommonSettings):
     weights_fp8: bool = False
     gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
     min_window_positions: Annotated[int, Field(ge=1)] = 1_500
+    phase_groups: Annotated[int, Field(ge=1, le=2)] = 1
     prompt_positions: Annotated[int, Field(ge=1)] = 768
     cached_prompts: Annotated[int, Field(ge=0)] = 8
 
