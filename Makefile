@@ -26,10 +26,11 @@ check: $(DEV)
 	.venv/bin/lint-imports
 
 # Many tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
-unit: $(DEV) $(ORACLES)/installed
+unit: $(DEV) $(ORACLES)/installed $(TOOLS)
 	.venv/bin/python -m pytest --reruns 2 $(PYTEST_ARGS)
 
-# Charts, rules, images and compose files against their own tools; a few minutes more.
+# A part of `unit` alone: charts, rules, images and compose files against their own tools.
+# REPLAY=all also carries out the images' steps on a bare Debian (root, debootstrap, ten minutes).
 deploy-test: $(DEV) $(TOOLS)
 	.venv/bin/python -m pytest tests/deploy $(PYTEST_ARGS)
 

@@ -43,9 +43,12 @@ class CommonSettings(BaseSettings):
     """What the gateway and the worker have in common.
 
     Attributes:
-        redis_url: the broker's Redis or Valkey.
+        redis_url: Redis or Valkey: one server, Sentinels or a cluster; callcenter/broker/address.py
+            shows the forms.
         redis_timeout_s: a command that takes longer counts as "Redis is down".
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
+        link_secret_secondary: accepted by workers beside the first while the secret is being
+            rotated.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
@@ -56,9 +59,15 @@ class CommonSettings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_timeout_s: Seconds = 0.5
     link_secret: SharedSecret
+    link_secret_secondary: SharedSecret | None = None
     log_level: LogLevel = "info"
     log_pii: bool = False
     otel_exporter_otlp_endpoint: str | None = None
+
+    @property
+    def link_secrets(self) -> tuple[str, ...]:
+        """The secrets whose session tokens are good, first the current one."""
+        return _values(self.link_secret, self.link_secret_secondary)
 
     @classmethod
     def load(cls: type[AnySettings], **overrides: object) -> AnySettings:
@@ -210,8 +219,7 @@ class GatewaySettings(CommonSettings):
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """The Twilio auth tokens whose signatures are good, first the current one."""
-        tokens = (self.twilio_auth_token, self.twilio_auth_token_secondary)
-        return tuple(token.get_secret_value() for token in tokens if token is not None)
+        return _values(self.twilio_auth_token, self.twilio_auth_token_secondary)
 
 
 class SipSettings(CommonSettings):
@@ -432,6 +440,10 @@ class AdminSettings(CommonSettings):
     @classmethod
     def _split_pools(cls, value: object) -> object:
         return _split(value)
+
+
+def _values(*secrets_of_one_kind: SecretStr | None) -> tuple[str, ...]:
+    return tuple(one.get_secret_value() for one in secrets_of_one_kind if one is not None)
 
 
 def _split(value: object) -> object:

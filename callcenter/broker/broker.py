@@ -1,6 +1,6 @@
 """The broker: a pool's workers and calls in Redis, one script an operation.
 
-    broker = Broker(redis, "main")
+    broker = Broker(connect(url), "main")
     claim = await broker.claim(call_id, prompt_hash, gateway_id)   # a slot, reserved for lease_s
     await broker.renew(call_id, claim.fencing_token)               # every third of lease_s
     await broker.release(call_id, claim.fencing_token)             # when the call is over
@@ -18,28 +18,17 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from callcenter.broker import keys, scripts
 from callcenter.broker.claims import Claim, HeartbeatAnswer, HeldSession, Reaped
+from callcenter.broker.connection import TIMEOUT_S, connect
 from callcenter.broker.placement import State, WorkerInfo
 from callcenter.errors import BrokerUnavailable, NoCapacity
 
-TIMEOUT_S = 0.5
+__all__ = ["Broker", "connect"]
+
 REAP_LIMIT = 100
-
-
-def connect(url: str, *, timeout_s: float = TIMEOUT_S, decode_responses: bool = True) -> Redis:
-    """A client that fails fast: short time-outs, one retry on a broken connection."""
-    return Redis.from_url(
-        url,
-        decode_responses=decode_responses,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1),
-    )
 
 
 class Broker:

@@ -280,5 +280,5 @@ def _call_resource(settings: GatewaySettings, http: httpx.AsyncClient) -> CallRe
         http,
         settings.twilio_api_base_url,
         settings.twilio_account_sid,
-        settings.twilio_auth_token.get_secret_value(),
+        settings.auth_tokens,
     )

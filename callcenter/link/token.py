@@ -14,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,7 +49,7 @@ class SessionToken(BaseModel):
     expires_at_s: float
 
 
-def sign(token: SessionToken, secret: bytes | str) -> str:
+def sign(token: SessionToken, secret: str) -> str:
     """Turns a token into text that `verify` accepts until it expires.
 
     Raises:
@@ -58,22 +59,23 @@ def sign(token: SessionToken, secret: bytes | str) -> str:
     return f"{payload}.{_encode(_mac(payload, secret))}"
 
 
-def verify(text: str, secret: bytes | str, now_s: float) -> SessionToken:
+def verify(text: str, secrets: str | Sequence[str], now_s: float) -> SessionToken:
     """Reads a token, if it is genuine and still good.
 
     Args:
         text: what `sign` returned.
-        secret: the secret it was signed with, at least 32 bytes.
+        secrets: it was signed with one of them, at least 32 bytes each; several while gateways
+            change from one to the next.
         now_s: Unix time.
 
     Raises:
         Unauthorized: malformed, signed with another secret, or expired.
-        ValueError: the secret is shorter than 32 bytes.
+        ValueError: a secret is shorter than 32 bytes.
     """
     if len(text) > MAX_TOKEN_CHARS:
         raise Unauthorized("the session token is too long")
     payload, dot, mac = text.partition(".")
-    if not dot or not hmac.compare_digest(_decode(mac), _mac(payload, secret)):
+    if not dot or not _is_signed(payload, _decode(mac), secrets):
         raise Unauthorized("the session token is not signed with this worker's link secret")
     try:
         token = SessionToken.model_validate_json(_decode(payload))
@@ -85,8 +87,13 @@ def verify(text: str, secret: bytes | str, now_s: float) -> SessionToken:
     return token
 
 
-def _mac(payload: str, secret: bytes | str) -> bytes:
-    key = secret.encode() if isinstance(secret, str) else secret
+def _is_signed(payload: str, mac: bytes, secrets: str | Sequence[str]) -> bool:
+    known = (secrets,) if isinstance(secrets, str) else secrets
+    return any(hmac.compare_digest(mac, _mac(payload, secret)) for secret in known)
+
+
+def _mac(payload: str, secret: str) -> bytes:
+    key = secret.encode()
     if len(key) < MIN_SECRET_BYTES:
         raise ValueError(f"the link secret must have at least {MIN_SECRET_BYTES} bytes")
     return hmac.digest(key, payload.encode("utf-8", "replace"), hashlib.sha256)

@@ -1,14 +1,14 @@
 """The notice board in Redis: the snapshot, published clips, and commands to live calls.
 
-    cc:published            STRING  the snapshot as JSON
-    cc:published:revision   STRING  its revision; a writer with an older one changes nothing
-    cc:published:changed    channel a hint that there is a new one; readers also look by themselves
-    cc:voice:<sha256>       STRING  a normalised clip: WAV, 24 kHz, mono, 16 bit
-    cc:original:<sha256>    STRING  SHA-256 of the file that the clip was made from
-    cc:codes:<sha256>       STRING  the clip's codes, made once by a worker: safetensors
-    cc:voices               SET     SHA-256 of every clip that is here
-    cc:commands             channel orders to live calls, such as "hang up"
-    cc:reply:<id>           LIST    what became of an order; goes by itself
+    {cc:published}            STRING  the snapshot as JSON
+    {cc:published}:revision   STRING  its revision; a writer with an older one changes nothing
+    cc:published:changed      channel a hint that there is a new one; readers look all the same
+    cc:voice:<sha256>         STRING  a normalised clip: WAV, 24 kHz, mono, 16 bit
+    cc:original:<sha256>      STRING  SHA-256 of the file that the clip was made from
+    cc:codes:<sha256>         STRING  the clip's codes, made once by a worker: safetensors
+    cc:voices                 SET     SHA-256 of every clip that is here
+    cc:commands               channel orders to live calls, such as "hang up"
+    cc:reply:<id>             LIST    what became of an order; goes by itself
 
 It decides nothing. Keys have no time to live: the configuration counts until the next one.
 """
@@ -30,8 +30,9 @@ from redis.exceptions import RedisError
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.snapshot import Snapshot
 
-SNAPSHOT_KEY = "cc:published"
-REVISION_KEY = "cc:published:revision"
+# One hash tag: in a Redis Cluster a script may touch both.
+SNAPSHOT_KEY = "{cc:published}"
+REVISION_KEY = "{cc:published}:revision"
 CHANGED_CHANNEL = "cc:published:changed"
 COMMANDS_CHANNEL = "cc:commands"
 RETRY_S = 1.0

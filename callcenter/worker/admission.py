@@ -10,6 +10,7 @@ It knows no clock, no network and no engine.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callcenter.broker.claims import HeldSession
@@ -40,13 +41,17 @@ class Identity:
 class Admission:
     """Judges session tokens and keeps the list of live sessions.
 
+    Args:
+        identity: of this process.
+        secrets: with which gateways may sign; several while one replaces the other.
+
     Attributes:
         draining: no new session any more.
     """
 
-    def __init__(self, identity: Identity, secret: str) -> None:
+    def __init__(self, identity: Identity, secrets: Sequence[str]) -> None:
         self._identity = identity
-        self._secret = secret
+        self._secrets = secrets
         self._live: dict[str, SessionToken] = {}
         self._fences: OrderedDict[str, int] = OrderedDict()
         self._primed: OrderedDict[str, None] = OrderedDict()
@@ -65,7 +70,7 @@ class Admission:
             Draining: no new session.
             NoCapacity: every slot is taken.
         """
-        token = verify(auth_token, self._secret, now_s)
+        token = verify(auth_token, self._secrets, now_s)
         if token.worker_id != self._identity.worker_id:
             raise Unauthorized(f"the session token is for worker {token.worker_id}")
         if token.epoch != self._identity.epoch:

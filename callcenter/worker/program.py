@@ -95,7 +95,7 @@ class Worker:
         self._identity = Identity(
             settings.worker_id, epoch=time.time_ns() // 1_000_000, slots=engine.slots
         )
-        self._admission = Admission(self._identity, settings.link_secret.get_secret_value())
+        self._admission = Admission(self._identity, settings.link_secrets)
         for name in known_prompts:
             self._admission.remember_prompt(name)
         self._ticker = Ticker(engine, self._hand_over, probe)

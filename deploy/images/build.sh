@@ -1,10 +1,10 @@
 #!/bin/sh
 # Builds one image with its software bill of materials and its provenance.
-#   deploy/images/build.sh gateway|worker [tag]
+#   deploy/images/build.sh gateway|worker|edge [tag]
 # The base image's tag is resolved to a digest first, so that the build says what it was made of.
 set -eu
 cd "$(dirname "$0")/../.."
-image=${1:?usage: build.sh gateway|worker [tag]}
+image=${1:?usage: build.sh gateway|worker|edge [tag]}
 tag=${2:-$(git describe --tags --always --dirty)}
 base=${BASE_IMAGE:-docker.io/library/debian:bookworm-slim}
 

@@ -15,6 +15,7 @@ from tests.deploy import tools
 
 CHART = tools.ROOT / "helm" / "personaplex-callcenter"
 EXAMPLES = sorted((tools.ROOT / "helm" / "examples").glob("*.yaml"))
+TRIAL = next(path for path in EXAMPLES if path.stem == "one-node")
 VALUES = EXAMPLES + sorted((Path(__file__).parent / "values").glob("*.yaml"))
 HELMS = {"helm3": tools.HELM_3, "helm4": tools.HELM_4}
 KUBERNETES = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -58,7 +59,7 @@ def refusal() -> Callable[..., str]:
     """What Helm says to values that it refuses."""
 
     def ask(name: str, *options: str) -> str:
-        done = helm(name, "template", "cc", str(CHART), "-f", str(EXAMPLES[-1]), *options)
+        done = helm(name, "template", "cc", str(CHART), "-f", str(TRIAL), *options)
         assert done.returncode != 0, "these values were accepted"
         return done.stderr
 
@@ -75,6 +76,18 @@ def pods(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
         elif "containers" in manifest.get("spec", {}).get("template", {}).get("spec", {}):
             found[name] = manifest["spec"]["template"]
     return found
+
+
+def certificate(key: Path, chain: Path) -> None:
+    """A key and a certificate that it signed itself."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=edge", "-keyout", str(key), "-out", str(chain)),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture(scope="session")

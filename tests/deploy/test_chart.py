@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from callcenter import settings
 from tests.deploy import tools
@@ -31,6 +32,7 @@ from tests.deploy.conftest import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
+EVERYTHING = Path(__file__).parent / "values" / "everything.yaml"
 CUSTOM = re.compile(
     r"(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|external-secrets\.io)/"
 )
@@ -148,7 +150,7 @@ def test_pods_obey_the_restricted_profile(values: Path) -> None:
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         mounts_token = spec.get("automountServiceAccountToken", True)
         assert not mounts_token or "-worker-" in name, name
-        for container in spec["containers"]:
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
             security = container["securityContext"]
             assert security["readOnlyRootFilesystem"], name
             assert not security["allowPrivilegeEscalation"], name
@@ -196,30 +198,56 @@ def test_every_variable_is_a_setting_of_its_program(values: Path) -> None:
             assert environment(pod).keys() <= known, name
 
 
-def test_enumerations_are_those_of_the_settings() -> None:
-    """Engines, log levels and verbs of the schema are what the programs take."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    pool = schema["definitions"]["pool"]["properties"]
-    gateway = schema["properties"]["gateway"]["properties"]
-    assert set(pool["engine"]["enum"]) == set(get_args(settings.EngineKind))
-    assert set(schema["properties"]["logLevel"]["enum"]) == set(get_args(settings.LogLevel))
-    verbs = gateway["twilio"]["properties"]["fallbackVerb"]["enum"]
-    assert set(verbs) == set(get_args(settings.FallbackVerb))
-
-
 def test_commands_exist(values: Path) -> None:
-    """Each pod of ours runs a command of the command line."""
+    """Each pod of ours runs a command of the command line, with options that it has."""
     from callcenter.__main__ import app
 
-    known = {str(getattr(info.callback, "__name__", "")) for info in app.registered_commands}
+    commands = get_command(app).commands
     for name, pod in pods(rendered("helm4", values)).items():
         container = pod["spec"]["containers"][0]
         ours = "personaplex" in container["image"] or "/voice/" in container["image"]
         if ours and "command" not in container:
-            command = container["args"][0]
-            if command in ("sip", "admin") and command not in known:
-                continue  # a program that this checkout does not have
-            assert command in known, name
+            command, *options = container["args"]
+            assert command in commands, name
+            known = {one for parameter in commands[command].params for one in parameter.opts}
+            assert {option.split("=")[0] for option in options} <= known, name
+
+
+def policies(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
+    """Network policies by their pods' component."""
+    found = {}
+    for manifest in manifests:
+        if manifest["kind"] == "NetworkPolicy":
+            name = manifest["metadata"]["name"].rsplit("-", 1)[1]
+            found[name] = manifest["spec"]
+    return found
+
+
+def test_admin_reaches_what_it_works_with() -> None:
+    """It primes workers before it publishes, and what it publishes is what gateways go by."""
+    manifests = rendered("helm4", EVERYTHING)
+    found = policies(manifests)
+    (link, _) = found["worker"]["ingress"]
+    (who,) = [source["podSelector"] for source in link["from"] if "podSelector" in source]
+    assert set(who["matchExpressions"][0]["values"]) == {"gateway", "sip", "admin"}
+    reached = [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for rule in found["admin"]["egress"]
+        for peer in rule.get("to", [])
+    ]
+    assert set(reached) == {"redis", "worker"}
+    gateway = environment(pods(manifests)["Deployment/cc-gateway"])
+    assert "ROUTES_FILE" not in gateway
+    assert "https://admin.example.com" in gateway["WEBRTC_ORIGINS"].split(",")
+    admin = environment(pods(manifests)["Deployment/cc-admin"])
+    assert admin["BROWSER_GATEWAY_URL"] == gateway["PUBLIC_BASE_URL"]
+
+
+def test_a_routes_file_may_win_over_the_admin_app() -> None:
+    """Where both are there."""
+    manifests = rendered("helm4", EVERYTHING, "--set", "routes.source=file")
+    gateway = environment(pods(manifests)["Deployment/cc-gateway"])
+    assert gateway["ROUTES_FILE"] == "/etc/callcenter/routes.yaml"
 
 
 def test_services_and_budgets_select_pods_that_exist(values: Path) -> None:
@@ -272,7 +300,7 @@ def test_metrics_are_never_public(values: Path) -> None:
 
 def test_business_hours_become_cron_triggers() -> None:
     """Pre-warm reaches back before the doors open."""
-    manifests = rendered("helm4", Path(__file__).parent / "values" / "everything.yaml")
+    manifests = rendered("helm4", EVERYTHING)
     (scaled,) = [m for m in manifests if m["kind"] == "ScaledObject"]
     busy, cron = scaled["spec"]["triggers"]
     assert cron["metadata"] == {
@@ -284,78 +312,6 @@ def test_business_hours_become_cron_triggers() -> None:
     assert busy["metadata"]["threshold"] == "32"
     for part in ("worker_slots_used", "rejected_capacity", "+ 8"):
         assert part in busy["metadata"]["query"]
-
-
-REFUSED = [  # values that are wrong, and the words that must stand in the refusal
-    (("gateway.replica=3",), "replica"),
-    (("gateway.replicas=many",), "replicas"),
-    (("workers.pools.main.slots=0",), "slots"),
-    (("workers.pools.main.engine=gpt",), "engine"),
-    (("workers.pools.UPPER.slots=4",), "UPPER"),
-    (("gateway.publicBaseUrl=http://voice.example.com",), "publicBaseUrl"),
-    (("redis.mode=sentinel",), "mode"),
-    (("sip.port=70000",), "port"),
-    (("images.worker.digest=sha256:12",), "digest"),
-    (("gateway.twilio.fallbackVerb=shout",), "fallbackVerb"),
-    (("workers.defaults.keda.minReplicas=0",), "minReplicas"),
-    (("logLevel=chatty",), "logLevel"),
-    (("routes.config.default.personna=bank",), "personna"),
-    (("gateway.publicBaseUrl=",), "gateway.publicBaseUrl is required"),
-    (("secrets.generate=false",), "secrets.existingSecret"),
-    (("redis.mode=external",), "external Redis"),
-    (("gateway.drainSeconds=60",), "an upgrade would cut calls"),
-    (("gateway.terminationGracePeriodSeconds=610",), "must be at least"),
-    (("workers.pools.main.drainSeconds=60",), "a scale-down would cut calls"),
-    (("workers.pools.main.terminationGracePeriodSeconds=600",), "must be at least"),
-    (("gateway.pools={gold}",), '"gold"'),
-    (("workers.pools.main.engine=personaplex",), "needs a model"),
-    (
-        ("workers.pools.main.keda.enabled=true", "workers.pools.main.hpa.enabled=true"),
-        "keda and hpa are both on",
-    ),
-    (("workers.pools.main.keda.enabled=true",), "keda.prometheusUrl is required"),
-    (("sip.enabled=true",), "sip.trunks.existingSecret is required"),
-    (
-        ("sip.enabled=true", "sip.trunks.existingSecret=t", "sip.rtp.portMax=40000"),
-        "overlaps 32768-60999",
-    ),
-    (
-        ("sip.enabled=true", "sip.trunks.existingSecret=t", "sip.hostNetwork=false"),
-        "sip.replicas above 1 needs sip.hostNetwork",
-    ),
-    (("turn.enabled=true",), "turn.host and turn.realm are required"),
-    (("gateway.ingress.enabled=true",), "gateway.ingress.host is required"),
-    (("gateway.httpRoute.enabled=true",), "parentRefs is required"),
-]
-
-
-@pytest.mark.parametrize("name", HELMS)
-@pytest.mark.parametrize(("options", "words"), REFUSED, ids=[" ".join(case[0]) for case in REFUSED])
-def test_wrong_values_are_refused_readably(
-    name: str, options: tuple[str, ...], words: str, refusal
-) -> None:
-    """By the schema or by the checks; the message says what is wrong."""
-    arguments = [part for option in options for part in ("--set", option)]
-    assert words in refusal(name, *arguments)
-
-
-def test_every_value_is_in_the_schema() -> None:
-    """And every object is closed, but for those whose keys are the user's."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-
-    def walk(node: dict[str, Any], part: dict[str, Any], path: str) -> None:
-        if "$ref" in node:
-            node = schema["definitions"][node["$ref"].rsplit("/", 1)[1]]
-        if "properties" not in node:
-            return
-        assert node["additionalProperties"] is False, path
-        for key, value in part.items():
-            assert key in node["properties"], f"{path}.{key}"
-            if isinstance(value, dict):
-                walk(node["properties"][key], value, f"{path}.{key}")
-
-    walk(schema, values, "")
 
 
 def in_a_namespace(manifest: Manifest) -> Manifest:

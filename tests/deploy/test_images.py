@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from callcenter import settings
 from tests.deploy import replay, tools
-from tests.deploy.conftest import program
+from tests.deploy.conftest import certificate, program
 
 IMAGES = tools.ROOT / "deploy" / "images"
 COMPOSE = tools.ROOT / "deploy" / "compose"
@@ -154,42 +156,74 @@ def test_build_sh_resolves_the_base_to_a_digest(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("image", "leave_out", "environment"),
-    [
-        (
-            "gateway",
-            None,
-            {
-                "PUBLIC_BASE_URL": "https://voice.example.com",
-                "ROUTES_FILE": "/tmp/routes.yaml",
-                "TWILIO_AUTH_TOKEN": "t" * 32,
-                "GATEWAY_PORT": "8080",
-                "METRICS_PORT": "0",
-            },
+@dataclass(frozen=True)
+class Trial:
+    """How an image's program is tried.
+
+    Attributes:
+        image: its name.
+        environment, arguments: of the program, beside the image's own.
+        leave_out: packages that are not installed.
+    """
+
+    image: str
+    environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
+    leave_out: re.Pattern[str] | None = None
+
+
+COMMON = {"LINK_SECRET": "s" * 32, "REDIS_URL": "redis://127.0.0.1:1", "LOG_LEVEL": "error"}
+TRIALS = [
+    Trial(
+        "gateway",
+        COMMON
+        | {
+            "PUBLIC_BASE_URL": "https://voice.example.com",
+            "ROUTES_FILE": "/tmp/routes.yaml",
+            "TWILIO_AUTH_TOKEN": "t" * 32,
+            "METRICS_PORT": "0",
+        },
+    ),
+    # Without torch and CUDA, so it runs the rehearsal engine.
+    Trial("worker", COMMON | {"ENGINE": "rehearsal", "WORKER_PORT": "0"}, leave_out=HEAVY),
+    Trial(
+        "edge",
+        {},
+        tuple(
+            part
+            for value in (
+                *("OUTSIDE=tls:127.0.0.1:5061", "INSIDE=udp:127.0.0.1:5070"),
+                *('GATEWAY="sip:127.0.0.1:5060"', 'GATEWAY_HOST="127.0.0.1"'),
+                *('RTPENGINE="udp:127.0.0.1:2223"', 'TLS_CONFIG="/tmp/tls.cfg"'),
+                'TRUNKS="192.0.2.0/24"',
+            )
+            for part in ("-A", value)
         ),
-        ("worker", HEAVY, {"ENGINE": "rehearsal", "WORKER_PORT": "0", "WORKER_HTTP_PORT": "8091"}),
-    ],
-    ids=["gateway", "worker"],
-)
-def test_the_images_steps_work_on_a_bare_debian(
-    image: str, leave_out: re.Pattern[str] | None, environment: dict[str, str], tmp_path: Path
-) -> None:
+    ),
+]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.image)
+def test_the_images_steps_work_on_a_bare_debian(trial: Trial, tmp_path: Path) -> None:
     """Every step is carried out; then the program runs as in the image, and is healthy.
 
-    Of the worker's packages torch and CUDA are left out, so it runs the rehearsal engine. Its steps
-    are the gateway's but for that, and take two minutes: REPLAY=all has them carried out as well.
+    Minutes, and most of it downloads: `REPLAY=gateway,edge`, or `REPLAY=all`, asks for it.
     """
-    if image == "worker" and os.environ.get("REPLAY") != "all":
-        pytest.skip("set REPLAY=all to replay the worker's image too")
+    if not {trial.image, "all"} & set(os.environ.get("REPLAY", "").split(",")):
+        pytest.skip(f"REPLAY={trial.image} or REPLAY=all carries out this image's steps")
+    dockerfile = IMAGES / f"{trial.image}.Dockerfile"
     try:
-        made = replay.replay(IMAGES / f"{image}.Dockerfile", tmp_path / "stages", leave_out)
+        made = replay.replay(dockerfile, tmp_path / "stages", trial.leave_out)
     except tools.ToolUnavailable as error:
         pytest.skip(str(error))
     (made.root / "tmp/routes.yaml").write_text("default: {persona: bank}\n")
-    common = {"LINK_SECRET": "s" * 32, "REDIS_URL": "redis://127.0.0.1:1", "LOG_LEVEL": "error"}
-    with subprocess.Popen(made.chroot(*made.command, env=common | environment)) as running:
+    tls = "[server:default]\nprivate_key = /tmp/tls.key\ncertificate = /tmp/tls.crt\n"
+    (made.root / "tmp/tls.cfg").write_text(tls)
+    certificate(made.root / "tmp/tls.key", made.root / "tmp/tls.crt")
+    (made.root / "tmp/tls.key").chmod(0o644)
+    command = made.chroot(*made.command, *trial.arguments, env=trial.environment)
+    with subprocess.Popen(command, process_group=0) as running:
         try:
             give_up_at = time.monotonic() + 60
             while subprocess.run(made.chroot(*made.healthcheck), capture_output=True).returncode:
@@ -197,5 +231,6 @@ def test_the_images_steps_work_on_a_bare_debian(
                 assert time.monotonic() < give_up_at, "the program did not become healthy"
                 time.sleep(0.5)
         finally:
-            running.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGTERM)
     assert running.returncode in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it got

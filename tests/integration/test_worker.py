@@ -25,7 +25,7 @@ from callcenter.link.protocol import (
     prompt_hash,
 )
 from callcenter.link.refusals import PromptRefused, SessionFailed, StaleClaim
-from callcenter.link.token import SessionToken, sign
+from callcenter.link.token import SessionToken, sign, verify
 from callcenter.media.phase import MARGIN_S
 from callcenter.media.units import PACKET_S
 from callcenter.media.uplink import Uplink
@@ -133,6 +133,18 @@ async def test_a_claimed_call_is_greeted(redis_url: str) -> None:
         await link.close("caller_hung_up")
     assert np.abs(np.concatenate(heard)).max() > 3_000
     assert words.startswith(" Hello")
+
+
+async def test_either_link_secret_will_do_while_it_is_being_rotated(redis_url: str) -> None:
+    """Workers change first: gateways that sign with the old or the new one are both served."""
+    fresh = "n" * 32
+    config = settings(redis_url, link_secret=fresh, link_secret_secondary=SECRET)
+    async with Worker(config, RehearsalEngine(2)).running() as worker:
+        for secret, call_id in ((SECRET, "CA1"), (fresh, "CA2")):
+            token = sign(verify(token_for(worker, call_id), SECRET, time.time()), secret)
+            link = await LinkClient.open(worker.url, token, opening(call_id))
+            assert len((await hear(link, 1))[0]) == 1
+            await link.close("caller_hung_up")
 
 
 async def test_frames_come_at_the_ticks_pace(redis_url: str) -> None:

@@ -7,8 +7,9 @@ arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import httpx
 from twilio.request_validator import RequestValidator, get_signature_algorithm
@@ -132,6 +133,19 @@ def reject_twiml(reason: str) -> str:
 # --- REST -----------------------------------------------------------------------------------------
 
 
+class _AnyOf(httpx.Auth):
+    """Shows the next password when one is refused."""
+
+    def __init__(self, user: str, passwords: Sequence[str]) -> None:
+        self._attempts = [httpx.BasicAuth(user, password) for password in passwords]
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        for attempt in self._attempts:
+            response = yield next(attempt.auth_flow(request))
+            if response.status_code != HTTPStatus.UNAUTHORIZED:
+                return
+
+
 class CallResource:
     """Twilio's call resource: changes a live call.
 
@@ -139,15 +153,16 @@ class CallResource:
         http: the process's one HTTP client.
         base_url: https://api.twilio.com, or a stand-in.
         account_sid: whose calls they are; also the user name.
-        auth_token: the account's auth token, the password.
+        auth_tokens: the account's auth tokens, the passwords: while one replaces the other,
+            whichever Twilio takes.
     """
 
     def __init__(
-        self, http: httpx.AsyncClient, base_url: str, account_sid: str, auth_token: str
+        self, http: httpx.AsyncClient, base_url: str, account_sid: str, auth_tokens: Sequence[str]
     ) -> None:
         self._http = http
         self._calls_url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Calls"
-        self._auth = httpx.BasicAuth(account_sid, auth_token)
+        self._auth = _AnyOf(account_sid, auth_tokens)
 
     async def hang_up(self, call_sid: str) -> None:
         """Ends the call.

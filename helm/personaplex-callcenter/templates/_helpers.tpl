@@ -89,6 +89,11 @@ seccompProfile: {type: RuntimeDefault}
       {{- end }}
 {{- end -}}
 
+{{/* "file" or "published". */}}
+{{- define "pcc.routesSource" -}}
+{{- default (ternary "published" "file" .Values.admin.enabled) .Values.routes.source -}}
+{{- end -}}
+
 {{- define "pcc.redisEnv" -}}
 {{- if eq .Values.redis.mode "embedded" }}
 {{ include "pcc.secretEnv" (list . "REDIS_PASSWORD" "redis-password") }}
@@ -119,6 +124,15 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "pcc.pool" -}}
 {{- $root := index . 0 -}}
 {{- mergeOverwrite (deepCopy $root.Values.workers.defaults) (deepCopy (default dict (index $root.Values.workers.pools (index . 1)))) | toYaml -}}
+{{- end -}}
+
+{{/* Pages that may place calls; the console among them where it is reached by a name. */}}
+{{- define "pcc.webrtcOrigins" -}}
+{{- $origins := .Values.gateway.webrtc.origins -}}
+{{- with .Values.admin }}
+{{- if and .enabled .ingress.enabled }}{{ $origins = append $origins (printf "https://%s" .ingress.host) }}{{ end -}}
+{{- end -}}
+{{ $origins | uniq | join "," }}
 {{- end -}}
 
 {{- define "pcc.turnUrls" -}}

@@ -7,7 +7,10 @@
     - to: [{podSelector: {matchLabels: {{ include "pcc.selector" (list . "redis") | fromYaml | toJson }}}}]
       ports: [{port: 6379, protocol: TCP}]
     {{- else }}
-    - ports: [{port: {{ .Values.networkPolicy.redisPort }}, protocol: TCP}]
+    - ports:
+        {{- range .Values.networkPolicy.redisPorts }}
+        - {port: {{ . }}, protocol: TCP}
+        {{- end }}
     {{- end }}
 {{- end }}
 {{- define "pcc.otlpEgress" }}

@@ -39,6 +39,16 @@ def test_two_auth_tokens_during_a_rotation(environment) -> None:
     assert GatewaySettings.load().auth_tokens == ("auth-token", "next")
 
 
+def test_two_link_secrets_during_a_rotation(environment) -> None:
+    """The one that signs first; the other is no shorter."""
+    assert len(GatewaySettings.load().link_secrets) == 1
+    environment.setenv("LINK_SECRET_SECONDARY", "n" * 32)
+    assert GatewaySettings.load().link_secrets[1:] == ("n" * 32,)
+    environment.setenv("LINK_SECRET_SECONDARY", "short")
+    with pytest.raises(ConfigurationError, match="LINK_SECRET_SECONDARY"):
+        GatewaySettings.load()
+
+
 def test_an_empty_variable_is_an_unset_one(environment) -> None:
     """Charts and compose files write empty strings."""
     environment.setenv("TWILIO_ACCOUNT_SID", "")

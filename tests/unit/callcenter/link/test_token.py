@@ -22,8 +22,16 @@ TOKEN = SessionToken(
 
 
 def test_a_signed_token_comes_back_unchanged() -> None:
-    """What was signed is what is read, with bytes or text as the secret."""
-    assert verify(sign(TOKEN, SECRET), SECRET.encode(), now_s=99.9) == TOKEN
+    """What was signed is what is read."""
+    assert verify(sign(TOKEN, SECRET), SECRET, now_s=99.9) == TOKEN
+
+
+def test_either_of_two_secrets_will_do() -> None:
+    """While gateways change from one to the next; a third is still a stranger's."""
+    for signed_with in (SECRET, "n" * 32):
+        assert verify(sign(TOKEN, signed_with), (SECRET, "n" * 32), now_s=99.9) == TOKEN
+    with pytest.raises(Unauthorized, match="not signed"):
+        verify(sign(TOKEN, "x" * 32), (SECRET, "n" * 32), now_s=99.9)
 
 
 def test_the_text_is_fit_for_a_header_or_a_url() -> None:

@@ -42,7 +42,7 @@ def opening(call_id: str = "CA1", **fields: str) -> OpenSession:
 @pytest.fixture
 def admission() -> Admission:
     """Worker w1, epoch 7, two slots."""
-    return Admission(Identity("w1", epoch=7, slots=2), SECRET)
+    return Admission(Identity("w1", epoch=7, slots=2), [SECRET])
 
 
 def judge(admission: Admission, shown: SessionToken) -> SessionToken:

@@ -120,7 +120,7 @@ def test_other_twiml() -> None:
 def resource(answer: Callable[[httpx.Request], httpx.Response]) -> CallResource:
     """Twilio's call resource with a server of our own behind it."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return CallResource(http, "https://api.twilio.com/", "AC1", "secret")
+    return CallResource(http, "https://api.twilio.com/", "AC1", ("secret", "next"))
 
 
 async def test_rest_hang_up_and_transfer() -> None:
@@ -151,6 +151,22 @@ async def test_rest_asks_twice_when_twilio_is_down_and_once_when_it_says_no() ->
     with pytest.raises(CallControlFailed, match="HTTP 503"):
         await calls.hang_up("CA1")
     assert statuses == []
+
+
+async def test_rest_takes_the_other_token_while_it_is_being_rotated() -> None:
+    """Twilio forgets the first one at once; what is neither's fault is not asked again."""
+    shown = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        login = request.headers["Authorization"].removeprefix("Basic ")
+        shown.append(base64.b64decode(login).decode())
+        return httpx.Response(200 if shown[-1] == "AC1:next" else 401)
+
+    await resource(answer).hang_up("CA1")
+    assert shown == ["AC1:secret", "AC1:next"]
+    refusing = resource(lambda _: httpx.Response(401))
+    with pytest.raises(CallControlFailed, match="HTTP 401"):
+        await refusing.hang_up("CA1")
 
 
 async def test_rest_without_a_network() -> None:
