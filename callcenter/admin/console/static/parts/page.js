@@ -84,6 +84,10 @@ export const empty = (text, ...actions) =>
     actions.length > 0 && h("div", { class: "row" }, ...actions),
   );
 
+/** A part of a page under a heading of its own. */
+export const card = (title, ...children) =>
+  h("section", { class: "card" }, h("h2", {}, title), ...children);
+
 /** Facts in two lines each: [name, value]. */
 export const facts = (...pairs) =>
   h(
