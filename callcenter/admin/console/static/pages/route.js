@@ -90,12 +90,7 @@ function routeForm(value, headers, fresh, { personas, trunks, schedules }) {
       rows(
         value.overflow,
         (target, index, drop) =>
-          h(
-            "div",
-            { class: "boxed" },
-            targetForm(target, `/overflow/${index}`, personas),
-            h("div", { class: "row end" }, drop),
-          ),
+          h("div", { class: "boxed" }, targetForm(target, `/overflow/${index}`, personas, drop)),
         { add: "Add an overflow", blank: () => blankTarget("message"), name: "overflow" },
       ),
     ),
@@ -135,7 +130,7 @@ const matchFields = (match, headers, trunks, schedules) => [
     choice(
       match,
       "when",
-      "must be",
+      "Must be",
       [
         ["open", "open"],
         ["closed", "closed"],

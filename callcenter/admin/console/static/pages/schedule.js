@@ -135,7 +135,7 @@ function days(window, onChange) {
   };
   return h(
     "div",
-    { class: "field broad", role: "group", "aria-label": "Days" },
+    { class: "field week-days", role: "group", "aria-label": "Days" },
     h("span", { class: "label" }, "Days"),
     h(
       "div",
