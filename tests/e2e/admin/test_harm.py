@@ -161,7 +161,7 @@ FORMS = [  # where it is, what opens it, what sends it
     ("/audit", "", ""),
 ]
 FIELDS = "input:is([type=text], [type=search]):enabled, textarea:enabled"
-ANSWER = "[aria-invalid=true], [role=alert], .steps"  # refused, or simulated
+ANSWER = "[aria-invalid=true], [role=alert], .steps li, .spoken"  # refused, or simulated
 
 
 async def test_every_text_field(open_console: Any) -> None:
