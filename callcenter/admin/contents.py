@@ -59,6 +59,11 @@ def parse(content: Content, place: str = "") -> Persona:
         raise from_validation(error, place) from None
 
 
+def written(persona: Persona) -> Content:
+    """The content that a persona was read from, without what stands for nothing."""
+    return persona.model_dump(mode="json", exclude_none=True)
+
+
 def check(content: Content, count_tokens: TokenCounter, place: str = "") -> Persona:
     """Reads a content and renders it once, so that a prompt over budget is found now."""
     persona = parse(content, place)

@@ -9,15 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from callcenter.admin.api.common import (
-    ERRORS,
-    Cursor,
-    Limit,
-    Page,
-    WorkIn,
-    decode_cursor,
-    encode_cursor,
-)
+from callcenter.admin.api.common import ERRORS, WorkIn
+from callcenter.admin.api.pages import Page, WindowIn
 from callcenter.admin.security.gate import ApiRoute
 from callcenter.admin.store import tables
 
@@ -44,19 +37,13 @@ class AuditEvent(BaseModel):
 
 @routes.get("/audit")
 async def list_audit_events(
-    work: WorkIn,
-    actor: Word = "",
-    kind: Word = "",
-    name: Word = "",
-    cursor: Cursor = "",
-    limit: Limit = 50,
+    work: WorkIn, window: WindowIn, actor: Word = "", kind: Word = "", name: Word = ""
 ) -> Page[AuditEvent]:
     """What was done, latest first."""
-    query = select(_TABLE).order_by(_TABLE.c.id.desc()).limit(limit + 1)
+    query = select(_TABLE).order_by(_TABLE.c.id.desc()).limit(window.rows)
     wanted = {"actor": actor, "object_kind": kind, "object_name": name}
     query = query.where(*[_TABLE.c[column] == value for column, value in wanted.items() if value])
-    if cursor:
-        query = query.where(_TABLE.c.id < decode_cursor(cursor))
-    found = [AuditEvent(**row._asdict()) for row in await work.db.execute(query)]
-    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return Page[AuditEvent](items=found[:limit], next_cursor=more)
+    if window.after:
+        query = query.where(_TABLE.c.id < window.after)
+    found = (await work.db.execute(query)).all()
+    return Page[AuditEvent](**window.cut(found, lambda row: AuditEvent(**row._asdict())))

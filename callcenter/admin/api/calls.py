@@ -12,15 +12,8 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from callcenter.admin.api.common import (
-    ERRORS,
-    Cursor,
-    Limit,
-    Page,
-    WorkIn,
-    decode_cursor,
-    encode_cursor,
-)
+from callcenter.admin.api.common import ERRORS, WorkIn
+from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
 from callcenter.admin.problems import Problem, conflict, not_found
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import calls
@@ -91,6 +84,7 @@ class CallEventView(BaseModel):
 @routes.get("")
 async def list_calls(
     work: WorkIn,
+    window: WindowIn,
     q: Annotated[
         str, Query(max_length=120, description="Part of a number; beginning of an id or name.")
     ] = "",
@@ -101,14 +95,11 @@ async def list_calls(
     outcome: Word = "",
     since: datetime | None = None,
     until: datetime | None = None,
-    cursor: Cursor = "",
-    limit: Limit = 50,
 ) -> Page[CallView]:
     """The history, latest first."""
     search = Search(q, state, persona, outcome, _aware(since), _aware(until))
-    found = await calls.page(work.db, search, _place(cursor), limit + 1)
-    more = _cursor(found[limit - 1]) if len(found) > limit else None
-    return Page[CallView](items=[view(row) for row in found[:limit]], next_cursor=more)
+    found = await calls.page(work.db, search, _place(window.after), window.rows)
+    return Page[CallView](**window.cut(found, view, _position))
 
 
 @routes.get("/{call_id}")
@@ -123,10 +114,10 @@ async def list_call_events(
 ) -> Page[CallEventView]:
     """What happened in a call, in order."""
     await _get(work, call_id)
-    found = await calls.events(work.db, call_id, decode_cursor(cursor), limit + 1)
-    more = encode_cursor(found[limit - 1]["id"]) if len(found) > limit else None
-    items = [CallEventView(**event) for event in found[:limit]]
-    return Page[CallEventView](items=items, next_cursor=more)
+    window = Window(decode_cursor(cursor), limit)  # a larger page than elsewhere
+    found = await calls.events(work.db, call_id, window.after, window.rows)
+    page = window.cut(found, lambda event: CallEventView(**event), lambda event: str(event["id"]))
+    return Page[CallEventView](**page)
 
 
 @routes.get(
@@ -237,16 +228,15 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment
 
 
-def _cursor(row: dict[str, Any]) -> str:
-    started_ms = round(row["started_at"].timestamp() * 1_000)
-    return encode_cursor(json.dumps([started_ms, row["id"]]))
+def _position(row: dict[str, Any]) -> str:
+    return json.dumps([round(row["started_at"].timestamp() * 1_000), row["id"]])
 
 
-def _place(cursor: str) -> tuple[datetime, str] | None:
-    if not cursor:
+def _place(position: str) -> tuple[datetime, str] | None:
+    if not position:
         return None
     try:
-        started_ms, call_id = json.loads(decode_cursor(cursor))
+        started_ms, call_id = json.loads(position)
         return datetime.fromtimestamp(started_ms / 1_000, UTC), str(call_id)
     except (ValueError, TypeError, OverflowError, OSError):  # well-formed base64 of something else
         raise Problem(

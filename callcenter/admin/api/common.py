@@ -1,21 +1,17 @@
-"""What all parts of the API share: the transaction, pages, entity tags, and how errors look."""
+"""What all parts of the API share: the transaction, entity tags, patches, and how errors look."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
-from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import Depends, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict
 
-from callcenter.admin.problems import MEDIA_TYPE, Problem, ProblemDetails
+from callcenter.admin.problems import MEDIA_TYPE, ProblemDetails
+from callcenter.admin.store import documents
 from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work
-
-Item = TypeVar("Item")
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {
@@ -31,6 +27,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class Body(BaseModel):
+    """What a client sends; keys that nobody knows are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Stamp(BaseModel):
     """What is known of every object besides its content."""
 
@@ -42,17 +44,6 @@ class Stamp(BaseModel):
     updated_by: str
 
 
-class Page(BaseModel, Generic[Item]):
-    """Some of the items, and where the next ones begin.
-
-    Attributes:
-        next_cursor: ask for the next page with it; null at the end.
-    """
-
-    items: list[Item]
-    next_cursor: str | None
-
-
 def _work(request: Request) -> Work:
     work: Work = request.state.work
     return work
@@ -61,10 +52,13 @@ def _work(request: Request) -> Work:
 WorkIn = Annotated[Work, Depends(_work)]
 IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]
 Reference = Annotated[str, Path(min_length=1, max_length=120, description="Id or name.")]
-Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
-Cursor = Annotated[
-    str, Query(max_length=400, description="`next_cursor` of the page before; empty: the first.")
-]
+
+
+async def get_tagged(work: Work, kind: str, reference: str, if_match: str | None) -> Record:
+    """The document that a change is based on; a Problem if it is gone or was changed meanwhile."""
+    record = await documents.get(work.db, kind, reference)
+    documents.check_tag(record, if_match)
+    return record
 
 
 def stamped(record: Record, response: Response | None = None) -> dict[str, Any]:
@@ -81,21 +75,6 @@ def stamped(record: Record, response: Response | None = None) -> dict[str, Any]:
         "updated_at": record.updated_at,
         "updated_by": record.updated_by,
     }
-
-
-def encode_cursor(position: str) -> str:
-    """A position in a list, opaque to clients."""
-    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> str:
-    """The position; a Problem (400) if it is not one of ours."""
-    try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):  # not base64, not UTF-8
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, "bad_cursor", "the cursor is none of this API's"
-        ) from None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -15,18 +15,15 @@ from pydantic import ValidationError
 
 from callcenter.admin.api.common import (
     ERRORS,
-    Cursor,
     IfMatch,
-    Limit,
-    Page,
     Reference,
     Stamp,
     WorkIn,
-    decode_cursor,
-    encode_cursor,
+    get_tagged,
     merge_patch,
     stamped,
 )
+from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import conflict, from_validation, invalid
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import documents
@@ -117,11 +114,9 @@ def router(kind: str) -> APIRouter:
         prefix=f"/v1/{plural}", tags=[plural], route_class=ApiRoute, responses=ERRORS
     )
 
-    async def list_all(work: WorkIn, cursor: Cursor = "", limit: Limit = 50) -> Any:
+    async def list_all(work: WorkIn, window: WindowIn) -> Any:
         """A page of them, oldest first."""
-        found = await documents.page(work.db, kind, decode_cursor(cursor), limit + 1)
-        more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-        return {"items": [stamped(record) for record in found[:limit]], "next_cursor": more}
+        return await list_documents(work, kind, window)
 
     async def create(body: Any, work: WorkIn, response: Response) -> Any:
         """Creates one."""
@@ -141,15 +136,13 @@ def router(kind: str) -> APIRouter:
         if_match: IfMatch = None,
     ) -> Any:
         """Changes one by a merge patch: null takes a key out."""
-        record = await documents.get(work.db, kind, reference)
-        documents.check_tag(record, if_match)
+        record = await get_tagged(work, kind, reference, if_match)
         changed = parse(kind, merge_patch(record.document, body))
         return stamped(await store_changed(work, record, changed), response)
 
     async def remove(reference: Reference, work: WorkIn, if_match: IfMatch = None) -> None:
         """Deletes one that nothing uses."""
-        record = await documents.get(work.db, kind, reference)
-        documents.check_tag(record, if_match)
+        record = await get_tagged(work, kind, reference, if_match)
         await check_unused(work, record)
         await work.bump()
         await documents.remove(work, record)

@@ -7,20 +7,12 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, StringConstraints
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from callcenter.admin.api.common import (
-    ERRORS,
-    Cursor,
-    Limit,
-    Page,
-    Reference,
-    WorkIn,
-    decode_cursor,
-    encode_cursor,
-)
+from callcenter.admin.api.common import ERRORS, Body, Reference, WorkIn
+from callcenter.admin.api.pages import Page, WindowIn
 from callcenter.admin.problems import conflict, invalid, not_found
 from callcenter.admin.security import keys
 from callcenter.admin.security.gate import ApiRoute, needs
@@ -33,10 +25,8 @@ _TABLE = tables.api_keys
 routes = APIRouter(prefix="/v1/api_keys", tags=["api_keys"], route_class=ApiRoute, responses=ERRORS)
 
 
-class NewKey(BaseModel):
+class NewKey(Body):
     """What a key is for, and until when."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
     role: Role
@@ -64,17 +54,11 @@ class KeyWithSecret(KeyView):
 
 
 @routes.get("", openapi_extra=needs("admin"))
-async def list_api_keys(work: WorkIn, cursor: Cursor = "", limit: Limit = 50) -> Page[KeyView]:
+async def list_api_keys(work: WorkIn, window: WindowIn) -> Page[KeyView]:
     """All keys, oldest first."""
-    query = (
-        select(_TABLE)
-        .where(_TABLE.c.id > decode_cursor(cursor))
-        .order_by(_TABLE.c.id)
-        .limit(limit + 1)
-    )
-    found = [keys.read(row) for row in await work.db.execute(query)]
-    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return Page[KeyView](items=[_view(key) for key in found[:limit]], next_cursor=more)
+    query = select(_TABLE).where(_TABLE.c.id > window.after).order_by(_TABLE.c.id)
+    found = [keys.read(row) for row in await work.db.execute(query.limit(window.rows))]
+    return Page[KeyView](**window.cut(found, _view))
 
 
 @routes.post("", status_code=HTTPStatus.CREATED, openapi_extra=needs("admin", replays=False))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, case, func, select, type_coerce
 
+from callcenter.admin.api import alerts
+from callcenter.admin.api.alerts import Alert
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.workers import PoolView, pools_of, workers_of
 from callcenter.admin.problems import Problem
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import ApiRoute
-from callcenter.admin.store import documents, tables
+from callcenter.admin.store import tables
 from callcenter.admin.store.work import Work
 
 POINTS = 24
-EXPIRES_SOON = timedelta(days=14)
 
 _CALLS = tables.calls.c
 routes = APIRouter(prefix="/v1", tags=["overview"], route_class=ApiRoute, responses=ERRORS)
@@ -41,14 +42,6 @@ class Point(BaseModel):
     barge_ins: int
     yield_s: float | None
     turn_gap_s: float | None
-
-
-class Alert(BaseModel):
-    """Something that a person should see to."""
-
-    level: Literal["warning", "error"]
-    code: str
-    text: str
 
 
 class Overview(BaseModel):
@@ -78,28 +71,26 @@ async def get_overview(
     """Live calls, free slots, charts and alerts."""
     publisher: Publisher = request.app.state.publisher
     revision = int(await work.db.scalar(select(tables.state.c.revision)) or 0)
-    alerts = await _voice_alerts(work)
+    found = [*await alerts.of_voices(work), *await alerts.of_calls(work)]
+    found += await alerts.of_webhooks(work)
     pools: list[PoolView] = []
     try:
         pools = pools_of(list(request.app.state.brokers), await workers_of(request))
-        alerts += [_alert("no_worker", f"pool {pool.name} has no worker")
-                   for pool in pools if not pool.workers]  # fmt: skip
+        found += alerts.of_pools(pools)
     except Problem:  # Redis is away
-        alerts.append(_alert("redis_unavailable", "Redis does not answer"))
+        found.append(alerts.error("redis_unavailable", "Redis does not answer"))
     if publisher.trouble:
-        alerts.append(_alert("not_published", f"changes are not published: {publisher.trouble}"))
+        why = f"changes are not published: {publisher.trouble}"
+        found.append(alerts.error("not_published", why))
     slots = sum(pool.slots for pool in pools)
-    used = sum(pool.used for pool in pools)
-    if slots and used >= slots:
-        alerts.append(_alert("no_free_slot", "every slot is taken"))
     live = select(func.count()).select_from(tables.calls).where(_CALLS.state != "ended")
     return Overview(
         live_calls=int(await work.db.scalar(live) or 0),
         slots=slots,
-        free_slots=max(0, slots - used),
+        free_slots=max(0, slots - sum(pool.used for pool in pools)),
         pools=pools,
         points=await points(work, timedelta(hours=hours)),
-        alerts=alerts,
+        alerts=found,
         revision=revision,
         published_revision=publisher.published,
     )
@@ -145,19 +136,3 @@ def _point(since: datetime, row: Any) -> Point:
         yield_s=row.yield_sum_s / row.yields if row.yields else None,
         turn_gap_s=row.turn_gap_sum_s / row.turn_gaps if row.turn_gaps else None,
     )
-
-
-async def _voice_alerts(work: Work) -> list[Alert]:
-    """Voices whose consent ends soon, and personas that lost theirs."""
-    alerts = []
-    for record in await documents.all_of(work.db, "voice"):
-        consent = record.document["consent"] or {}
-        until = consent.get("expires_at")
-        if until is not None and datetime.fromisoformat(until) - work.now < EXPIRES_SOON:
-            text = f"the consent for voice {record.name} ends on {until[:10]}"
-            alerts.append(_alert("consent_ends", text, "warning"))
-    return alerts
-
-
-def _alert(code: str, text: str, level: Literal["warning", "error"] = "error") -> Alert:
-    return Alert(level=level, code=code, text=text)

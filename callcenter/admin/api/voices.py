@@ -8,22 +8,20 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from sqlalchemy import insert, select
 
 from callcenter.admin.api.common import (
     ERRORS,
-    Cursor,
+    Body,
     IfMatch,
-    Limit,
-    Page,
     Reference,
     Stamp,
     WorkIn,
-    decode_cursor,
-    encode_cursor,
+    get_tagged,
     stamped,
 )
+from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import conflict, invalid, not_found
 from callcenter.admin.security.gate import ApiRoute, check_text, needs
 from callcenter.admin.store import documents, tables
@@ -69,10 +67,8 @@ class VoiceView(Stamp):
     blocked: str
 
 
-class VoicePatch(BaseModel):
+class VoicePatch(Body):
     """What may change of a voice; its clip never does."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Title | None = None
     gender: Gender | None = None
@@ -83,20 +79,16 @@ class VoicePatch(BaseModel):
     disabled: bool | None = None
 
 
-class Revocation(BaseModel):
+class Revocation(Body):
     """Why a consent was taken back."""
-
-    model_config = ConfigDict(extra="forbid")
 
     why: Annotated[str, Field(min_length=1, max_length=400)]
 
 
 @routes.get("", response_model=Page[VoiceView])
-async def list_voices(work: WorkIn, cursor: Cursor = "", limit: Limit = 50) -> Any:
+async def list_voices(work: WorkIn, window: WindowIn) -> Any:
     """All voices, oldest first."""
-    found = await documents.page(work.db, "voice", decode_cursor(cursor), limit + 1)
-    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return {"items": [view(record, work) for record in found[:limit]], "next_cursor": more}
+    return await list_documents(work, "voice", window, lambda record: view(record, work))
 
 
 @routes.post(
@@ -180,8 +172,7 @@ async def change_voice(
     if_match: IfMatch = None,
 ) -> Any:
     """Changes what is said about a voice, or switches it off."""
-    record = await documents.get(work.db, "voice", reference)
-    documents.check_tag(record, if_match)
+    record = await get_tagged(work, "voice", reference, if_match)
     changes = body.model_dump(exclude_none=True)
     await work.bump()
     changed = await documents.change(work, record, {**record.document, **changes})
@@ -193,8 +184,7 @@ async def put_consent(
     reference: Reference, body: Consent, work: WorkIn, response: Response, if_match: IfMatch = None
 ) -> Any:
     """Puts the consent down; a revoked one is replaced by a new one only."""
-    record = await documents.get(work.db, "voice", reference)
-    documents.check_tag(record, if_match)
+    record = await get_tagged(work, "voice", reference, if_match)
     if body.revoked_at is not None:
         raise invalid("revoke a consent by its own request", "/revoked_at")
     if body.kind == "written" and not body.document:
@@ -226,8 +216,7 @@ async def revoke_consent(
 @routes.delete("/{reference}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_voice(reference: Reference, work: WorkIn, if_match: IfMatch = None) -> None:
     """Deletes a voice and its clip; refused while a persona speaks with it."""
-    record = await documents.get(work.db, "voice", reference)
-    documents.check_tag(record, if_match)
+    record = await get_tagged(work, "voice", reference, if_match)
     users = await users_of_voice(work, record.name)
     if users:
         raise conflict("in_use", f"voice '{record.name}' is used by {', '.join(users)}", users)

@@ -14,18 +14,15 @@ from sqlalchemy import select, update
 from callcenter.admin import webhooks
 from callcenter.admin.api.common import (
     ERRORS,
-    Cursor,
     IfMatch,
-    Limit,
-    Page,
     Reference,
     Stamp,
     WorkIn,
-    decode_cursor,
-    encode_cursor,
+    get_tagged,
     merge_patch,
     stamped,
 )
+from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import from_validation, not_found
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import documents, tables
@@ -87,11 +84,9 @@ class Delivery(BaseModel):
 
 
 @routes.get("", response_model=Page[WebhookView])
-async def list_webhooks(work: WorkIn, cursor: Cursor = "", limit: Limit = 50) -> Any:
+async def list_webhooks(work: WorkIn, window: WindowIn) -> Any:
     """All webhooks, oldest first."""
-    found = await documents.page(work.db, "webhook", decode_cursor(cursor), limit + 1)
-    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return {"items": [stamped(record) for record in found[:limit]], "next_cursor": more}
+    return await list_documents(work, "webhook", window)
 
 
 @routes.post(
@@ -122,8 +117,7 @@ async def change_webhook(
     if_match: IfMatch = None,
 ) -> Any:
     """Changes a webhook by a merge patch."""
-    record = await documents.get(work.db, "webhook", reference)
-    documents.check_tag(record, if_match)
+    record = await get_tagged(work, "webhook", reference, if_match)
     try:
         changed = Webhook.model_validate(merge_patch(record.document, body))
     except ValidationError as error:
@@ -134,8 +128,7 @@ async def change_webhook(
 @routes.delete("/{reference}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_webhook(reference: Reference, work: WorkIn, if_match: IfMatch = None) -> None:
     """Deletes a webhook and its deliveries."""
-    record = await documents.get(work.db, "webhook", reference)
-    documents.check_tag(record, if_match)
+    record = await get_tagged(work, "webhook", reference, if_match)
     await documents.remove(work, record)
 
 
@@ -143,21 +136,18 @@ async def delete_webhook(reference: Reference, work: WorkIn, if_match: IfMatch =
 async def list_deliveries(
     reference: Reference,
     work: WorkIn,
+    window: WindowIn,
     state: Annotated[DeliveryState, Query()] = "",
-    cursor: Cursor = "",
-    limit: Limit = 50,
 ) -> Page[Delivery]:
     """What was and will be delivered, latest first."""
     record = await documents.get(work.db, "webhook", reference)
     query = select(_TABLE).where(_TABLE.c.webhook_id == record.id)
     if state:
         query = query.where(_TABLE.c.state == state)
-    if cursor:
-        query = query.where(_TABLE.c.id < decode_cursor(cursor))
-    rows = await work.db.execute(query.order_by(_TABLE.c.id.desc()).limit(limit + 1))
-    found = [Delivery(**_shown(row._asdict())) for row in rows]
-    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return Page[Delivery](items=found[:limit], next_cursor=more)
+    if window.after:
+        query = query.where(_TABLE.c.id < window.after)
+    rows = await work.db.execute(query.order_by(_TABLE.c.id.desc()).limit(window.rows))
+    return Page[Delivery](**window.cut(rows.all(), lambda row: Delivery(**_shown(row._asdict()))))
 
 
 @routes.post(

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from personas.library import SHIPPED
 from tests.e2e.conftest import free_port
@@ -40,12 +41,14 @@ class Demo:
 
     Attributes:
         gateway, admin: addresses.
+        database_url: of the admin app.
         secret: of the first admin.
         auth_token: that test calls are signed with.
     """
 
     gateway: str
     admin: str
+    database_url: str
     secret: str
     auth_token: str
 
@@ -85,6 +88,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             yield Demo(
                 gateway=f"http://127.0.0.1:{port}",
                 admin=f"http://127.0.0.1:{admin_port}",
+                database_url=f"sqlite:///{folder}/data/callcenter.db",
                 secret=_found(r"log in with: (\S+)", text),
                 auth_token=_found(r"TWILIO_AUTH_TOKEN=(\S+)", text),
             )
@@ -110,12 +114,10 @@ def _found(pattern: str, text: str) -> str:
     return match.group(1)
 
 
-@pytest.fixture
-async def open_console(demo: Demo) -> AsyncIterator[OpenConsole]:
-    """Opens consoles, each in a browser context of its own. An error in a script fails the test."""
-    errors: list[str] = []
-    async with contextlib.AsyncExitStack() as stack:
-        playwright = await stack.enter_async_context(playwright_api.async_playwright())
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """One Chromium for all tests; its microphone hears a recorded voice."""
+    async with playwright_api.async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,
             headless=True,
@@ -127,14 +129,24 @@ async def open_console(demo: Demo) -> AsyncIterator[OpenConsole]:
                 "--autoplay-policy=no-user-gesture-required",
             ],
         )
-        stack.push_async_callback(browser.close)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_console(demo: Demo, browser: Any) -> AsyncIterator[OpenConsole]:
+    """Opens consoles, each in a browser context of its own. An error in a script fails the test."""
+    errors: list[str] = []
+    async with contextlib.AsyncExitStack() as stack:
 
         async def open_one(
             secret: str | None = None, path: str = "", lenient: bool = False, **context: Any
         ) -> Any:
             """Opens the console; logs in unless the secret is empty."""
             view = {"viewport": {"width": 1360, "height": 900}, **context}
-            page = await (await browser.new_context(**view)).new_page()
+            own = await browser.new_context(**view)
+            stack.push_async_callback(own.close)
+            page = await own.new_page()
             page.on("pageerror", lambda error: errors.append(str(error)))
             if not lenient:
                 page.on("console", lambda message: _note(errors, message))

@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import expect
 
 from personas.library import SHIPPED
+from tests.e2e.admin.steps import go
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="session")]
 
 EVIL = """<img src=x onerror="window.harmed=1"><script>harmed=1</script>'; DROP TABLE calls; --"""
 
@@ -85,9 +86,7 @@ async def test_text_stays_text(demo: Any, open_console: Any) -> None:
     """No page runs it or turns it into elements; where a page shows it, it shows it whole."""
     page = await open_console()
     for path in PAGES:
-        await page.goto(f"{demo.admin}/admin{path}")
-        await expect(page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
-        await page.wait_for_load_state("networkidle")
+        await go(page, path or "/")
         assert await page.evaluate("window.harmed") is None, path
         assert await page.locator("main img, main script, main b:not(.lane b), main u").count() == 0
     await page.goto(f"{demo.admin}/admin/routes")
@@ -142,3 +141,48 @@ async def test_policy(demo: Any, open_console: Any) -> None:
         }"""
     )
     assert refused == ["unharmed", "refused"]
+
+
+FORMS = [  # where it is, what opens it, what sends it
+    ("/numbers", "Add a number", "Create"),
+    ("/trunks", "Add a trunk", "Create"),
+    ("/limits", "Add a limit", "Create"),
+    ("/webhooks", "Add a webhook", "Create"),
+    ("/keys", "New key", ""),  # a key may be called anything: it would be made
+    ("/voices", "Upload a voice", "Upload"),
+    ("/personas", "New persona", "Create"),
+    ("/voices/clara", "Edit", ""),
+    ("/voices/clara", "Replace", ""),  # any words may stand there: it would be put down
+    ("/personas/bank", "", "Save draft"),
+    ("/routes/new", "", "Simulate"),
+    ("/routes/new", "", "Save"),
+    ("/schedules/new", "", "Save"),
+    ("/calls", "", ""),
+    ("/audit", "", ""),
+]
+FIELDS = "input:is([type=text], [type=search]):enabled, textarea:enabled"
+ANSWER = "[aria-invalid=true], [role=alert], .steps li, .spoken"  # refused, or simulated
+
+
+async def test_every_text_field(open_console: Any) -> None:
+    """Whatever field it is typed into, it comes back as text or is refused in words."""
+    page = await open_console()
+    page.on("dialog", lambda question: question.accept())  # unsaved text may go
+    walked = 0
+    for address, opens, sends in FORMS:
+        await go(page, address)
+        if opens:
+            await page.get_by_role("button", name=opens, exact=True).click()
+        form = page.get_by_role("dialog" if opens else "main")
+        for summary in await form.locator("details:not([open]) > summary").all():
+            await summary.click()
+        for field in await form.locator(FIELDS).all():
+            await field.fill(EVIL)
+            walked += 1
+        if sends:
+            await form.get_by_role("button", name=sends, exact=True).click()
+            await expect(form.locator(ANSWER).first).to_be_visible()
+        assert await page.locator(":is(main, dialog) :is(img, script)").count() == 0, address
+        assert await page.evaluate("window.harmed") is None, address
+        await page.keyboard.press("Escape")
+    assert walked > 70

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.asyncio(loop_scope="session")]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def run(open_console: Any) -> Any:
     """Runs an expression with a module of the console at hand as `m`."""
     page = await open_console(secret="")

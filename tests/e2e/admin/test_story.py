@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from personas.library import SHIPPED
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 NUMBER = "+15550200"
 CALL_MAX_S = "40"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callcenter.admin.api.common import decode_cursor, encode_cursor, merge_patch
+from callcenter.admin.api.common import merge_patch
+from callcenter.admin.api.pages import Window, decode_cursor, encode_cursor
 from callcenter.admin.ids import content_hash, new_id
 from callcenter.admin.problems import Problem, invalid, pointer
 
@@ -22,6 +23,23 @@ def test_a_strange_cursor(cursor: str) -> None:
     """Is refused, not guessed at."""
     with pytest.raises(Problem, match="bad_cursor"):
         decode_cursor(cursor)
+
+
+class Thing:
+    """Something in a list."""
+
+    def __init__(self, number: int) -> None:
+        self.id = f"t{number}"
+
+
+@pytest.mark.parametrize(("there", "shown", "more"), [(0, 0, ""), (3, 3, ""), (4, 3, "t2")])
+def test_a_page_names_the_next_one(there: int, shown: int, more: str) -> None:
+    """By the last item that it shows, and only if there is one more behind it."""
+    window = Window("", 3)
+    page = window.cut([Thing(number) for number in range(there)], lambda thing: thing.id)
+    assert window.rows == 4
+    assert page["items"] == [f"t{number}" for number in range(shown)]
+    assert page["next_cursor"] == (encode_cursor(more) if more else None)
 
 
 @pytest.mark.parametrize(

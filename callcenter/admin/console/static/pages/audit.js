@@ -91,7 +91,7 @@ function auditTable(items) {
     "Audit log",
     [
       ["When", (event) => exact(event.at), "one-line"],
-      ["Who", (event) => [event.actor, " ", badge(event.role)]],
+      ["Who", (event) => h("span", { class: "row tight" }, event.actor, badge(event.role))],
       ["Did", (event) => words(event.action), "one-line"],
       [
         "What",

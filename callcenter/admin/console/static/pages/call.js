@@ -8,7 +8,7 @@ import { sure } from "../parts/dialog.js";
 import { note, sentence, toast } from "../parts/feedback.js";
 import { lanes, stretches, talked_s } from "../parts/lanes.js";
 import { endOf, timeline, utterances } from "../parts/timeline.js";
-import { button, facts, link, page } from "../parts/page.js";
+import { button, card, facts, link, page } from "../parts/page.js";
 import { calledOf, lengthOf, personaOf, stateBadge } from "./calls.js";
 
 const DRAW_MS = 200;
@@ -49,16 +49,11 @@ function sections() {
   ];
   const two = lanes();
   const body = [
-    h("section", { class: "card" }, h("h2", {}, "Who talks"), two.element, legend()),
+    card("Who talks", two.element, legend()),
     h(
       "div",
       { class: "columns" },
-      h(
-        "div",
-        { class: "stack" },
-        h("section", { class: "card" }, h("h2", {}, "The agent’s words"), said),
-        h("section", { class: "card" }, h("h2", {}, "What happened"), steps),
-      ),
+      h("div", { class: "stack" }, card("The agent’s words", said), card("What happened", steps)),
       now,
     ),
   ];
@@ -156,10 +151,8 @@ function drawWords(box, events, begin_ms) {
 function numbers(call, found, now_s) {
   const share = (lane) => length(talked_s(lane, now_s));
   return [
-    h(
-      "section",
-      { class: "card" },
-      h("h2", {}, "Numbers"),
+    card(
+      "Numbers",
       facts(
         [
           "Length",
@@ -178,10 +171,8 @@ function numbers(call, found, now_s) {
         ["Agent talked", share(found.agent)],
       ),
     ),
-    h(
-      "section",
-      { class: "card" },
-      h("h2", {}, "The call"),
+    card(
+      "The call",
       facts(
         ["Began", exact(call.started_at)],
         ["From", call.caller || "unknown"],
@@ -207,10 +198,8 @@ const mean = (value, number) => (number ? `${delay(value)} in ${count(number)}` 
 
 /** Packets and frames; who talked for how long stands among the numbers. */
 const quality = (values) =>
-  h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Quality"),
+  card(
+    "Quality",
     facts(
       ...Object.entries(values)
         .filter(([name]) => !name.endsWith("_s"))

@@ -7,7 +7,8 @@ import { ago, date } from "../core/format.js";
 import { ask, sure, tell } from "../parts/dialog.js";
 import { note } from "../parts/feedback.js";
 import { choice, line } from "../parts/form.js";
-import { badge, button, empty, page, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
+import { badge, button, page } from "../parts/page.js";
 
 const ROLES = [
   ["viewer", "viewer: reads"],
@@ -17,38 +18,25 @@ const ROLES = [
 
 export async function view() {
   if (!may("admin")) return page({ title: "API keys" }, note("", "Only admins see the keys."));
-  const keys = await all("/v1/api_keys");
-  return page(
+  return listPage(
     {
       title: "API keys",
       lead: "People log in with a key, programs send it. Its secret is shown once.",
-      actions: [button("New key", makeOne, { tone: "primary", image: "plus" })],
+      add: { label: "New key", click: makeOne },
     },
-    h(
-      "section",
-      { class: "card flush" },
-      keys.length === 0
-        ? empty("There is no key.")
-        : table(
-            "API keys",
-            [
-              ["Key", (key) => h("strong", {}, key.name)],
-              ["Begins with", (key) => h("span", { class: "code small" }, `${key.prefix}…`)],
-              ["Role", (key) => badge(key.role, key.role === "admin" ? "accent" : "")],
-              ["Last used", (key) => ago(key.last_used_at), "one-line"],
-              [
-                "Good until",
-                (key) => (key.expires_at ? date(key.expires_at) : "no end"),
-                "one-line",
-              ],
-              ["State", state],
-              ["", revokeButton, "to-end"],
-            ],
-            keys,
-          ),
-    ),
+    tableCard("API keys", COLUMNS, await all("/v1/api_keys"), "There is no key."),
   );
 }
+
+const COLUMNS = [
+  ["Key", (key) => h("strong", {}, key.name)],
+  ["Begins with", (key) => h("span", { class: "code small" }, `${key.prefix}…`)],
+  ["Role", (key) => badge(key.role, key.role === "admin" ? "accent" : "")],
+  ["Last used", (key) => ago(key.last_used_at), "one-line"],
+  ["Good until", (key) => (key.expires_at ? date(key.expires_at) : "no end"), "one-line"],
+  ["State", state],
+  ["", revokeButton, "to-end"],
+];
 
 function state({ revoked_at, expires_at }) {
   if (revoked_at) return badge("revoked", "danger");

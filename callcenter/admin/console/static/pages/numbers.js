@@ -1,48 +1,34 @@
 /** Numbers: what people dial, and who answers it. */
 
 import { all } from "../core/api.js";
-import { may } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { create, rowButtons } from "../parts/document.js";
 import { choice, line } from "../parts/form.js";
-import { badge, button, empty, link, page, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
+import { badge, link } from "../parts/page.js";
 
 export async function view() {
   const [numbers, personas, routes, trunks] = await Promise.all(
     ["numbers", "personas", "routes", "trunks"].map((kind) => all(`/v1/${kind}`)),
   );
   const kind = numberKind(personas, routes, trunks);
-  return page(
+  return listPage(
     {
       title: "Numbers",
       lead: "A number leads to a persona or a route of its own; without either, the routes are tried in their order.",
-      actions: [
-        button("Add a number", () => create(kind), {
-          tone: "primary",
-          image: "plus",
-          disabled: !may("admin"),
-        }),
-      ],
+      add: { label: "Add a number", click: () => create(kind) },
     },
-    h(
-      "section",
-      { class: "card flush" },
-      numbers.length === 0
-        ? empty("There is no number yet.")
-        : table(
-            "Numbers",
-            [
-              ["Number", (number) => h("strong", { class: "number" }, number.name), "one-line"],
-              ["Title", (number) => number.title],
-              ["Leads to", target],
-              ["Trunk", (number) => number.trunk ?? "any"],
-              ["", (number) => rowButtons(kind, number.name), "to-end one-line"],
-            ],
-            numbers,
-          ),
-    ),
+    tableCard("Numbers", columns(kind), numbers, "There is no number yet."),
   );
 }
+
+const columns = (kind) => [
+  ["Number", (number) => h("strong", { class: "number" }, number.name), "one-line"],
+  ["Title", (number) => number.title],
+  ["Leads to", target],
+  ["Trunk", (number) => number.trunk ?? "any"],
+  ["", (number) => rowButtons(kind, number.name), "to-end one-line"],
+];
 
 function target({ persona, route }) {
   if (persona) return ["persona ", link(`/personas/${encodeURIComponent(persona)}`, persona)];

@@ -60,32 +60,49 @@ function sections(overview, live) {
     ),
     h(
       "div",
-      { class: "charts" },
+      { class: "charts three" },
       chart("Calls", points, {
         value: (point) => point.calls,
         bad: (point) => point.failed,
-        format: (one) => count(Math.round(one * 10) / 10),
+        format: whole,
         bars: true,
         lead: summary(points),
       }),
       chart("Time to answer", points, {
         value: (point) => point.setup_s,
         format: delay,
-        lead: "until both can hear",
-      }),
-      chart("Time to yield", points, {
-        value: (point) => point.yield_s,
-        format: delay,
-        lead: "after a barge-in",
+        lead: "until both hear",
       }),
       chart("Turn gap", points, {
         value: (point) => point.turn_gap_s,
         format: delay,
         lead: "until the agent replies",
       }),
+      chart("Failed calls", points, {
+        value: (point) => point.failed,
+        bad: (point) => point.failed,
+        format: whole,
+        bars: true,
+        nothing: "None in this time.",
+      }),
+      chart("Barge-ins", points, {
+        value: (point) => point.barge_ins,
+        format: whole,
+        bars: true,
+        lead: "callers who interrupt",
+        nothing: "None in this time.",
+      }),
+      chart("Time to yield", points, {
+        value: (point) => point.yield_s,
+        format: delay,
+        lead: "after a barge-in",
+      }),
     ),
   ];
 }
+
+/** Whole things; half of one is no place on an axis. */
+const whole = (one) => (Number.isInteger(one) ? count(one) : "");
 
 const alert = ({ level, text }) => note(level === "error" ? "danger" : "warning", text);
 

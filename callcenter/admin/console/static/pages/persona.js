@@ -3,9 +3,9 @@
 import { all, change, getTagged, path, post, remove } from "../core/api.js";
 import { go, may } from "../core/app.js";
 import { debounced, h, show } from "../core/dom.js";
-import { moment } from "../core/format.js";
-import { ask, sure } from "../parts/dialog.js";
-import { attempt, note, problemNote, toast } from "../parts/feedback.js";
+import { conflictNote } from "../parts/conflict.js";
+import { sure } from "../parts/dialog.js";
+import { attempt, problemNote, toast } from "../parts/feedback.js";
 import * as form from "../parts/form.js";
 import { contentOf, editable, personaForm } from "../parts/persona_form.js";
 import { checkCard, testCard } from "../parts/persona_side.js";
@@ -178,42 +178,19 @@ class Editor {
     this.#trouble.scrollIntoView({ block: "nearest" });
   }
 
-  /** Somebody else was faster: nothing is lost, neither theirs nor ours. */
   #conflict() {
-    return note(
-      "warning",
-      h(
-        "p",
-        {},
-        "Somebody else has changed this persona meanwhile. Your text is still here and not saved.",
-      ),
-      h(
-        "div",
-        { class: "row" },
-        button("Load theirs", () => this.#loadTheirs(), { tone: "small" }),
-        button("Save mine over theirs", () => this.#saveOver(), { tone: "small" }),
-      ),
-    );
+    return conflictNote("persona", this.#address, {
+      loadTheirs: () => this.#loadTheirs(),
+      saveMine: (tag) => {
+        this.#tag = tag;
+        return this.save();
+      },
+    });
   }
 
   #loadTheirs() {
     this.#saved = this.#text(); // the person has agreed to lose it
     go(location.pathname.slice("/admin".length), { replace: true });
-  }
-
-  async #saveOver() {
-    const { value, tag } = await getTagged(this.#address);
-    const who = `${value.updated_by}, ${moment(value.updated_at)}`;
-    const sureOfIt = await ask({
-      title: "Save over their change?",
-      body: [h("p", {}, `The last change is by ${who}. It stays readable in the audit log.`)],
-      action: "Save mine",
-      tone: "danger",
-      submit: () => true,
-    });
-    if (!sureOfIt) return;
-    this.#tag = tag;
-    await this.save();
   }
 
   async #archive() {

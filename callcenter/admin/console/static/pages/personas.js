@@ -1,12 +1,14 @@
 /** All personas, and a new one from a template. */
 
 import { all, get, post } from "../core/api.js";
-import { go, may } from "../core/app.js";
+import { go } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { ago } from "../core/format.js";
 import { ask } from "../parts/dialog.js";
-import { choice, line } from "../parts/form.js";
-import { badge, button, empty, link, page } from "../parts/page.js";
+import { nameFields } from "../parts/document.js";
+import { choice } from "../parts/form.js";
+import { listPage } from "../parts/list_page.js";
+import { badge, empty, link } from "../parts/page.js";
 
 export async function view() {
   const found = await all("/v1/personas");
@@ -14,16 +16,11 @@ export async function view() {
     found.filter((one) => !one.archived),
     found.filter((one) => one.archived),
   ];
-  const create = button("New persona", () => createOne(), {
-    tone: "primary",
-    image: "plus",
-    disabled: !may("admin"),
-  });
-  return page(
+  return listPage(
     {
       title: "Personas",
       lead: "Who answers, with which facts, in which voice.",
-      actions: [create],
+      add: { label: "New persona", click: createOne },
     },
     used.length
       ? h("div", { class: "gallery" }, ...used.map(card))
@@ -83,16 +80,7 @@ async function createOne() {
         templates.map(({ name, title }) => [name, title]),
         { pointer: "/template" },
       ),
-      line(value, "title", "Title", {
-        pointer: "/title",
-        hint: "For people: lists and reports.",
-        attributes: { maxlength: 120, placeholder: "Night desk" },
-      }),
-      line(value, "name", "Name", {
-        pointer: "/name",
-        hint: "Small letters, digits and underscores. It stays for ever.",
-        attributes: { maxlength: 40, placeholder: "night_desk", spellcheck: "false" },
-      }),
+      ...nameFields(value, true, { title: "Night desk", name: "night_desk" }),
     ],
     action: "Create",
     submit: () =>

@@ -1,16 +1,13 @@
 /** One route: conditions, target, overflow. */
 
-import { all, change, getTagged, path, post, remove } from "../core/api.js";
-import { go, may } from "../core/app.js";
-import { h, show } from "../core/dom.js";
-import { patchOf } from "../core/patch.js";
-import { bare } from "../parts/document.js";
-import { sure } from "../parts/dialog.js";
-import { problemNote, toast } from "../parts/feedback.js";
-import { check, choice, line, number, place as placeMistakes, rows } from "../parts/form.js";
+import { all } from "../core/api.js";
+import { h } from "../core/dom.js";
+import { nameFields } from "../parts/document.js";
+import { editorPage } from "../parts/editor_page.js";
+import { check, choice, line, number, rows } from "../parts/form.js";
 import { simulator } from "../parts/simulator.js";
 import { blankTarget, targetForm } from "../parts/target_form.js";
-import { button, page } from "../parts/page.js";
+import { card } from "../parts/page.js";
 
 const BLANK = {
   name: "",
@@ -22,64 +19,39 @@ const BLANK = {
   overflow: [],
 };
 
-export async function view(place) {
-  const fresh = place.parts.name === "new";
-  const address = path`/v1/routes/${place.parts.name}`;
-  const [stored, lists] = await Promise.all([
-    fresh ? { value: BLANK, tag: null } : getTagged(address),
-    loadLists(),
-  ]);
-  const before = fresh ? BLANK : bare(stored.value);
-  const value = structuredClone(before);
-  const headers = Object.entries(value.match.headers ?? {}).map(([name, text]) => ({ name, text }));
-  const [form, trouble] = [routeForm(value, headers, fresh, lists), h("div", { hidden: true })];
+const ROUTE = {
+  plural: "routes",
+  noun: "route",
+  title: "Routes",
+  role: "admin",
+  blank: BLANK,
+  kept: "It is refused while a number leads to it.",
+};
 
-  const save = async () => {
-    value.match.headers = Object.fromEntries(headers.map(({ name, text }) => [name, text]));
-    value.target = tidy(value.target);
-    value.overflow = value.overflow.map(tidy);
-    trouble.hidden = true;
-    try {
-      if (fresh) await post("/v1/routes", value);
-      else await change("PATCH", address, patchOf(before, value), stored.tag);
-      toast("The route is saved.");
-      go(`/routes/${encodeURIComponent(value.name)}`, { replace: true });
-    } catch (problem) {
-      if (problem.status === undefined) throw problem;
-      const rest = placeMistakes(form, problem);
-      trouble.hidden = rest === null;
-      if (rest) show(trouble, problemNote(rest));
-    }
+export async function view(place) {
+  const lists = await loadLists();
+  return editorPage(place, ROUTE, (value, fresh) => {
+    const headers = Object.entries(value.match.headers ?? {}).map(([name, text]) => ({
+      name,
+      text,
+    }));
+    return {
+      form: routeForm(value, headers, fresh, lists),
+      aside: simulator(lists.numbers, lists.trunks),
+      gather: () => gathered(value, headers),
+    };
+  });
+}
+
+/** The route that a form stands for. */
+function gathered(value, headers) {
+  const named = Object.fromEntries(headers.map(({ name, text }) => [name, text]));
+  return {
+    ...value,
+    match: { ...value.match, headers: named },
+    target: tidy(value.target),
+    overflow: value.overflow.map(tidy),
   };
-  const saveButton = button("Save", save, { tone: "primary", disabled: !may("admin") });
-  saveButton.dataset.key = "save";
-  const drop = async () => {
-    const gone = await sure(
-      "Delete this route?",
-      "It is refused while a number leads to it.",
-      "Delete",
-      () => remove(address, stored.tag),
-    );
-    if (gone) go("/routes");
-  };
-  return page(
-    {
-      title: fresh ? "New route" : before.title,
-      lead: fresh ? null : h("span", { class: "code small" }, before.name),
-      back: ["/routes", "Routes"],
-      actions: [
-        !fresh && button("Delete", drop, { tone: "plain", disabled: !may("admin") }),
-        saveButton,
-      ].filter(Boolean),
-    },
-    trouble,
-    h(
-      "div",
-      { class: "columns" },
-      form,
-      h("div", { class: "stack" }, simulator(lists.numbers, lists.trunks)),
-    ),
-  );
 }
 
 async function loadLists() {
@@ -94,7 +66,16 @@ function routeForm(value, headers, fresh, { personas, trunks, schedules }) {
     { class: "stack", novalidate: true, on: { submit: (event) => event.preventDefault() } },
     card(
       "Route",
-      h("div", { class: "fields" }, ...nameFields(value, fresh)),
+      h(
+        "div",
+        { class: "fields" },
+        ...nameFields(value, fresh, { title: "After hours", name: "after_hours" }),
+        number(value, "priority", "Priority", {
+          pointer: "/priority",
+          hint: "The lowest is tried first",
+          attributes: { min: 0, max: 10_000 },
+        }),
+      ),
       check(value, "enabled", "In use"),
     ),
     card("When", ...matchFields(value.match, headers, trunks, schedules)),
@@ -109,37 +90,12 @@ function routeForm(value, headers, fresh, { personas, trunks, schedules }) {
       rows(
         value.overflow,
         (target, index, drop) =>
-          h(
-            "div",
-            { class: "boxed" },
-            targetForm(target, `/overflow/${index}`, personas),
-            h("div", { class: "row end" }, drop),
-          ),
+          h("div", { class: "boxed" }, targetForm(target, `/overflow/${index}`, personas, drop)),
         { add: "Add an overflow", blank: () => blankTarget("message"), name: "overflow" },
       ),
     ),
   );
 }
-
-const card = (title, ...fields) => h("section", { class: "card" }, h("h2", {}, title), ...fields);
-
-const nameFields = (value, fresh) => [
-  line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-  line(value, "name", "Name", {
-    pointer: "/name",
-    attributes: {
-      disabled: !fresh,
-      maxlength: 40,
-      spellcheck: "false",
-      placeholder: "after_hours",
-    },
-  }),
-  number(value, "priority", "Priority", {
-    pointer: "/priority",
-    hint: "The lowest number is tried first",
-    attributes: { min: 0, max: 10_000 },
-  }),
-];
 
 const matchFields = (match, headers, trunks, schedules) => [
   h(
@@ -174,7 +130,7 @@ const matchFields = (match, headers, trunks, schedules) => [
     choice(
       match,
       "when",
-      "must be",
+      "Must be",
       [
         ["open", "open"],
         ["closed", "closed"],

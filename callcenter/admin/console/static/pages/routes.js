@@ -1,52 +1,41 @@
 /** Routes in the order in which they are tried, and the simulator. */
 
 import { all } from "../core/api.js";
-import { go, may } from "../core/app.js";
+import { go } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { plural } from "../core/format.js";
 import { simulator } from "../parts/simulator.js";
-import { badge, button, empty, link, page, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
+import { badge, link } from "../parts/page.js";
 
 export async function view() {
   const [routes, numbers, trunks] = await Promise.all(
     ["routes", "numbers", "trunks"].map((kind) => all(`/v1/${kind}`)),
   );
   routes.sort((one, other) => one.priority - other.priority || (one.name < other.name ? -1 : 1));
-  const create = button("New route", () => go("/routes/new"), {
-    tone: "primary",
-    image: "plus",
-    disabled: !may("admin"),
-  });
-  return page(
+  return listPage(
     {
       title: "Routes",
       lead: "Tried from the lowest priority number up; the first one whose conditions all hold takes the call.",
-      actions: [create],
+      add: { label: "New route", click: () => go("/routes/new") },
     },
     h(
       "div",
       { class: "columns" },
-      h("section", { class: "card flush" }, routes.length === 0 ? nothing() : routeTable(routes)),
+      tableCard("Routes", COLUMNS, routes, NOTHING),
       h("div", { class: "stack" }, simulator(numbers, trunks)),
     ),
   );
 }
 
-const nothing = () =>
-  empty("There is no route yet. Numbers with a persona of their own need none.");
-
-const routeTable = (routes) =>
-  table(
-    "Routes",
-    [
-      ["Priority", (route) => h("span", { class: "number" }, route.priority)],
-      ["Route", (route) => link(`/routes/${encodeURIComponent(route.name)}`, route.title)],
-      ["When", conditions],
-      ["Then", targetText],
-      ["", (route) => (route.enabled ? null : badge("off"))],
-    ],
-    routes,
-  );
+const NOTHING = "There is no route yet. Numbers with a persona of their own need none.";
+const COLUMNS = [
+  ["Priority", (route) => h("span", { class: "number" }, route.priority)],
+  ["Route", (route) => link(`/routes/${encodeURIComponent(route.name)}`, route.title)],
+  ["When", conditions],
+  ["Then", targetText],
+  ["", (route) => (route.enabled ? null : badge("off"))],
+];
 
 /** A route's conditions in words. */
 export function conditions({ match }) {

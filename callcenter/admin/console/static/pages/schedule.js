@@ -1,15 +1,11 @@
 /** One schedule: weekly windows, holidays, days that differ, and forcing it open or closed. */
 
-import { change, getTagged, path, post, remove } from "../core/api.js";
-import { go, may } from "../core/app.js";
-import { freshId, h, show } from "../core/dom.js";
-import { patchOf } from "../core/patch.js";
-import { bare } from "../parts/document.js";
-import { sure } from "../parts/dialog.js";
-import { problemNote, toast } from "../parts/feedback.js";
-import { choice, line, place as placeMistakes, rows } from "../parts/form.js";
+import { freshId, h } from "../core/dom.js";
+import { nameFields } from "../parts/document.js";
+import { editorPage } from "../parts/editor_page.js";
+import { choice, line, rows } from "../parts/form.js";
 import { DAYS, short, week } from "../parts/week.js";
-import { button, page } from "../parts/page.js";
+import { card } from "../parts/page.js";
 
 const BLANK = {
   name: "",
@@ -26,65 +22,25 @@ const FORCE = [
   ["closed", "Closed, whatever the clock says"],
 ];
 
-export async function view(place) {
-  const fresh = place.parts.name === "new";
-  const address = path`/v1/schedules/${place.parts.name}`;
-  const stored = fresh ? { value: BLANK, tag: null } : await getTagged(address);
-  const before = fresh ? BLANK : bare(stored.value);
-  const value = structuredClone(before);
-  const [picture, trouble] = [week(), h("div", { hidden: true })];
-  const redraw = () => picture.draw(value.weekly);
-  const form = scheduleForm(value, fresh, redraw);
-  redraw();
+const SCHEDULE = {
+  plural: "schedules",
+  noun: "schedule",
+  title: "Schedules",
+  role: "operator",
+  blank: BLANK,
+  kept: "It is refused while a route asks it.",
+};
 
-  const save = async () => {
-    trouble.hidden = true;
-    try {
-      if (fresh) await post("/v1/schedules", value);
-      else await change("PATCH", address, patchOf(before, value), stored.tag);
-      toast("The schedule is saved.");
-      go(`/schedules/${encodeURIComponent(value.name)}`, { replace: true });
-    } catch (problem) {
-      if (problem.status === undefined) throw problem;
-      const rest = placeMistakes(form, problem);
-      trouble.hidden = rest === null;
-      if (rest) show(trouble, problemNote(rest));
-    }
-  };
-  const saveButton = button("Save", save, { tone: "primary", disabled: !may("operator") });
-  saveButton.dataset.key = "save";
-  const drop = async () => {
-    const gone = await sure(
-      "Delete this schedule?",
-      "It is refused while a route asks it.",
-      "Delete",
-      () => remove(address, stored.tag),
-    );
-    if (gone) go("/schedules");
-  };
-  return page(
-    {
-      title: fresh ? "New schedule" : before.title,
-      lead: fresh ? null : h("span", { class: "code small" }, before.name),
-      back: ["/schedules", "Schedules"],
-      actions: [
-        !fresh && button("Delete", drop, { tone: "plain", disabled: !may("operator") }),
-        saveButton,
-      ].filter(Boolean),
-    },
-    trouble,
-    h(
-      "div",
-      { class: "columns" },
-      form,
-      h(
-        "div",
-        { class: "stack" },
-        h("section", { class: "card" }, h("h2", {}, "The week"), picture.element),
-      ),
-    ),
-  );
-}
+export const view = (place) =>
+  editorPage(place, SCHEDULE, (value, fresh) => {
+    const picture = week();
+    const redraw = () => picture.draw(value.weekly);
+    redraw();
+    return {
+      form: scheduleForm(value, fresh, redraw),
+      aside: card("The week", picture.element),
+    };
+  });
 
 function scheduleForm(value, fresh, onChange) {
   const zones = freshId("zones");
@@ -96,16 +52,7 @@ function scheduleForm(value, fresh, onChange) {
       h(
         "div",
         { class: "fields pairs" },
-        line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-        line(value, "name", "Name", {
-          pointer: "/name",
-          attributes: {
-            disabled: !fresh,
-            maxlength: 40,
-            spellcheck: "false",
-            placeholder: "office_hours",
-          },
-        }),
+        ...nameFields(value, fresh, { title: "Office hours", name: "office_hours" }),
         line(value, "time_zone", "Time zone", {
           pointer: "/time_zone",
           attributes: { list: zones },
@@ -154,8 +101,6 @@ function scheduleForm(value, fresh, onChange) {
   );
 }
 
-const card = (title, ...fields) => h("section", { class: "card" }, h("h2", {}, title), ...fields);
-
 const weekly = (value, onChange) =>
   rows(
     value.weekly,
@@ -190,7 +135,7 @@ function days(window, onChange) {
   };
   return h(
     "div",
-    { class: "field broad", role: "group", "aria-label": "Days" },
+    { class: "field week-days", role: "group", "aria-label": "Days" },
     h("span", { class: "label" }, "Days"),
     h(
       "div",

@@ -1,24 +1,20 @@
 /** Schedules: opening hours that routes ask about. */
 
 import { all } from "../core/api.js";
-import { go, may } from "../core/app.js";
+import { go } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { plural } from "../core/format.js";
 import { week } from "../parts/week.js";
-import { badge, button, empty, link, page } from "../parts/page.js";
+import { listPage } from "../parts/list_page.js";
+import { badge, empty, link } from "../parts/page.js";
 
 export async function view() {
   const schedules = await all("/v1/schedules");
-  const create = button("New schedule", () => go("/schedules/new"), {
-    tone: "primary",
-    image: "plus",
-    disabled: !may("operator"),
-  });
-  return page(
+  return listPage(
     {
       title: "Schedules",
       lead: "Opening hours and holidays; routes ask whether they are open or closed.",
-      actions: [create],
+      add: { label: "New schedule", click: () => go("/schedules/new"), role: "operator" },
     },
     schedules.length === 0
       ? h(

@@ -1,16 +1,15 @@
 /** Trunks: where calls come in from. */
 
 import { all } from "../core/api.js";
-import { may } from "../core/app.js";
 import { h } from "../core/dom.js";
-import { create, rowButtons } from "../parts/document.js";
+import { create, nameFields, rowButtons } from "../parts/document.js";
 import { choice, line, number } from "../parts/form.js";
-import { button, empty, page, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
 
 const KINDS = [
   ["twilio", "Twilio"],
   ["sip", "SIP"],
-  ["webrtc", "browsers (WebRTC)"],
+  ["webrtc", "Browsers (WebRTC)"],
 ];
 
 const TRUNK = {
@@ -26,15 +25,7 @@ const TRUNK = {
   fields: (value, fresh) => {
     value.addresses = [value.addresses].flat().join(", ");
     return [
-      h(
-        "div",
-        { class: "fields" },
-        line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-        line(value, "name", "Name", {
-          pointer: "/name",
-          attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
-        }),
-      ),
+      h("div", { class: "fields" }, ...nameFields(value, fresh)),
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind" }),
       line(value, "addresses", "Networks that may send calls", {
         pointer: "/addresses",
@@ -54,36 +45,21 @@ const TRUNK = {
 };
 
 export async function view() {
-  const trunks = await all("/v1/trunks");
-  return page(
+  return listPage(
     {
       title: "Trunks",
       lead: "The carriers’ lines.",
-      actions: [
-        button("Add a trunk", () => create(TRUNK), {
-          tone: "primary",
-          image: "plus",
-          disabled: !may("admin"),
-        }),
-      ],
+      add: { label: "Add a trunk", click: () => create(TRUNK) },
     },
-    h(
-      "section",
-      { class: "card flush" },
-      trunks.length === 0
-        ? empty("There is no trunk yet.")
-        : table(
-            "Trunks",
-            [
-              ["Trunk", (trunk) => h("strong", {}, trunk.title)],
-              ["Name", (trunk) => h("span", { class: "code small" }, trunk.name)],
-              ["Kind", (trunk) => trunk.kind],
-              ["Networks", (trunk) => trunk.addresses.join(", ") || "every one"],
-              ["Most calls", (trunk) => trunk.max_channels ?? "–", "to-end"],
-              ["", (trunk) => rowButtons(TRUNK, trunk.name), "to-end one-line"],
-            ],
-            trunks,
-          ),
-    ),
+    tableCard("Trunks", COLUMNS, await all("/v1/trunks"), "There is no trunk yet."),
   );
 }
+
+const COLUMNS = [
+  ["Trunk", (trunk) => h("strong", {}, trunk.title)],
+  ["Name", (trunk) => h("span", { class: "code small" }, trunk.name)],
+  ["Kind", (trunk) => KINDS.find(([kind]) => kind === trunk.kind)[1]],
+  ["Networks", (trunk) => trunk.addresses.join(", ") || "every one"],
+  ["Most calls", (trunk) => trunk.max_channels ?? "no bound", "to-end number"],
+  ["", (trunk) => rowButtons(TRUNK, trunk.name), "to-end one-line"],
+];

@@ -7,7 +7,7 @@ import { date, moment, percent } from "../core/format.js";
 import { ask, sure } from "../parts/dialog.js";
 import { attempt, note } from "../parts/feedback.js";
 import { choice, line, text } from "../parts/form.js";
-import { button, facts, page } from "../parts/page.js";
+import { button, card, facts, page } from "../parts/page.js";
 import { wave } from "../parts/wave.js";
 import { GENDERS, usableBadge } from "./voices.js";
 
@@ -61,20 +61,12 @@ function listenCard(address) {
     (drawn) => show(picture, drawn),
     () => {},
   ); // it is only a picture; the player tells
-  return h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Listen"),
-    picture,
-    h("audio", { controls: true, preload: "none", src: clip }),
-  );
+  return card("Listen", picture, h("audio", { controls: true, preload: "none", src: clip }));
 }
 
 const qualityCard = (quality) =>
-  h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Quality"),
+  card(
+    "Quality",
     facts(
       ["Length", `${quality.duration_s.toFixed(1)} s`],
       ["Sample rate", `${quality.rate_hz / 1_000} kHz`],
@@ -109,10 +101,8 @@ function consentCard(voice, address, tag) {
       tone: "small grave",
       disabled: !may("admin"),
     });
-  return h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Consent"),
+  return card(
+    "Consent",
     consent === null
       ? h(
           "p",
@@ -141,10 +131,8 @@ const record = (consent) =>
   );
 
 const aboutCard = (voice) =>
-  h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "About"),
+  card(
+    "About",
     facts(
       ["Sounds", voice.gender],
       ["Language", voice.language],

@@ -1,12 +1,14 @@
 /** All voices, and uploading one. */
 
 import { all, post } from "../core/api.js";
-import { go, may } from "../core/app.js";
+import { go } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { date } from "../core/format.js";
 import { ask } from "../parts/dialog.js";
+import { nameFields } from "../parts/document.js";
 import { choice, field, line, text } from "../parts/form.js";
-import { badge, button, empty, link, page, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
+import { badge, link } from "../parts/page.js";
 
 export const GENDERS = [
   ["female", "female"],
@@ -15,43 +17,25 @@ export const GENDERS = [
 ];
 
 export async function view() {
-  const voices = await all("/v1/voices");
-  const upload = button("Upload a voice", uploadOne, {
-    tone: "primary",
-    image: "plus",
-    disabled: !may("admin"),
-  });
-  return page(
+  return listPage(
     {
       title: "Voices",
       lead: "A clip of some seconds is enough for the agent to speak like it.",
-      actions: [upload],
+      add: { label: "Upload a voice", click: uploadOne },
     },
-    h(
-      "section",
-      { class: "card flush" },
-      voices.length === 0
-        ? empty("There is no voice yet.")
-        : table(
-            "Voices",
-            [
-              ["Voice", (voice) => link(`/voices/${encodeURIComponent(voice.name)}`, voice.title)],
-              ["Name", (voice) => h("span", { class: "code small" }, voice.name)],
-              ["Language", (voice) => voice.language],
-              ["Length", (voice) => `${voice.quality.duration_s.toFixed(1)} s`, "to-end number"],
-              [
-                "Noise distance",
-                (voice) => `${Math.round(voice.quality.snr_db)} dB`,
-                "to-end number",
-              ],
-              ["Consent", consentOf],
-              ["Usable", usableBadge],
-            ],
-            voices,
-          ),
-    ),
+    tableCard("Voices", COLUMNS, await all("/v1/voices"), "There is no voice yet."),
   );
 }
+
+const COLUMNS = [
+  ["Voice", (voice) => link(`/voices/${encodeURIComponent(voice.name)}`, voice.title)],
+  ["Name", (voice) => h("span", { class: "code small" }, voice.name)],
+  ["Language", (voice) => voice.language],
+  ["Length", (voice) => `${voice.quality.duration_s.toFixed(1)} s`, "to-end number one-line"],
+  ["Noise distance", ({ quality }) => `${Math.round(quality.snr_db)} dB`, "to-end number one-line"],
+  ["Consent", consentOf],
+  ["Usable", usableBadge],
+];
 
 function consentOf({ consent }) {
   if (consent === null) return "–";
@@ -60,8 +44,11 @@ function consentOf({ consent }) {
   return consent.expires_at ? `${kind}, until ${date(consent.expires_at)}` : kind;
 }
 
-export const usableBadge = ({ blocked }) =>
-  blocked ? h("span", { title: blocked }, badge("blocked", "danger")) : badge("usable", "good");
+export function usableBadge({ blocked }) {
+  return blocked
+    ? h("span", { title: blocked }, badge("blocked", "danger"))
+    : badge("usable", "good");
+}
 
 async function uploadOne() {
   const value = {
@@ -84,15 +71,7 @@ async function uploadOne() {
       h(
         "div",
         { class: "fields" },
-        line(value, "title", "Title", {
-          pointer: "/title",
-          attributes: { maxlength: 120, placeholder: "Nora, calm" },
-        }),
-        line(value, "name", "Name", {
-          pointer: "/name",
-          hint: "Small letters, digits, underscores",
-          attributes: { maxlength: 40, placeholder: "nora", spellcheck: "false" },
-        }),
+        ...nameFields(value, true, { title: "Nora, calm", name: "nora" }),
       ),
       h(
         "div",

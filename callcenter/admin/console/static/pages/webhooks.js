@@ -4,11 +4,12 @@ import { all, get, path, post } from "../core/api.js";
 import { may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { moment, plural } from "../core/format.js";
-import { create, rowButtons } from "../parts/document.js";
+import { create, nameFields, rowButtons } from "../parts/document.js";
 import { tell } from "../parts/dialog.js";
 import { attempt } from "../parts/feedback.js";
 import { check, field, line } from "../parts/form.js";
-import { badge, button, empty, page, paged, table } from "../parts/page.js";
+import { listPage, tableCard } from "../parts/list_page.js";
+import { badge, button, empty, paged, table } from "../parts/page.js";
 
 const EVENTS = ["call.started", "call.answered", "call.ended"];
 const TONES = { delivered: "good", failed: "danger", pending: "warning" };
@@ -18,15 +19,7 @@ const WEBHOOK = {
   noun: "webhook",
   blank: { name: "", title: "", url: "", events: ["call.ended"], enabled: true },
   fields: (value, fresh) => [
-    h(
-      "div",
-      { class: "fields" },
-      line(value, "title", "Title", { pointer: "/title", attributes: { maxlength: 120 } }),
-      line(value, "name", "Name", {
-        pointer: "/name",
-        attributes: { disabled: !fresh, maxlength: 40, spellcheck: "false" },
-      }),
-    ),
+    h("div", { class: "fields" }, ...nameFields(value, fresh)),
     line(value, "url", "Address", {
       pointer: "/url",
       attributes: { placeholder: "https://example.com/calls", inputmode: "url" },
@@ -53,48 +46,34 @@ function eventBoxes(value) {
 }
 
 export async function view() {
-  const webhooks = await all("/v1/webhooks");
-  return page(
+  return listPage(
     {
       title: "Webhooks",
       lead: "Calls are reported to these addresses, signed, and tried again until they arrive.",
-      actions: [
-        button("Add a webhook", add, { tone: "primary", image: "plus", disabled: !may("admin") }),
-      ],
+      add: { label: "Add a webhook", click: add },
     },
-    h(
-      "section",
-      { class: "card flush" },
-      webhooks.length === 0
-        ? empty("There is no webhook yet.")
-        : table(
-            "Webhooks",
-            [
-              [
-                "Webhook",
-                (webhook) => [
-                  h("strong", {}, webhook.title),
-                  h("div", { class: "small faint code" }, webhook.url),
-                ],
-                "wide",
-              ],
-              ["Events", (webhook) => webhook.events.join(", ")],
-              ["State", (webhook) => (webhook.enabled ? badge("in use", "good") : badge("off"))],
-              [
-                "",
-                (webhook) => [
-                  button("Deliveries", () => deliveries(webhook), { tone: "small" }),
-                  " ",
-                  rowButtons(WEBHOOK, webhook.name),
-                ],
-                "to-end one-line",
-              ],
-            ],
-            webhooks,
-          ),
-    ),
+    tableCard("Webhooks", COLUMNS, await all("/v1/webhooks"), "There is no webhook yet."),
   );
 }
+
+const COLUMNS = [
+  [
+    "Webhook",
+    ({ title, url }) => [h("strong", {}, title), h("div", { class: "small faint code" }, url)],
+    "wide",
+  ],
+  ["Events", (webhook) => webhook.events.join(", ")],
+  ["State", (webhook) => (webhook.enabled ? badge("in use", "good") : badge("off"))],
+  [
+    "",
+    (webhook) => [
+      button("Deliveries", () => deliveries(webhook), { tone: "small" }),
+      " ",
+      rowButtons(WEBHOOK, webhook.name),
+    ],
+    "to-end one-line",
+  ],
+];
 
 async function add() {
   const made = await create(WEBHOOK);

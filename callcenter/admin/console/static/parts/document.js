@@ -5,6 +5,7 @@ import { app, may } from "../core/app.js";
 import { patchOf } from "../core/patch.js";
 import { ask, sure } from "./dialog.js";
 import { toast } from "./feedback.js";
+import { line } from "./form.js";
 import { button } from "./page.js";
 
 const STAMP = ["id", "revision", "created_at", "created_by", "updated_at", "updated_by"];
@@ -65,5 +66,45 @@ export const rowButtons = (kind, name, role = "admin") => [
   " ",
   button("Delete", () => drop(kind, name), { tone: "small plain", disabled: !may(role) }),
 ];
+
+/**
+ * Title and name of a new or a present document. While nobody has touched the name of a new one, it
+ * follows the title.
+ *
+ * @param {{title?: string, name?: string}} examples shown while a field is empty
+ */
+export function nameFields(value, fresh, examples = {}) {
+  const name = line(value, "name", "Name", {
+    pointer: "/name",
+    hint: fresh ? "Small letters, digits, underscores" : null,
+    attributes: {
+      disabled: !fresh,
+      maxlength: 40,
+      spellcheck: "false",
+      placeholder: examples.name ?? null,
+    },
+  });
+  const control = name.querySelector("input");
+  let followed = value.name === "";
+  control.addEventListener("input", () => (followed = false));
+  const follow = () => {
+    if (followed && fresh) value.name = control.value = slug(value.title);
+  };
+  const title = line(value, "title", "Title", {
+    pointer: "/title",
+    onChange: follow,
+    attributes: { maxlength: 120, placeholder: examples.title ?? null },
+  });
+  return [title, name];
+}
+
+/** A title as a name: "Nora, calm" -> "nora_calm". */
+export const slug = (title) =>
+  title
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "_")
+    .replace(/^[_0-9]+|_+$/g, "")
+    .slice(0, 40);
 
 const clean = (kind, value) => (kind.clean ? kind.clean(value) : value);

@@ -47,7 +47,12 @@ export function line(value, key, label, { empty = "", onChange, attributes = {},
 
 /** A text of several lines. */
 export function text(value, key, label, { rows = 4, onChange, attributes = {}, ...more } = {}) {
-  const control = h("textarea", { rows, value: value[key] ?? "", ...attributes });
+  const control = h("textarea", {
+    rows,
+    vars: { "--rows": rows },
+    value: value[key] ?? "",
+    ...attributes,
+  });
   changed(control, key, value, onChange, () => control.value);
   return field(label, control, more);
 }

@@ -51,10 +51,14 @@ export function frame(main) {
   const side = h(
     "header",
     { class: "side" },
-    brand(),
-    burger(() => side),
-    menu,
-    who(),
+    h(
+      "div",
+      {},
+      brand(),
+      burger(() => side),
+      menu,
+      who(),
+    ),
   );
   return {
     element: h("div", { class: "frame" }, side, main),

@@ -13,7 +13,10 @@ const PLACES = {
   r: ["/routes", "Routes"],
   s: ["/schedules", "Schedules"],
   w: ["/workers", "Workers"],
+  t: ["/trunks", "Trunks"],
+  l: ["/limits", "Limits"],
   k: ["/keys", "API keys"],
+  h: ["/webhooks", "Webhooks"],
   a: ["/audit", "Audit log"],
 };
 const SECOND_KEY_MS = 1_200;

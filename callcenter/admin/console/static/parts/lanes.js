@@ -4,6 +4,9 @@ import { h, show } from "../core/dom.js";
 import { length } from "../core/format.js";
 
 const WINDOW_S = 60; // of a live call
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600];
+const MOST_TICKS = 6;
+const LABEL_FITS = 0.94; // of the width: a moment behind it would be cut off
 const PARTIES = ["caller", "agent"];
 
 /**
@@ -44,12 +47,20 @@ function close(lane, at_s) {
 export const talked_s = (lane, now_s) =>
   lane.reduce((sum, [from, to]) => sum + Math.max(0, Math.min(to, now_s) - from), 0);
 
+/** Round moments of a stretch of time, few enough to be read. */
+export function ticks(from_s, span_s) {
+  const step = STEPS_S.find((one) => span_s / one <= MOST_TICKS) ?? STEPS_S.at(-1);
+  const first = Math.ceil(from_s / step);
+  const number = Math.floor((from_s + span_s * LABEL_FITS) / step) - first + 1;
+  return Array.from({ length: number }, (_, index) => (first + index) * step);
+}
+
 /** Draws the lanes: the last minute of a live call, or the whole of one that has ended. */
 export function lanes() {
   const tracks = Object.fromEntries(
     PARTIES.map((party) => [party, h("div", { class: "lane", data: { party }, role: "img" })]),
   );
-  const scale = h("div", { class: "scale" });
+  const scale = h("div", { class: "ticks", "aria-hidden": "true" });
   const element = h(
     "div",
     { class: "lanes" },
@@ -72,8 +83,12 @@ export function lanes() {
         `${party} talked for ${length(talked_s(found[party], now_s))}`,
       );
     }
-    const ticks = [0, 1, 2, 3, 4].map((quarter) => length(from_s + (span_s * quarter) / 4));
-    show(scale, ...ticks.map((tick) => h("span", {}, tick)));
+    show(
+      scale,
+      ...ticks(from_s, span_s).map((at_s) =>
+        h("span", { vars: { "--from": (at_s - from_s) / span_s } }, length(at_s)),
+      ),
+    );
   };
   return { element, draw };
 }

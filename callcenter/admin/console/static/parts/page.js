@@ -47,6 +47,8 @@ export const badge = (text, tone = "", live = false) =>
   h("span", { class: "badge", data: { tone, live: live ? "yes" : null } }, text);
 
 /**
+ * On a narrow screen each row is a card whose cells carry their headings; the roles stay.
+ *
  * @param {string} name what the table holds, for screen readers
  * @param {[string, (item: any) => any, string?][]} columns heading, cell, class of the cell
  * @param {any[]} items
@@ -57,14 +59,16 @@ export function table(name, columns, items) {
     { class: "scroll" },
     h(
       "table",
-      { "aria-label": name },
+      { "aria-label": name, role: "table" },
       h(
         "thead",
         {},
         h(
           "tr",
           {},
-          ...columns.map(([head, , shape]) => h("th", { scope: "col", class: shape }, head)),
+          ...columns.map(([head, , shape]) =>
+            h("th", { scope: "col", class: shape }, head || unseen("What can be done")),
+          ),
         ),
       ),
       h("tbody", {}, ...items.map((item) => row(columns, item))),
@@ -72,8 +76,16 @@ export function table(name, columns, items) {
   );
 }
 
+const unseen = (text) => h("span", { class: "unseen" }, text);
+
 const row = (columns, item) =>
-  h("tr", {}, ...columns.map(([, cell, shape]) => h("td", { class: shape }, cell(item))));
+  h(
+    "tr",
+    { role: "row" },
+    ...columns.map(([head, cell, shape]) =>
+      h("td", { class: shape, role: "cell", data: { label: head } }, cell(item)),
+    ),
+  );
 
 /** What a list says when nothing is in it. */
 export const empty = (text, ...actions) =>
@@ -83,6 +95,10 @@ export const empty = (text, ...actions) =>
     h("p", {}, text),
     actions.length > 0 && h("div", { class: "row" }, ...actions),
   );
+
+/** A part of a page under a heading of its own. */
+export const card = (title, ...children) =>
+  h("section", { class: "card" }, h("h2", {}, title), ...children);
 
 /** Facts in two lines each: [name, value]. */
 export const facts = (...pairs) =>
@@ -108,7 +124,7 @@ export async function paged(load, draw) {
       page.next_cursor !== null &&
       h(
         "div",
-        { class: "row end" },
+        { class: "row more" },
         button("Show more", () => next(page.next_cursor), { tone: "small" }),
       );
     show(box, draw(items), more);

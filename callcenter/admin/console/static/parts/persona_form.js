@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { choice, line, number, rows, text } from "./form.js";
+import { card } from "./page.js";
 
 const LIMITS = [
   ["max_call_s", "Longest call, in seconds", "10 to 14,400", 1_800],
@@ -79,7 +80,7 @@ export function personaForm(form, voices, onChange) {
   return h(
     "form",
     { class: "stack", novalidate: true, on: { submit: (event) => event.preventDefault() } },
-    section(
+    card(
       "Prompt",
       text(
         form,
@@ -93,7 +94,7 @@ export function personaForm(form, voices, onChange) {
       ),
       line(form, "greeting", "Greeting", at("/greeting", { hint: "The agent’s first line." })),
     ),
-    section(
+    card(
       "Facts",
       h(
         "p",
@@ -102,7 +103,7 @@ export function personaForm(form, voices, onChange) {
       ),
       factRows(form, onChange),
     ),
-    section(
+    card(
       "Variables",
       h(
         "p",
@@ -111,7 +112,7 @@ export function personaForm(form, voices, onChange) {
       ),
       variableRows(form, onChange),
     ),
-    section(
+    card(
       "Voice and language",
       h(
         "div",
@@ -121,7 +122,7 @@ export function personaForm(form, voices, onChange) {
         line(form, "language", "Language", at("/language", { hint: "Such as en or en-US" })),
       ),
     ),
-    section(
+    card(
       "Limits",
       h(
         "div",
@@ -139,9 +140,6 @@ export function personaForm(form, voices, onChange) {
     h("section", { class: "card" }, advanced(form, at)),
   );
 }
-
-const section = (title, ...fields) =>
-  h("section", { class: "card" }, h("h2", {}, title), ...fields);
 
 const voiceOption = ({ name, title, blocked }) => [name, blocked ? `${title} (not usable)` : title];
 

@@ -7,7 +7,7 @@ import { count } from "../core/format.js";
 import { tell } from "./dialog.js";
 import { attempt, note } from "./feedback.js";
 import { line } from "./form.js";
-import { button } from "./page.js";
+import { button, card } from "./page.js";
 
 const HEARD_AFTER_MS = [200, 400, 800, 1_600];
 
@@ -129,10 +129,8 @@ export function testCard(name, title, save) {
     image: "calls",
     disabled: !possible || !may("operator"),
   });
-  return h(
-    "section",
-    { class: "card" },
-    h("h2", {}, "Try it"),
+  return card(
+    "Try it",
     h(
       "p",
       { class: "small faint" },

@@ -5,7 +5,7 @@ import { freshId, h, show } from "../core/dom.js";
 import { problemNote } from "./feedback.js";
 import { choice, line, place } from "./form.js";
 import { icon } from "./icons.js";
-import { link } from "./page.js";
+import { card, link } from "./page.js";
 
 const DRAW_STEPS = 20;
 
@@ -83,7 +83,7 @@ export function simulator(numbers, trunks) {
       show(result, rest && problemNote(rest));
     }
   });
-  return h("section", { class: "card" }, h("h2", {}, "Simulator"), form, result);
+  return card("Simulator", form, result);
 }
 
 function callOf({ called, caller, trunk, header, at, draw }) {
@@ -123,7 +123,9 @@ const told = ({ route, actions, steps }) => [
       link(`/routes/${encodeURIComponent(route)}`, route),
     ),
   h("h3", {}, "Because"),
-  h("ol", { class: "steps" }, ...steps.map(step)),
+  steps.length === 0
+    ? h("p", { class: "spoken" }, "There is no such number, and no route.")
+    : h("ol", { class: "steps" }, ...steps.map(step)),
 ];
 
 function actionText({ kind, persona, version, detail }, index) {

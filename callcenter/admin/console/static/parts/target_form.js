@@ -23,18 +23,24 @@ export const blankTarget = (kind = "personas") => BLANK[kind]();
  * @param {object} target changed in place, also in its kind
  * @param {string} pointer of the target
  * @param {{name: string, title: string}[]} personas
+ * @param {Node|null} drop takes the target away
  */
-export function targetForm(target, pointer, personas) {
+export function targetForm(target, pointer, personas, drop = null) {
   const box = h("div", { class: "form" });
   const draw = () => show(box, ...FIELDS[target.kind](target, pointer, personas));
-  const head = choice({ kind: target.kind }, "kind", "What happens", KINDS, {});
+  const head = choice({ kind: target.kind }, "kind", "What happens", KINDS, { shape: "broad" });
   head.querySelector("select").addEventListener("change", ({ target: control }) => {
     for (const key of Object.keys(target)) delete target[key];
     Object.assign(target, blankTarget(control.value));
     draw();
   });
   draw();
-  return h("div", { class: "form", data: { pointer } }, head, box);
+  return h(
+    "div",
+    { class: "form", data: { pointer } },
+    h("div", { class: "list-row" }, head, drop),
+    box,
+  );
 }
 
 const FIELDS = {
@@ -91,7 +97,6 @@ const personaRow = (one, pointer, personas, drop) =>
     ),
     number(one, "version", "Version", {
       pointer: `${pointer}/version`,
-      shape: "slim",
       attributes: { min: 1, placeholder: "published" },
     }),
     number(one, "weight", "Weight", {

@@ -51,6 +51,8 @@ const ENDS = {
   hangup: "the caller hung up",
   agent_hangup: "the agent hung up",
   max_duration: "the longest time was over",
+  operator_hangup: "hung up from the console",
+  transferred: "handed over to another number",
   shutdown: "hung up by the gateway or from the console",
   lost: "the line was lost",
 };
