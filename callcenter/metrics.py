@@ -195,6 +195,11 @@ WORKER_READY = Gauge(
     "worker_ready", "1 while the engine steps frames within their deadline.", ["engine"]
 )
 WORKER_DRAINING = Gauge("worker_draining", "1 while no new session is taken.", ["engine"])
+WORKER_VOICES = Counter(
+    "worker_voices_total",
+    "Published voices that the engine got, by how: own, stored or computed.",
+    ["engine", "kind"],
+)
 WORKER_SESSIONS = Counter(
     "worker_sessions_total",
     "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",

@@ -219,7 +219,8 @@ class SipSettings(CommonSettings):
 
     Attributes:
         gateway_pools: worker pools in order of preference.
-        trunks_file: who may call from where, and which number is answered by which persona.
+        trunks_file: who may call from where, and which number is answered by which persona; where
+            it does not say, what the admin app publishes counts.
         sip_bind_host: where sockets listen; never all interfaces of a host by accident.
         sip_advertised_host: the address in Contact, Via and SDP; the bound one when empty.
         sip_udp_port, sip_tcp_port, sip_tls_port: -1 leaves a transport out.
@@ -236,7 +237,7 @@ class SipSettings(CommonSettings):
 
     gateway_id: str = Field(default_factory=lambda: _unique_id("sip"))
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    trunks_file: Path
+    trunks_file: Path | None = None
     personas_dir: Path | None = None
 
     sip_bind_host: str = "127.0.0.1"

@@ -45,10 +45,10 @@ from engine.model.sampling import CounterNoise, Noise, SamplingRows
 from engine.prefill import Prefiller, Prefix
 from engine.prompts import AGENT_SILENCE, count_positions
 from engine.scheduler import Scheduler, ring_pages
+from engine.shelf import VoiceShelf
 from engine.step import FrameRows, Rows
 from engine.text import TextStream
 from engine.transfer import HostFrames, HostTables, Received
-from engine.voices import Voice, load_voice
 from engine.weights import Checkpoint, Models, load_models
 
 BROKEN = "the model computed no numbers for this session"
@@ -87,6 +87,7 @@ class PersonaPlexEngine:
     Attributes:
         limits: with pages and batch sizes settled.
         memory: how the device's memory is divided; None on a CPU.
+        voices: takes more of them at any time, from any thread.
         fallbacks: what was asked for and could not be had at start, each with its reason.
     """
 
@@ -109,7 +110,8 @@ class PersonaPlexEngine:
         self.prompt_budget = min(limits.prompt_positions, window // 2)
         self._models = models
         self.text = TextStream(models.tokenizer)
-        self._voices, self.rejected_voices = _load_voices(voices, models)
+        self.voices = VoiceShelf(voices, models.mimi, models.lm.config)
+        self.rejected_voices = self.voices.rejected
         self._specs: dict[int, SessionSpec] = {}
         self._views: dict[int, Rows] = {}
         self._shortened = 0
@@ -184,19 +186,11 @@ class PersonaPlexEngine:
 
     def _prompt(self, spec: SessionSpec) -> tuple[Hashable, Prefix]:
         """A session's prompt and the name under which it is shared."""
-        voice = self._voice(spec.voice)
+        voice = self.voices[spec.voice]
         role_ids = tuple(self.text.role_ids(spec.role_text))
         count_positions(len(role_ids), voice.positions, self.prompt_budget)
         prompt = voice.prompt(role_ids, self._models.lm.config)
         return (self._models.weights_id, spec.voice, role_ids), Prefix(voice.embeddings, prompt)
-
-    def _voice(self, name: str) -> Voice:
-        if name in self.rejected_voices:
-            raise PromptRejected(self.rejected_voices[name])
-        if name not in self._voices:
-            known = ", ".join(sorted(self._voices)) or "none"
-            raise PromptRejected(f"unknown voice {name!r}; this engine has: {known}")
-        return self._voices[name]
 
     def _check_sampling(self, sampling: Sampling) -> None:
         limits = {"text_top_k": self._step.text_k, "audio_top_k": self._step.audio_k}
@@ -410,16 +404,3 @@ class PersonaPlexEngine:
 def signed_64(seed: int) -> int:
     """Any integer's low 64 bits, as torch's signed type holds them."""
     return (seed + 2**63) % 2**64 - 2**63
-
-
-def _load_voices(
-    files: Mapping[str, Path], models: Models
-) -> tuple[dict[str, Voice], dict[str, str]]:
-    """The voices that can be used, and why the others cannot."""
-    voices, rejected = {}, {}
-    for name, path in files.items():
-        try:
-            voices[name] = load_voice(path, models.mimi, models.lm.config)
-        except PromptRejected as error:
-            rejected[name] = str(error)
-    return voices, rejected
