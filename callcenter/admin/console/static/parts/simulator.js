@@ -123,7 +123,9 @@ const told = ({ route, actions, steps }) => [
       link(`/routes/${encodeURIComponent(route)}`, route),
     ),
   h("h3", {}, "Because"),
-  h("ol", { class: "steps" }, ...steps.map(step)),
+  steps.length === 0
+    ? h("p", { class: "spoken" }, "There is no such number, and no route.")
+    : h("ol", { class: "steps" }, ...steps.map(step)),
 ];
 
 function actionText({ kind, persona, version, detail }, index) {

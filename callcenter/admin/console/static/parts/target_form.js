@@ -97,7 +97,6 @@ const personaRow = (one, pointer, personas, drop) =>
     ),
     number(one, "version", "Version", {
       pointer: `${pointer}/version`,
-      shape: "slim",
       attributes: { min: 1, placeholder: "published" },
     }),
     number(one, "weight", "Weight", {
