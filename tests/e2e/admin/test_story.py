@@ -247,6 +247,12 @@ async def take_a_call(visit: Visit, demo: Any) -> None:
     caller = visit.console.locator(".lane[data-party=caller] i").first
     await expect(caller).to_be_attached(timeout=20_000)
     await visit.shoot("call-live")
+    await visit.press("Transfer")
+    await visit.dialog().get_by_label("Number").fill("the front desk")
+    await visit.dialog().get_by_role("button", name="Transfer").click()
+    await expect(visit.dialog().get_by_label("Number")).to_have_attribute("aria-invalid", "true")
+    await visit.shoot("transfer-refused")
+    await visit.dialog().get_by_role("button", name="Cancel").click()
     await visit.press("Hang up")
     await visit.agree("Hang up")
     result = await calling

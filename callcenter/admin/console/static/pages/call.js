@@ -4,8 +4,9 @@ import { all, get, path, post } from "../core/api.js";
 import { may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { count, delay, exact, length, words } from "../core/format.js";
-import { sure } from "../parts/dialog.js";
+import { ask, sure } from "../parts/dialog.js";
 import { note, sentence, toast } from "../parts/feedback.js";
+import { line } from "../parts/form.js";
 import { lanes, stretches, talked_s } from "../parts/lanes.js";
 import { endOf, timeline, utterances } from "../parts/timeline.js";
 import { button, card, facts, link, page } from "../parts/page.js";
@@ -33,19 +34,19 @@ export async function view(place) {
       title: "Call",
       lead: h("span", { class: "code" }, id),
       back: ["/calls", "Calls"],
-      actions: [parts.state, parts.hangUp],
+      actions: [parts.state, parts.orders],
     },
     ...parts.body,
   );
 }
 
 function sections() {
-  const [said, steps, now, state, hangUp] = [
+  const [said, steps, now, state, orders] = [
     h("div", { class: "said", tabindex: "0" }),
     h("div"),
     h("div", { class: "stack" }),
     h("div"),
-    h("div"),
+    h("div", { class: "row" }),
   ];
   const two = lanes();
   const body = [
@@ -57,7 +58,7 @@ function sections() {
       now,
     ),
   ];
-  return { two, said, steps, now, state, hangUp, body };
+  return { two, said, steps, now, state, orders, body };
 }
 
 const legend = () =>
@@ -121,13 +122,8 @@ function draw(parts, call, events) {
     show(parts.steps, timeline(events, begin_ms));
   }
   show(parts.now, ...numbers(call, found, now_s));
-  if (!live) show(parts.hangUp);
-  else if (!parts.hangUp.hasChildNodes()) {
-    show(
-      parts.hangUp,
-      button("Hang up", () => hangUp(call), { tone: "danger", disabled: !may("operator") }),
-    );
-  }
+  if (!live) show(parts.orders);
+  else if (!parts.orders.hasChildNodes()) show(parts.orders, ...orders(call));
 }
 
 const last_s = (events, begin_ms) =>
@@ -209,6 +205,33 @@ const quality = (values) =>
         ]),
     ),
   );
+
+function orders(call) {
+  const disabled = !may("operator");
+  return [
+    button("Transfer", () => transfer(call), { disabled }),
+    button("Hang up", () => hangUp(call), { tone: "danger", disabled }),
+  ];
+}
+
+async function transfer(call) {
+  const value = { to: "" };
+  const done = await ask({
+    title: "Transfer the call",
+    body: [
+      h("p", {}, "The agent leaves, and the caller is put through."),
+      line(value, "to", "Number", {
+        pointer: "/to",
+        hint: "With the country: +49 30 1234567",
+        attributes: { inputmode: "tel", placeholder: "+1 555 0100" },
+      }),
+    ],
+    action: "Transfer",
+    submit: () =>
+      post(`${path`/v1/calls/${call.id}`}:transfer`, { to: value.to.replace(/[ ()./-]/g, "") }),
+  });
+  if (done) toast("The caller is put through.");
+}
 
 const hangUp = (call) =>
   sure("Hang up?", "The caller hears nothing more from then on.", "Hang up", async () => {
