@@ -56,7 +56,7 @@ CODECS = {
     "pcmu": CodecName("pcmu", 8_000, 1, 0),
     "pcma": CodecName("pcma", 8_000, 1, 8),
     "g722": CodecName("g722", 8_000, 1, 9),
-    "opus": CodecName("opus", 48_000, 2, None, "useinbandfec=1;stereo=0;sprop-stereo=0"),
+    "opus": CodecName("opus", 48_000, 2, None, "stereo=0;sprop-stereo=0"),
 }
 _STATIC = {codec.static_type: codec for codec in CODECS.values() if codec.static_type is not None}
 
