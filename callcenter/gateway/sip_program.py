@@ -31,7 +31,8 @@ from callcenter.gateway.trunks import TrunkRoutes
 from callcenter.media.vad import load_model
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
 from callcenter.telephony.sip.registration import Account, Registration, Standing
 from callcenter.telephony.sip.transport import Transports
@@ -100,7 +101,7 @@ class SipGateway:
 
     async def drain(self, grace_s: float) -> None:
         """Refuses new calls and lets the others end, at most for the grace."""
-        self._endpoint.draining = True
+        self._endpoint.admission.draining = True
         log.info("draining", calls=len(self.live), grace_s=grace_s)
         for registration in self._registrations.values():
             registration.leave()

@@ -32,11 +32,13 @@ from callcenter.events import LegAudio
 from callcenter.media import g711
 from callcenter.telephony.sip import sdp
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.leg import SipLeg
+from callcenter.telephony.sip.media_plan import CryptoKey, LocalMedia
 from callcenter.telephony.sip.media_port import MediaPort
 from callcenter.telephony.sip.ports import PortPool
-from callcenter.telephony.sip.sdp import CryptoKey, LocalMedia
+from callcenter.telephony.sip.sdes import keys_of
 from callcenter.telephony.sip.srtp import Srtp
 from callcenter.telephony.sip.stream import MediaStream
 from callcenter.telephony.sip.transport import Transports
@@ -61,16 +63,17 @@ async def echo(pipe: Connection) -> None:
     pool, wheel, tasks = PortPool("127.0.0.1", 20_000, 20_999), Wheel(), set()
 
     def answer(call, trunk: Trunk) -> None:
-        stream = MediaStream(
-            secrets.randbits(32), 0, 0, trunk.knows, secrets.token_hex(4), time.time
-        )
+        def fresh() -> MediaStream:
+            name = secrets.token_hex(4)
+            return MediaStream(secrets.randbits(32), 0, 0, trunk.knows, name, time.time)
+
         local = LocalMedia("127.0.0.1", 0, trunk.codecs, trunk.srtp, 1, secrets.token_bytes)
         leg = SipLeg(
             agent,
             call,
             trunk,
             lambda s, ticked: MediaPort(pool, wheel, s, ticked),
-            stream,
+            fresh,
             local,
             30.0,
             {},
@@ -164,7 +167,7 @@ class Caller:
         assert line is not None
         self.far = (line.host, line.port)
         if self.key is not None:
-            (theirs,) = sdp._keys_of(line)
+            (theirs,) = keys_of(line)
             self.srtp = Srtp(self.key, theirs)
         self.sip.sendto(self.request("ACK", 1), self.server)
         loop.add_reader(self.rtp, self.read)

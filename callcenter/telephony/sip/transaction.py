@@ -230,3 +230,11 @@ def ack_of_refusal(invite: Request, response: Response) -> Request:
 def timeout_response(request: Request) -> Response:
     """What a transaction that timed out is taken for (RFC 3261 8.1.3.1)."""
     return reply(request, 408, "No answer")
+
+
+def answer_peer(request: Request, peer: Peer) -> Peer:
+    """Where responses go: back; without rport to the port that Via names (RFC 3261 18.2.2)."""
+    via = request.via
+    if peer.reliable or "rport" in via.params:
+        return peer
+    return Peer(peer.transport, peer.host, via.port or 5060)

@@ -16,7 +16,8 @@ from collections.abc import Callable, Coroutine
 import structlog
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES, StreamSplitter
+from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES
+from callcenter.telephony.sip.splitter import StreamSplitter
 from callcenter.telephony.sip.uri import Peer
 
 DATAGRAMS_A_TURN = 64  # then other sockets get their turn

@@ -195,6 +195,17 @@ def parse_via(text: str) -> Via:
     return Via(match["transport"].lower(), match["host"], parse_port(match["port"]), params)
 
 
+def whole_number(text: str, highest: int) -> int | None:
+    """A number in ASCII digits up to a limit; None for anything else.
+
+    `str.isdigit` alone lets "²" through, and `int` refuses thousands of digits with a ValueError.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > len(str(highest)):
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number <= highest else None
+
+
 def parse_port(text: str | None) -> int | None:
     """Reads a port.
 
@@ -203,9 +214,10 @@ def parse_port(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    if len(text) > 5 or not 1 <= int(text) <= 65_535:
+    port = whole_number(text, 65_535)
+    if not port:
         raise ProtocolError(f"port {text[:12]} is none: 1 to 65535")
-    return int(text)
+    return port
 
 
 def parse_params(text: str) -> tuple[tuple[str, str], ...]:
