@@ -14,30 +14,26 @@ from collections.abc import Callable
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.acknowledgement import Unacknowledged
-from callcenter.telephony.sip.auth import Credentials, proof_header
+from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call_events import (
-    Ask,
     CallEnded,
-    CallEvent,
     DigitPressed,
     MediaAgreed,
-    Output,
     Respond,
     Transferred,
 )
 from callcenter.telephony.sip.dialog import Dialog
+from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.info import RELAY_TYPE, key_body, key_in
 from callcenter.telephony.sip.media_plan import MediaPlan, NotAcceptable
-from callcenter.telephony.sip.message import BadRequest, Request, Response, one_line, reply
+from callcenter.telephony.sip.message import BadRequest, Request, Response
 from callcenter.telephony.sip.negotiation import Negotiation, offer_in
 from callcenter.telephony.sip.sdp import SDP_TYPE, Description
 from callcenter.telephony.sip.session_timer import SessionTimer
 from callcenter.telephony.sip.transaction import answer_peer
-from callcenter.telephony.sip.transfer import Transfer, refer_request
+from callcenter.telephony.sip.transfer import Transferor
 from callcenter.telephony.sip.uri import Peer
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, REFER"
-SUPPORTED = frozenset({"timer"})
 GLARE_RETRY_S = 1.0  # RFC 3261 14.1: 0 to 2 s for whoever doesn't own the Call-ID
 
 
@@ -50,30 +46,25 @@ class State(enum.Enum):
     ENDED = "ended"
 
 
-class SipCall:
+class SipCall(Transferor):
     """One call.
 
     Attributes:
-        dialog: names, route, numbers.
         state: where it stands.
     """
 
     def __init__(
         self, dialog: Dialog, peer_allows: set[str], credentials: Credentials | None
     ) -> None:
-        self.dialog = dialog
+        super().__init__(dialog, credentials)
         self.state = State.RINGING
         self._peer_allows = peer_allows
-        self._credentials = credentials
         self._media = Negotiation()
         self._timer = SessionTimer()
         self._ring_until: float | None = None
         self._unacknowledged: Unacknowledged | None = None
         self._asking: Request | None = None  # our INVITE or UPDATE under way
         self._ask_again_at: float | None = None
-        self._transfer: Transfer | None = None
-        self._outputs: list[Output] = []
-        self._events: list[CallEvent] = []
         self._handlers: dict[str, Callable[[Request, float], None]] = {
             "ACK": self._on_ack,
             "BYE": self._on_bye,
@@ -92,19 +83,9 @@ class SipCall:
         """The audio that was agreed last; None before."""
         return self._media.plan
 
-    def outputs(self) -> list[Output]:
-        """Hands over what must be sent now, in order."""
-        outputs, self._outputs = self._outputs, []
-        return outputs
-
-    def events(self) -> list[CallEvent]:
-        """Hands over what happened."""
-        events, self._events = self._events, []
-        return events
-
     def next_timer(self) -> float | None:
         """When `handle_timer` is due."""
-        times = [self._ask_again_at, self._transfer.until if self._transfer else None]
+        times = [self._ask_again_at, self._transfer_until()]
         if self._unacknowledged is not None:
             times.append(self._unacknowledged.next_timer())
         elif self.state is State.CONFIRMED:
@@ -130,11 +111,10 @@ class SipCall:
             now: seconds.
             replaced: a call of ours with the target that the far end shall take over.
         """
-        if self.state is not State.CONFIRMED:
+        if self.state is State.CONFIRMED:
+            self._ask_to_call(target, replaced.dialog if replaced else None, now)
+        else:
             self._events.append(Transferred(481))
-            return
-        self._transfer = Transfer(now)
-        self._ask(refer_request(self.dialog, target, replaced.dialog if replaced else None))
 
     def press(self, digit: str, duration_ms: int = 160) -> None:
         """Sends a key by INFO."""
@@ -218,16 +198,6 @@ class SipCall:
             self._events.append(DigitPressed(key))
         self._respond(request, 200)
 
-    def _on_notify(self, request: Request, now: float) -> None:
-        """Progress of a REFER of ours (RFC 3515 2.4.4)."""
-        del now
-        if self._transfer is None:
-            raise BadRequest(481, "No such subscription")
-        status = self._transfer.notified(request)
-        self._respond(request, 200)
-        if status is not None:
-            self._transfer_over(status)
-
     def _on_options(self, request: Request, now: float) -> None:
         del now
         self._respond(request, 200)
@@ -241,7 +211,9 @@ class SipCall:
 
     def receive_response(self, request: Request, response: Response, now: float) -> None:
         """Takes the response to a request of ours; a time-out comes as a 408."""
-        if response.status in (401, 407) and self._ask_with_proof(request, response):
+        again = self._ask_with_proof(request, response)
+        if again is not None:
+            self._asking = again if self._asking is request else self._asking
             return
         if request.method in ("INVITE", "UPDATE"):
             self._on_refresh_response(request, response, now)
@@ -275,8 +247,7 @@ class SipCall:
         """Repeats a 2xx, gives up on an ACK, refreshes or ends the session."""
         if self._unacknowledged is not None:
             self._await_ack(self._unacknowledged, now)
-        if self._transfer is not None and now >= self._transfer.until:
-            self._transfer_over(408)
+        self._give_transfer_up(now)
         if self._ask_again_at is not None and now >= self._ask_again_at:
             self._ask_again_at = None
             self._refresh()
@@ -324,59 +295,10 @@ class SipCall:
             peer = answer_peer(request, self.dialog.peer)
             self._unacknowledged = Unacknowledged(number, response.encode(), peer, now)
 
-    def _respond(
-        self,
-        request: Request,
-        status: int,
-        reason: str = "",
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        response = self._response(request, status, one_line(reason)[:100])
-        for name, value in headers:
-            response.add(name, value)
-        self._outputs.append(Respond(request, response))
-
-    def _response(self, request: Request, status: int, reason: str = "") -> Response:
-        response = reply(request, status, reason, self.dialog.local.param("tag") or "")
-        if status < 300:
-            for route in request.listed("record-route"):
-                response.add("record-route", route)
-            response.add("contact", self.dialog.local_contact)
-        if status in (200, 405):
-            response.add("allow", ALLOW)
-        return response
-
-    def _ask(self, request: Request) -> None:
-        self._outputs.append(Ask(request, self.dialog.next_hop()))
-
-    def _acknowledge(self, invite: Request) -> None:
-        number, _ = invite.cseq
-        self._ask(self.dialog.ack(number))
-
-    def _ask_with_proof(self, request: Request, response: Response) -> bool:
-        """Sends the request again with the trunk's credentials; once."""
-        cnonce = self.dialog.local.param("tag") or ""
-        header = proof_header(self._credentials, request, response, cnonce)
-        if header is None:
-            return False
-        again = self.dialog.request(request.method, request.body, request.content_type)
-        present = {key for key, _ in again.headers} | {"via", "route"}
-        again.headers += [(key, value) for key, value in request.headers if key not in present]
-        again.add(*header)
-        if self._asking is request:
-            self._asking = again
-        self._ask(again)
-        return True
-
     def _bye(self, code: str) -> None:
         request = self.dialog.request("BYE")
         request.add(*reason_header(200, code))
         self._ask(request)
-
-    def _transfer_over(self, status: int) -> None:
-        if self._transfer is not None:
-            self._transfer = None
-            self._events.append(Transferred(status))
 
     def _lost(self) -> None:
         if self.state is not State.ENDED:
@@ -389,8 +311,3 @@ class SipCall:
         self.state = State.ENDED
         self._unacknowledged = self._ask_again_at = self._transfer = None
         self._events.append(CallEnded(reason))
-
-
-def reason_header(status: int, code: str) -> tuple[str, str]:
-    """Why (RFC 3326)."""
-    return "reason", f'SIP;cause={status};text="{one_line(code)[:100]}"'

@@ -7,14 +7,13 @@ It knows no socket, no RTP and no agent; whether and how a call is answered is i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
-from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.admission import Admission, TurnedAway
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.call import ALLOW, SUPPORTED, SipCall
-from callcenter.telephony.sip.call_events import Ask, CallEnded, CallEvent, Output, Repeat, Respond
+from callcenter.telephony.sip.call import SipCall
+from callcenter.telephony.sip.call_events import Ask, CallEnded, Output, Repeat, Respond
+from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED
+from callcenter.telephony.sip.endpoint_events import EndpointEvent, IncomingCall, Owner, Turned
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.media_plan import LocalMedia
@@ -27,59 +26,13 @@ from callcenter.telephony.sip.message import (
     reply,
 )
 from callcenter.telephony.sip.outbound import Dialled, OutboundCall
+from callcenter.telephony.sip.registry import Registry
 from callcenter.telephony.sip.rules import check
 from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import MAGIC_COOKIE
 from callcenter.telephony.sip.transactions import Transactions
 from callcenter.telephony.sip.trunk import Trunk, Trunks
 from callcenter.telephony.sip.uri import Peer, SipUri
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingCall:
-    """An INVITE that may come in; it rings until its owner answers or refuses."""
-
-    call: InboundCall
-    trunk: Trunk
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """A request was turned away before it became a call.
-
-    Attributes:
-        code: short, stable: "stranger", "unauthorized", "rate", "channels", "draining",
-            "bad_request".
-        trunk: whose; "" for a stranger.
-    """
-
-    code: str
-    trunk: str = ""
-
-
-EndpointEvent = IncomingCall | Turned | tuple[SipCall, CallEvent]
-
-
-class Owner(Protocol):
-    """Whoever sends requests of its own: a call, a registration."""
-
-    def __hash__(self) -> int: ...
-
-    def outputs(self) -> list[Output]:
-        """What must be sent now."""
-        ...
-
-    def receive_response(self, request: Request, response: Response, now: float) -> None:
-        """The response to a request of its own."""
-        ...
-
-    def next_timer(self) -> float | None:
-        """When `handle_timer` is due."""
-        ...
-
-    def handle_timer(self, now: float) -> None:
-        """Its time has come."""
-        ...
 
 
 class Endpoint:
@@ -103,7 +56,7 @@ class Endpoint:
         self._identity = identity
         self._new_id = new_id
         self._transactions: Transactions[Owner] = Transactions()
-        self._calls: dict[tuple[str, str, str], SipCall] = {}  # Call-ID, their tag, ours
+        self._calls = Registry()
         self._trunk_of: dict[SipCall, Trunk] = {}
         self._timers: Timers[Owner] = Timers()
         self._events: list[EndpointEvent] = []
@@ -151,7 +104,8 @@ class Endpoint:
         for output in owner.outputs():
             self._send(output, owner, now)
         if isinstance(owner, SipCall):
-            self._learn_name(owner)
+            if owner in self._trunk_of:  # a call of ours has its name only once it is answered
+                self._calls.add(owner)
             for event in owner.events():
                 self._events.append((owner, event))
                 if isinstance(event, CallEnded):
@@ -193,7 +147,7 @@ class Endpoint:
     def _receive_request(self, request: Request, peer: Peer, now: float) -> None:
         if self._transactions.repeats(request, now):
             return
-        call = self._call_of(request)
+        call = self._calls.find(request)
         if request.method == "ACK":
             if call is not None:
                 self._hand_request(call, request, peer, now)
@@ -230,7 +184,7 @@ class Endpoint:
 
     def _cancel(self, request: Request, peer: Peer, now: float) -> None:
         invite = self._transactions.invite_of(request)
-        call = self._call_of(invite) if invite is not None else None
+        call = self._calls.find(invite) if invite is not None else None
         if call is None:
             raise BadRequest(481, "")
         self._hand_request(call, request, peer, now)
@@ -249,7 +203,7 @@ class Endpoint:
         trunk = self.admission.find(peer)
         if trunk is None:
             raise BadRequest(403, "")
-        if _name(request, "") in self._calls:
+        if self._calls.has_opened(request):
             raise BadRequest(482, "the same call came twice, over two ways")
         self.admission.judge(request, trunk, now)
         contact = self._identity.contact(peer.transport)
@@ -298,39 +252,16 @@ class Endpoint:
 
     # --- calls ------------------------------------------------------------------------------------
 
-    def _call_of(self, request: Request) -> SipCall | None:
-        try:
-            tag = request.to.param("tag") or ""
-            name = _name(request, tag)
-        except ProtocolError:  # `check` will say what is wrong with it
-            return None
-        if not tag and request.method not in ("ACK", "CANCEL", "INVITE"):
-            return None
-        call = self._calls.get(name)
-        if not tag and request.method == "INVITE" and isinstance(call, InboundCall):
-            same = request.via.branch == call.invite.via.branch
-            return call if same else None
-        return call
-
     def _remember(self, call: SipCall, trunk: Trunk) -> None:
         self._trunk_of[call] = trunk
         self.admission.took(trunk)
-        for name in _names(call):
-            self._calls[name] = call
-
-    def _learn_name(self, call: SipCall) -> None:
-        """A call of ours has its whole name only once it is answered."""
-        if call in self._trunk_of and isinstance(call, OutboundCall):
-            for name in _names(call):
-                self._calls[name] = call
+        self._calls.add(call)
 
     def _forget(self, call: SipCall) -> None:
         trunk = self._trunk_of.pop(call, None)
-        if trunk is None:
-            return
-        self.admission.freed(trunk)
-        for name in _names(call):
-            self._calls.pop(name, None)
+        if trunk is not None:
+            self.admission.freed(trunk)
+            self._calls.remove(call)
 
 
 def _judge(request: Request) -> None:
@@ -339,16 +270,3 @@ def _judge(request: Request) -> None:
     if unknown and request.method != "CANCEL":
         text = one_line(", ".join(unknown))[:200]
         raise BadRequest(420, "Bad Extension", (("unsupported", text),))
-
-
-def _name(request: Request, local_tag: str) -> tuple[str, str, str]:
-    return request.call_id, request.from_.param("tag") or "", local_tag
-
-
-def _names(call: SipCall) -> list[tuple[str, str, str]]:
-    """Under which names its requests come; without our tag for CANCEL and copies of the INVITE."""
-    names = call.dialog.id
-    whole = (names.call_id, names.remote_tag, names.local_tag)
-    if isinstance(call, InboundCall):
-        return [whole, (names.call_id, names.remote_tag, "")]
-    return [whole] if names.remote_tag else []

@@ -7,9 +7,10 @@ ringing --answer--> answered --ACK--> confirmed
 from __future__ import annotations
 
 from callcenter.telephony.sip.auth import Credentials
-from callcenter.telephony.sip.call import SipCall, State, reason_header
+from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import MediaAgreed
 from callcenter.telephony.sip.dialog import from_invite
+from callcenter.telephony.sip.dialog_user import reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request
 from callcenter.telephony.sip.negotiation import offer_in

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.auth import Credentials
-from callcenter.telephony.sip.call import ALLOW, SUPPORTED, SipCall, State, reason_header
+from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import Answered, Ask
 from callcenter.telephony.sip.dialog import Dialog
+from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response
 from callcenter.telephony.sip.sdp import SDP_TYPE
@@ -110,12 +111,9 @@ class OutboundCall(SipCall):
         self._outputs.append(Ask(cancel, self.dialog.next_hop()))
 
     def _prove(self, response: Response) -> bool:
-        if response.status not in (401, 407) or not self._ask_with_proof(self._invite, response):
-            return False
-        last = self._outputs[-1]
-        if isinstance(last, Ask):
-            self._invite = last.request
-        return True
+        again = self._ask_with_proof(self._invite, response)
+        self._invite = again or self._invite
+        return again is not None
 
     def _on_answer(self, response: Response, now: float) -> None:
         try:

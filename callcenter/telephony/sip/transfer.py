@@ -3,7 +3,7 @@
     blind      Refer-To: <number>                      the far end calls the number
     attended   Refer-To: <target?Replaces=our call>    the far end takes over a call that we have
 
-Knows no call: one holds it and sends its request.
+Knows REFER and what follows it; nothing else of a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from callcenter.telephony.sip.auth import Credentials
+from callcenter.telephony.sip.call_events import Transferred
 from callcenter.telephony.sip.dialog import Dialog
+from callcenter.telephony.sip.dialog_user import DialogUser
 from callcenter.telephony.sip.message import BadRequest, Request
 
 REFER_TIMEOUT_S = 30.0
@@ -45,6 +48,40 @@ class Transfer:
             return status
         state = request.text("subscription-state").partition(";")[0].strip().lower()
         return 408 if state == "terminated" else None
+
+
+class Transferor(DialogUser):
+    """The end of a dialog that sends the other end elsewhere; one transfer at a time."""
+
+    def __init__(self, dialog: Dialog, credentials: Credentials | None) -> None:
+        super().__init__(dialog, credentials)
+        self._transfer: Transfer | None = None
+
+    def _ask_to_call(self, target: str, replaced: Dialog | None, now: float) -> None:
+        self._transfer = Transfer(now)
+        self._ask(refer_request(self.dialog, target, replaced))
+
+    def _transfer_until(self) -> float | None:
+        return self._transfer.until if self._transfer is not None else None
+
+    def _give_transfer_up(self, now: float) -> None:
+        if self._transfer is not None and now >= self._transfer.until:
+            self._transfer_over(408)
+
+    def _on_notify(self, request: Request, now: float) -> None:
+        """Progress of a REFER of ours (RFC 3515 2.4.4)."""
+        del now
+        if self._transfer is None:
+            raise BadRequest(481, "No such subscription")
+        status = self._transfer.notified(request)
+        self._respond(request, 200)
+        if status is not None:
+            self._transfer_over(status)
+
+    def _transfer_over(self, status: int) -> None:
+        if self._transfer is not None:
+            self._transfer = None
+            self._events.append(Transferred(status))
 
 
 def refer_request(dialog: Dialog, target: str, replaced: Dialog | None) -> Request:

@@ -15,7 +15,8 @@ from callcenter import metrics
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.call import SipCall
 from callcenter.telephony.sip.call_events import CallEnded, CallEvent
-from callcenter.telephony.sip.endpoint import Endpoint, IncomingCall, Owner, Turned
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.endpoint_events import IncomingCall, Owner, Turned
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.outbound import OutboundCall

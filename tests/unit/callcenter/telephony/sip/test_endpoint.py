@@ -10,7 +10,7 @@ from callcenter.telephony.sip import transactions
 from callcenter.telephony.sip.auth import authorize
 from callcenter.telephony.sip.call import State
 from callcenter.telephony.sip.call_events import CallEnded, DigitPressed, MediaAgreed
-from callcenter.telephony.sip.endpoint import IncomingCall, Turned
+from callcenter.telephony.sip.endpoint_events import IncomingCall, Turned
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response, parse
