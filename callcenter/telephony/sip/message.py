@@ -134,10 +134,15 @@ class Message:
 
 @dataclass(slots=True)
 class Request(Message):
-    """A request."""
+    """A request.
+
+    Attributes:
+        fault: what is wrong with it though it could be read; it is answered with that.
+    """
 
     method: str = ""
     uri_text: str = ""
+    fault: BadRequest | None = None
 
     @property
     def uri(self) -> SipUri:
@@ -181,7 +186,13 @@ def parse(data: bytes) -> AnyMessage:
     start_line, *lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
     headers = parse_headers(lines)
     message = _parse_start(start_line, headers)
-    message.body = _cut_body(message, body)
+    message.body = body
+    try:
+        message.body = _cut_body(message, body)
+    except BadRequest as bad:
+        if isinstance(message, Response):
+            raise
+        message.fault = message.fault or bad
     return message
 
 
@@ -189,7 +200,9 @@ def reply(request: Request, status: int, reason: str = "", to_tag: str = "") -> 
     """A response with the headers that every response copies (RFC 3261 8.2.6.2)."""
     headers = [(name, value) for name, value in request.headers if name == "via"]
     for name in ("from", "to", "call-id", "cseq"):
-        value = request.text(name)
+        value = request.get(name)
+        if value is None:  # refused for that very reason
+            continue
         if name == "to" and to_tag and ";tag=" not in value.replace(" ", "").lower():
             value = f"{value};tag={to_tag}"
         headers.append((name, value))
@@ -228,22 +241,34 @@ def _parse_start(line: str, headers: list[tuple[str, str]]) -> AnyMessage:
     status = _STATUS_LINE.fullmatch(line)
     if status is not None:
         return Response(headers, b"", int(status[1]), (status[2] or "").strip())
-    parts = line.split(" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not parts[1]:
+    rest, _, version = line.strip().rpartition(" ")
+    method, _, uri = rest.partition(" ")
+    if not _TOKEN.fullmatch(method) or not uri.strip() or not version.upper().startswith("SIP/"):
         raise ProtocolError(f"not a request line: {line[:80]!r}")
-    if parts[2].upper() != "SIP/2.0":
-        raise ProtocolError(f"not SIP/2.0: {parts[2][:20]!r}")
-    return Request(headers, b"", parts[0], parts[1])
+    request = Request(headers, b"", method, uri.strip())
+    if version.upper() != "SIP/2.0":
+        request.fault = BadRequest(505, "")
+    elif line.split() != line.split(" "):
+        request.fault = BadRequest(400, "spaces in the request line")
+    elif " " in uri:
+        request.fault = BadRequest(400, "a space in the Request-URI")
+    return request
 
 
 def _cut_body(message: Message, body: bytes) -> bytes:
-    """The body that Content-Length announces; a datagram without one has the rest as body."""
-    announced = message.get("content-length")
-    if announced is None:
+    """The body that Content-Length announces; a datagram without one has the rest as body.
+
+    Raises:
+        BadRequest: it announces nothing, too much, or different things.
+    """
+    announced = {value.strip() for key, value in message.headers if key == "content-length"}
+    if not announced:
         return body
-    length = content_length(announced)
+    length = whole_number(next(iter(announced)), MAX_MESSAGE_BYTES)
+    if len(announced) > 1 or length is None:
+        raise BadRequest(400, "needs one Content-Length, a number")
     if length > len(body):
-        raise ProtocolError(f"Content-Length {length}, but {len(body)} bytes came")
+        raise BadRequest(400, f"Content-Length {length}, but {len(body)} bytes came")
     return body[:length]
 
 

@@ -49,11 +49,17 @@ def server_key(request: Request) -> Key:
     """The key of a request that came; an ACK's is its INVITE's."""
     via = request.via
     method = "INVITE" if request.method == "ACK" else request.method
-    if via.branch.startswith(MAGIC_COOKIE):
+    if not is_rfc2543(request):
         return Key(via.branch, via.sent_by, request.call_id, method)
     number, _ = request.cseq  # RFC 2543: no branch that would name it
     sender = f"{number}/{request.from_.param('tag')}"
     return Key(sender, via.sent_by, request.call_id, method)
+
+
+def is_rfc2543(request: Request) -> bool:
+    """Whether it comes from before RFC 3261: no branch names its transaction (RFC 3261 8.1.1.7)."""
+    branch = request.via.branch
+    return not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE
 
 
 class _Transaction:
