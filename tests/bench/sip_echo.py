@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import heapq
 import ipaddress
 import itertools
@@ -122,6 +123,8 @@ async def echo(pipe: Connection) -> None:
 
 def serve(pipe: Connection) -> None:
     """The echo's process."""
+    gc.collect()
+    gc.freeze()  # as the gateway does at its start
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     asyncio.run(echo(pipe))
 
@@ -301,6 +304,7 @@ def main() -> None:
     parser.add_argument("--srtp", action="store_true")
     parser.add_argument("--bad", action="store_true")
     args = parser.parse_args()
+    gc.disable()  # the caller keeps every packet: a collection would make it send late
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=serve, args=(there,))
