@@ -273,7 +273,7 @@ class Caller:
         """The next message."""
         async with asyncio.timeout(timeout_s):
             data, _ = await self.loop.sock_recvfrom(self.sip, 65_535)
-        return data.decode()
+        return data.decode("utf-8", "surrogateescape")
 
     async def response(self, status: int | None = None, timeout_s: float = 3.0) -> str:
         """The next response with that status, or the next final one; requests wait."""

@@ -221,12 +221,13 @@ def test_info_digits(endpoint) -> None:
         ("#", "application/dtmf"),
         ("Signal=10", "application/dtmf-relay"),
         ("Signal=99", "application/dtmf-relay"),
+        ("\u00b2\u00b2", "application/dtmf"),  # digits to Unicode, and no key
         ("<xml/>", "application/xml"),
     ]
     for number, (body, kind) in enumerate(bodies, start=2):
         endpoint.receive(inside("INFO", tag, str(number), body, Content_Type=kind), PEER, 1.0)
     assert events_of(endpoint, call) == [DigitPressed("5"), DigitPressed("#"), DigitPressed("*")]
-    assert statuses(endpoint) == [200, 200, 200, 200, 415]
+    assert statuses(endpoint) == [200, 200, 200, 200, 200, 415]
 
 
 def test_an_old_cseq_is_refused(endpoint) -> None:
