@@ -86,7 +86,9 @@ class SipGateway:
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
-        self._transports = Transports(self._agent.received, known.knows, self._client_tls)
+        self._transports = Transports(
+            self._agent.received, known.knows, self._client_tls, self._agent.unreachable
+        )
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()

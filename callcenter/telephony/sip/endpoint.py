@@ -99,6 +99,11 @@ class Endpoint:
             owner.handle_timer(now)
             self.settle(owner, now)
 
+    def unreachable(self, peer: Peer, now: float) -> None:
+        """No connection to a hop can be made."""
+        for owner, request, response in self._transactions.unreachable(peer):
+            self._hand_response(owner, request, response, now)
+
     def settle(self, owner: Owner, now: float) -> None:
         """Sends what an owner wants sent; call it after every command to a call."""
         for output in owner.outputs():

@@ -178,6 +178,13 @@ class ClientTransaction(_Transaction):
         """Whether it is an INVITE's."""
         return self.request.method == "INVITE"
 
+    def give_up(self) -> bool:
+        """The transport failed; whether that ends it."""
+        if self.state is not State.TRYING:
+            return False
+        self._terminate()
+        return True
+
     def receive(self, response: Response, now: float) -> bool:
         """Takes a response; whether it is news for whoever sent the request."""
         if self.state is State.ACCEPTED:  # a 2xx again: its ACK is the dialog's
@@ -236,6 +243,11 @@ def ack_of_refusal(invite: Request, response: Response) -> Request:
 def timeout_response(request: Request) -> Response:
     """What a transaction that timed out is taken for (RFC 3261 8.1.3.1)."""
     return reply(request, 408, "No answer")
+
+
+def unreachable_response(request: Request) -> Response:
+    """What a transport that fails is taken for (RFC 3261 8.1.3.1)."""
+    return reply(request, 503, "Not reached")
 
 
 def answer_peer(request: Request, peer: Peer) -> Peer:

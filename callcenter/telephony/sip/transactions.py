@@ -19,6 +19,7 @@ from callcenter.telephony.sip.transaction import (
     answer_peer,
     server_key,
     timeout_response,
+    unreachable_response,
 )
 from callcenter.telephony.sip.uri import Peer
 
@@ -127,6 +128,16 @@ class Transactions(Generic[Owner]):
         news = transaction.receive(response, now)
         self._tend_client(transaction)
         return (owner, transaction.request) if news else None
+
+    def unreachable(self, peer: Peer) -> list[tuple[Owner, Request, Response]]:
+        """A hop cannot be reached: the requests of ours that end by that, with a 503."""
+        failed = []
+        for transaction, owner in list(self._clients.values()):
+            if transaction.peer == peer and transaction.give_up():
+                self._tend_client(transaction)
+                request = transaction.request
+                failed.append((owner, request, unreachable_response(request)))
+        return failed
 
     # --- upkeep -----------------------------------------------------------------------------------
 

@@ -65,6 +65,11 @@ class UserAgent:
             log.debug("sip_malformed", detail=str(error))
         self._drive()
 
+    def unreachable(self, peer: Peer) -> None:
+        """No connection could be made."""
+        self.endpoint.unreachable(peer, self._loop.time())
+        self._drive()
+
     def listen(self, call: SipCall, listener: Listener) -> None:
         """Who hears of a call's events until it has ended."""
         self._listeners[call] = listener

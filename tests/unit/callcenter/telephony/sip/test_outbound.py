@@ -8,7 +8,7 @@ from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response, parse
 from callcenter.telephony.sip.outbound import ANSWER_LIMIT_S, OutboundCall
-from callcenter.telephony.sip.uri import parse_uri
+from callcenter.telephony.sip.uri import Peer, parse_uri
 from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, make_endpoint, request
 
 LOCAL = LocalMedia("198.51.100.1", 10_000, ("pcmu",), "may", 1, bytes)
@@ -160,6 +160,17 @@ def test_nobody_is_there(endpoint) -> None:
         endpoint.handle_timer(due)
     assert call.state is State.ENDED
     assert CallEnded("local") in events(endpoint)
+    assert (len(endpoint), endpoint.transactions) == (0, 0)
+
+
+def test_nobody_can_be_connected_to(endpoint) -> None:
+    """A transport that fails ends the call at once, as a 503 (RFC 3261 8.1.3.1)."""
+    call, _ = dial(endpoint)
+    endpoint.unreachable(Peer("tls", "192.0.2.7", 5_061), 0.1)
+    assert events(endpoint) == []
+    endpoint.unreachable(PEER, 0.1)
+    assert events(endpoint) == [CallEnded("refused")]
+    assert call.status == 503
     assert (len(endpoint), endpoint.transactions) == (0, 0)
 
 
