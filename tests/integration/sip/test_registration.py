@@ -31,7 +31,7 @@ def tls_options(folder: Path) -> tuple[int, tuple[str, ...]]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    return port, ("-A", f"TLS_PORT={port}", "-A", f'TLS_CONFIG="{folder / "tls.cfg"}"')
+    return port, ("-A", f"TLS_AT={port}", "-A", f'TLS_CONFIG="{folder / "tls.cfg"}"')
 
 
 @contextlib.asynccontextmanager
