@@ -156,6 +156,22 @@ class GatewayStops:
     """This gateway is going away and its grace is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorHangsUp:
+    """A person who watches the call ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTransfers:
+    """A person who watches the call hands the caller over.
+
+    Attributes:
+        number: to whom.
+    """
+
+    number: str
+
+
 CallEvent = (
     LegEvent
     | SessionReady
@@ -167,6 +183,8 @@ CallEvent = (
     | TransferFailed
     | TimeIsUp
     | GatewayStops
+    | OperatorHangsUp
+    | OperatorTransfers
 )
 
 # === media: who speaks, and what the other does about it ==========================================

@@ -171,7 +171,17 @@ ENGINE_TICKS_SKIPPED = Counter(
     ["engine"],
 )
 ENGINE_REALTIME_FACTOR = Gauge(
-    "engine_realtime_factor", "80 ms over the recent mean time of a tick.", ["engine"]
+    "engine_realtime_factor",
+    "80 ms, shared by the phase groups, over the recent mean time of a tick.",
+    ["engine"],
+)
+ENGINE_PHASE_SESSIONS = Gauge(
+    "engine_phase_sessions", "Slots with a session, by phase group.", ["engine", "phase"]
+)
+ENGINE_PHASE_TICKS = Counter(
+    "engine_phase_ticks_total",
+    "Ticks by phase group; outcome missed: ended after the group's next one was due.",
+    ["engine", "phase", "outcome"],
 )
 ENGINE_PROMPT_PREFILL_SECONDS = Histogram(
     "engine_prompt_prefill_seconds",
@@ -195,6 +205,11 @@ WORKER_READY = Gauge(
     "worker_ready", "1 while the engine steps frames within their deadline.", ["engine"]
 )
 WORKER_DRAINING = Gauge("worker_draining", "1 while no new session is taken.", ["engine"])
+WORKER_VOICES = Counter(
+    "worker_voices_total",
+    "Published voices that the engine got, by how: own, stored or computed.",
+    ["engine", "kind"],
+)
 WORKER_SESSIONS = Counter(
     "worker_sessions_total",
     "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",

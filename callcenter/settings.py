@@ -219,7 +219,8 @@ class SipSettings(CommonSettings):
 
     Attributes:
         gateway_pools: worker pools in order of preference.
-        trunks_file: who may call from where, and which number is answered by which persona.
+        trunks_file: who may call from where, and which number is answered by which persona; where
+            it does not say, what the admin app publishes counts.
         sip_bind_host: where sockets listen; never all interfaces of a host by accident.
         sip_advertised_host: the address in Contact, Via and SDP; the bound one when empty.
         sip_udp_port, sip_tcp_port, sip_tls_port: -1 leaves a transport out.
@@ -236,7 +237,7 @@ class SipSettings(CommonSettings):
 
     gateway_id: str = Field(default_factory=lambda: _unique_id("sip"))
     gateway_pools: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("main",)
-    trunks_file: Path
+    trunks_file: Path | None = None
     personas_dir: Path | None = None
 
     sip_bind_host: str = "127.0.0.1"
@@ -317,6 +318,7 @@ class WorkerSettings(CommonSettings):
         gpu_reserve_gib: device memory that stays free of keys and values.
         min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
             second.
+        phase_groups: 2 lets the two halves of the slots tick 40 ms apart.
         prompt_positions: the longest prompt, voice included.
         cached_prompts: prompts that stay known while nobody uses them; at least the personas'.
 
@@ -363,6 +365,7 @@ class WorkerSettings(CommonSettings):
     weights_fp8: bool = False
     gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
     min_window_positions: Annotated[int, Field(ge=1)] = 1_500
+    phase_groups: Annotated[int, Field(ge=1, le=2)] = 1
     prompt_positions: Annotated[int, Field(ge=1)] = 768
     cached_prompts: Annotated[int, Field(ge=0)] = 8
 

@@ -20,6 +20,7 @@ from engine.memory import GIB, MemoryPlan, plan
 from engine.model.kv import new_pool
 from engine.model.lm import LanguageModel
 from engine.model.sampling import CounterNoise, Noise
+from engine.phases import all_spans
 from engine.scheduler import settle_pages
 from engine.step import Rows, Step
 from engine.weights import Models
@@ -55,8 +56,9 @@ def settle_batches(limits: EngineLimits, device: torch.device) -> tuple[int, ...
     """The batch sizes: on a GPU few enough to record, dense enough to waste little."""
     if limits.buckets or device.type != "cuda":
         return limits.buckets
-    sizes = {1, 2, 4, *range(8, limits.slots, 8), limits.slots}
-    return tuple(sorted(size for size in sizes if size <= limits.slots))
+    most = limits.group_slots
+    sizes = {1, 2, 4, *range(8, most, 8), most}
+    return tuple(sorted(size for size in sizes if size <= most))
 
 
 def settle_codec(execution: Execution) -> None:
@@ -130,7 +132,7 @@ def assemble_on_gpu(
     run: StepFunction = step
     if execution.graphs:
         step(rows)  # idle rows: whatever PyTorch sets up on first use is set up before recording
-        run = CapturedStep(step, rows, limits.buckets, report)
+        run = CapturedStep(step, rows, all_spans(limits), report)
     return Machine(step, run, limits, memory)
 
 
@@ -197,8 +199,8 @@ def _rehearsed(
     parts = {field.name: getattr(step, field.name) for field in fields(step)}
     candidate = FusedStep(**parts, model=fused)
     try:
-        for batch in limits.buckets:
-            candidate(rows.narrow(batch))
+        for span in all_spans(limits):
+            candidate(rows.narrow(span))
         scratch = torch.zeros(2, dtype=torch.int32, device=step.pool.device)
         for piece in PROMPT_PIECES:
             candidate.prompt(step.lm.text_emb.weight[:piece], scratch, 0)

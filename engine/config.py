@@ -195,7 +195,8 @@ class EngineLimits:
         cached_prompts: prompts that stay known while nobody uses them, if memory allows.
         max_text_top_k: largest text top-k that a session may ask for.
         max_audio_top_k: largest audio top-k that a session may ask for.
-        buckets: batch sizes that the step is run at; () = always all slots.
+        buckets: batch sizes that the step is run at; () = always all slots of a phase group.
+        phases: phase groups: each ticks its own rows, at its own time.
         reference_compat: reproduce the reference's window exactly (prompt scrolls out, one key
             less than the window) instead of keeping the prompt in sight for ever.
     """
@@ -210,6 +211,7 @@ class EngineLimits:
     max_text_top_k: int = 25
     max_audio_top_k: int = 250
     buckets: tuple[int, ...] = ()
+    phases: int = 1
     reference_compat: bool = False
 
     def __post_init__(self) -> None:
@@ -218,8 +220,17 @@ class EngineLimits:
             raise ValueError(f"prefill_chunk is {self.prefill_chunk}; it must be 1 to 128")
         if self.slots < 1 or self.page_size < 1 or self.prompt_positions < 1:
             raise ValueError("slots, page_size and prompt_positions must be positive")
-        if self.buckets and max(self.buckets) < self.slots:
-            raise ValueError(f"the largest of buckets {self.buckets} is below {self.slots} slots")
+        if not 1 <= self.phases <= self.slots:
+            raise ValueError(f"phases is {self.phases}; it must be 1 to {self.slots}, the slots")
+        if self.buckets and max(self.buckets) < self.group_slots:
+            raise ValueError(
+                f"the largest of buckets {self.buckets} is below {self.group_slots} slots"
+            )
+
+    @property
+    def group_slots(self) -> int:
+        """Slots of the largest phase group; of all, if there is but one."""
+        return -(-self.slots // self.phases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The step as CUDA graphs, one for each batch size; whatever cannot be captured runs as it is.
+"""The step as CUDA graphs, one for each span of rows; whatever cannot be captured runs as it is.
 
 A tick is some thousand kernels; launched one by one they would take longer than they run. The
 step allocates nothing that outlives it and asks the device nothing, so a recording of it can be
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from engine.phases import Span
 from engine.step import Rows
 
 StepFunction = Callable[[Rows], None]
@@ -24,26 +25,26 @@ class CapturedStep:
     Args:
         step: the step, as rehearsed; it must leave idle rows as they are.
         rows: all rows.
-        batches: sizes to record.
-        report: hears why a size could not be recorded.
+        spans: rows to record.
+        report: hears why a span could not be recorded.
     """
 
     def __init__(
-        self, step: StepFunction, rows: Rows, batches: Sequence[int], report: Report
+        self, step: StepFunction, rows: Rows, spans: Sequence[Span], report: Report
     ) -> None:
         self._step = step
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._graphs: dict[Span, torch.cuda.CUDAGraph] = {}
         pool = torch.cuda.graph_pool_handle()
         # The largest first: the smaller ones then find their memory in the pool.
-        for batch in sorted(batches, reverse=True):
+        for span in sorted(spans, key=lambda span: span.batch, reverse=True):
             try:
-                self._graphs[batch] = self._record(rows.narrow(batch), pool)
+                self._graphs[span] = self._record(rows.narrow(span), pool)
             except RuntimeError as error:  # an operation that cannot be captured, or memory
-                report(f"no CUDA graph for {batch} rows: {error}")
+                report(f"no CUDA graph for {span.batch} rows from {span.first} on: {error}")
 
     @property
-    def recorded(self) -> tuple[int, ...]:
-        """The batch sizes that have a recording."""
+    def recorded(self) -> tuple[Span, ...]:
+        """The spans that have a recording."""
         return tuple(sorted(self._graphs))
 
     def _record(self, rows: Rows, pool: tuple[int, int]) -> torch.cuda.CUDAGraph:
@@ -54,8 +55,8 @@ class CapturedStep:
         return graph
 
     def __call__(self, rows: Rows) -> None:
-        """Plays the recording of this batch size, or runs the step."""
-        graph = self._graphs.get(len(rows.frame.live))
+        """Plays the recording of these rows, or runs the step."""
+        graph = self._graphs.get(rows.span)
         if graph is None:
             self._step(rows)
         else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,4 +136,19 @@ class Engine(Protocol):
 
     def release(self, slot: int) -> None:
         """Frees the slot at once; releasing a free slot is an error (KeyError)."""
+        ...
+
+
+@runtime_checkable
+class PhasedEngine(Engine, Protocol):
+    """An engine whose slots stand in groups that may tick at different times.
+
+    A tick about slots of one group costs no more than that group; slots of several groups may
+    still be named together.
+    """
+
+    phases: int  # how many groups
+
+    def phase_of(self, slot: int) -> int:
+        """The group of a slot, in range(self.phases)."""
         ...

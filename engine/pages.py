@@ -57,6 +57,7 @@ class LivePages:
         table: page of each place in the ring; 0 where there is none.
         stop: the next offset to be written.
         floor: offsets below it were taken away under pressure.
+        lost: pages that were taken away so far.
     """
 
     page_size: int
@@ -64,6 +65,7 @@ class LivePages:
     table: list[int]
     stop: int = 0
     floor: int = 0
+    lost: int = 0
     _oldest: int = field(default=0, repr=False)  # oldest page that is held, counted from offset 0
     _next: int = field(default=0, repr=False)  # first page that is not held yet
 
@@ -116,6 +118,7 @@ class LivePages:
     def drop_oldest(self) -> int:
         """Gives up the oldest page before its time; its offsets are seen no more."""
         page = self._drop()
+        self.lost += 1
         self.floor = self._oldest * self.page_size
         return page
 

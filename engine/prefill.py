@@ -6,7 +6,7 @@ Whose call a prompt belongs to, it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,9 +79,10 @@ class Prefiller:
         """Puts a prompt that was computed elsewhere in the place of one that waits."""
         self._prefixes[key] = prefix
 
-    def forget(self, key: Hashable) -> None:
-        """Drops a prompt whose pages are gone."""
-        self._prefixes.pop(key, None)
+    def forget(self, keys: Iterable[Hashable]) -> None:
+        """Drops prompts whose pages are gone."""
+        for key in keys:
+            self._prefixes.pop(key, None)
 
     @torch.inference_mode()
     def run(self, chunk: Chunk) -> None:

@@ -6,20 +6,22 @@
     plan(slots)    -> pages for one more position in each, before a tick
     release(slot)
 
-The lowest free slot is given first, so that a tick's batch is the prefix up to the highest live
-slot. No tensor, no clock: the shell copies `tables` to the device where `plan` says so.
+The phase group with the fewest sessions gets the next, in its lowest free slot, so that a tick runs
+the group's first rows up to the highest live one. No tensor, no clock: the shell copies `tables` to
+the device where `plan` says so.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from engine.config import EngineLimits
 from engine.interface import NoFreeSlot
 from engine.pages import LivePages, PagePool, PromptCache, PromptPages
+from engine.phases import Span, group_rows, phase_of, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,12 @@ class Plan:
     """What a tick needs.
 
     Attributes:
-        batch: rows [0, batch) take part; idle ones among them are masked.
+        spans: rows that take part, one span a phase group; idle ones among them are masked.
         changed: slots whose `live` table or floor differs from what the device last got.
         shortened: pages that calls lost to the elastic window: slot -> pages.
     """
 
-    batch: int
+    spans: tuple[Span, ...]
     changed: frozenset[int]
     shortened: dict[int, int] = field(default_factory=dict)
 
@@ -75,7 +77,7 @@ class Scheduler:
         self.pool = PagePool(limits.pages)
         self.prompts = PromptCache(self.pool, limits.cached_prompts)
         self.seats: dict[int, Seat] = {}
-        self._free_slots = list(range(limits.slots))
+        self._free_slots = [list(group_rows(limits, phase)) for phase in range(limits.phases)]
         self._queue: deque[Hashable] = deque()
         self._forgotten: list[Hashable] = []
         self._shortened: dict[int, int] = {}
@@ -84,24 +86,32 @@ class Scheduler:
     # ------------------------------------------------------------ admission
 
     def admit(self, key: Hashable, positions: int) -> int:
-        """Takes the lowest free slot and queues the prompt, unless it is known.
+        """Takes a free slot and queues the prompt, unless it is known.
 
         Raises:
             NoFreeSlot: no slot is free, or too few pages for one more call.
         """
-        if not self._free_slots:
+        if not any(self._free_slots):
             raise NoFreeSlot(f"all {self._limits.slots} slots are taken")
         if self._limits.reference_compat:
             # The prompt lies in the call's own pages there, so nobody can share it.
             self._serial += 1
             key = (key, self._serial)
         prompt = self._acquire(key, positions)
-        slot = heapq.heappop(self._free_slots)
+        slot = heapq.heappop(self._emptiest_group())
         sink = 0 if self._limits.reference_compat else positions
         window = self._window - sink - int(self._limits.reference_compat)
         live = LivePages(self._limits.page_size, window, [0] * self.ring_pages)
         self.seats[slot] = Seat(key, prompt, live)
         return slot
+
+    def _emptiest_group(self) -> list[int]:
+        """The free slots of the group with the fewest sessions that has any."""
+        sizes = [len(group_rows(self._limits, p)) for p in range(self._limits.phases)]
+        groups = zip(self._free_slots, sizes, strict=True)
+        return min(
+            (size - len(free), phase, free) for phase, (free, size) in enumerate(groups) if free
+        )[2]
 
     def _acquire(self, key: Hashable, positions: int) -> PromptPages:
         known = key in self.prompts
@@ -160,7 +170,8 @@ class Scheduler:
         self.pool.give(seat.live.drop_all())
         if not (seat.started and self._limits.reference_compat):
             self._forgotten += self.prompts.release(seat.key)
-        heapq.heappush(self._free_slots, slot)
+        self._shortened.pop(slot, None)
+        heapq.heappush(self._free_slots[phase_of(self._limits, slot)], slot)
 
     def forgotten(self) -> list[Hashable]:
         """Prompts that were evicted since the last call; what hangs on them may go."""
@@ -237,10 +248,16 @@ class Scheduler:
             seat.live.stop += 1
         shortened, self._shortened = self._shortened, {}
         return Plan(
-            batch=bucket(self._limits, max(seats, default=-1) + 1),
+            spans=self._spans(seats),
             changed=frozenset(changed | shortened.keys()),
             shortened=shortened,
         )
+
+    def _spans(self, slots: Iterable[int]) -> tuple[Span, ...]:
+        highest: dict[int, int] = {}
+        for slot in sorted(slots):
+            highest[phase_of(self._limits, slot)] = slot
+        return tuple(span(self._limits, slot) for slot in highest.values())
 
     def _live_seat(self, slot: int) -> Seat:
         seat = self.seats.get(slot)
@@ -281,9 +298,3 @@ def settle_pages(limits: EngineLimits, window: int) -> int:
     prompt_pages = -(-limits.prompt_positions // limits.page_size)
     prompts = limits.slots if limits.reference_compat else limits.slots + limits.cached_prompts
     return 1 + limits.slots * ring_pages(limits, window) + prompts * prompt_pages
-
-
-def bucket(limits: EngineLimits, rows: int) -> int:
-    """The smallest batch size that covers `rows` rows."""
-    sizes: Sequence[int] = limits.buckets or (limits.slots,)
-    return min(size for size in sizes if size >= rows)

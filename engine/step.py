@@ -20,6 +20,7 @@ from engine.model.lm import Hidden, LanguageModel
 from engine.model.mimi import Mimi
 from engine.model.sampling import Noise, SamplingRows
 from engine.model.state import RowState
+from engine.phases import Span
 
 PCM16_SCALE = 32_768.0
 
@@ -60,22 +61,35 @@ class FrameRows:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All that the rows carry from tick to tick."""
+    """All that the rows carry from tick to tick.
+
+    Attributes:
+        frame, cache, grid, sampling, codec: one entry a row.
+        first: where these rows begin among all rows.
+    """
 
     frame: FrameRows
     cache: CacheRows
     grid: GridRows
     sampling: SamplingRows
     codec: RowState
+    first: int = 0
 
-    def narrow(self, batch: int) -> Rows:
-        """Views of the first `batch` rows."""
+    @property
+    def span(self) -> Span:
+        """Which rows of all these are."""
+        return Span(self.first, len(self.frame.live))
+
+    def narrow(self, span: Span) -> Rows:
+        """Views of some of all rows."""
+        first, stop = span.first, span.first + span.batch
         return Rows(
-            frame=self.frame.rows(0, batch),
-            cache=self.cache.rows(0, batch),
-            grid=self.grid.rows(0, batch),
-            sampling=self.sampling.rows(0, batch),
-            codec=self.codec.narrow(batch),
+            frame=self.frame.rows(first, stop),
+            cache=self.cache.rows(first, stop),
+            grid=self.grid.rows(first, stop),
+            sampling=self.sampling.rows(first, stop),
+            codec=self.codec.narrow(span.batch, first),
+            first=first,
         )
 
 

@@ -1,11 +1,12 @@
-"""Frames and page tables between the host and the device, through pinned memory: one wait a tick.
+"""Frames and page tables between the host and the device, through pinned memory: one wait a step.
 
-The buffers are reused from tick to tick; `receive` waits for everything that was queued before, so
-nothing is overwritten that is still on its way.
+Frames have two sets of buffers, used in turn: what came back in one step stays as it is while the
+next step runs. A set is written again only when its own copies are done.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from engine.step import FrameRows
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came back, for rows [0, B): views that the next tick overwrites.
+    """What came back, for the step's rows: views, good until the step after the next.
 
     Attributes:
         pcm: int16 [B, 1920].
@@ -34,8 +35,8 @@ class Received:
     broken: NDArray[np.bool_]
 
 
-class HostFrames:
-    """The host's side of `FrameRows`.
+class FrameBuffers:
+    """One set of host memory for the frames of a step, in and out.
 
     Args:
         slots: rows in all.
@@ -44,6 +45,7 @@ class HostFrames:
 
     def __init__(self, slots: int, device: torch.device) -> None:
         self._device = device
+        self._done = torch.cuda.Event() if device.type == "cuda" else None
         self._live = self._buffer(torch.bool, slots)
         self._pcm_in = self._buffer(torch.int16, slots, FRAME_SAMPLES)
         self._live_here, self._pcm_here = self._live.numpy(), self._pcm_in.numpy()
@@ -52,15 +54,22 @@ class HostFrames:
         self._broken = self._buffer(torch.bool, slots)
 
     def _buffer(self, dtype: torch.dtype, *shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=dtype, pin_memory=self._device.type == "cuda")
+        return torch.zeros(*shape, dtype=dtype, pin_memory=self._done is not None)
 
-    def send(self, inputs: Mapping[int, Frame], rows: FrameRows) -> None:
-        """Copies the frames to their rows; rows without one are idle."""
+    def send(self, inputs: Mapping[int, Frame], rows: FrameRows, first: int = 0) -> None:
+        """Copies the frames to their rows; rows without one are idle.
+
+        Args:
+            inputs: slot -> int16 [1920].
+            rows: the rows of this step.
+            first: the slot of their first one.
+        """
+        self._wait()
         batch = len(rows.live)
-        self._live_here[:] = False
+        self._live_here[:batch] = False
         for slot, frame in inputs.items():
-            self._live_here[slot] = True
-            self._pcm_here[slot] = frame
+            self._live_here[slot - first] = True
+            self._pcm_here[slot - first] = frame
         rows.live.copy_(self._live[:batch], non_blocking=True)
         rows.pcm_in.copy_(self._pcm_in[:batch], non_blocking=True)
 
@@ -71,9 +80,33 @@ class HostFrames:
         pcm.copy_(rows.pcm_out, non_blocking=True)
         text.copy_(rows.text, non_blocking=True)
         broken.copy_(rows.broken, non_blocking=True)
-        if self._device.type == "cuda":
-            torch.cuda.current_stream(self._device).synchronize()
+        if self._done is not None:
+            self._done.record(torch.cuda.current_stream(self._device))
+        self._wait()
         return Received(pcm.numpy(), text.numpy(), broken.numpy())
+
+    def _wait(self) -> None:
+        """Until nothing of this set is on its way any more."""
+        if self._done is not None:
+            self._done.synchronize()
+
+
+class HostFrames:
+    """The host's side of `FrameRows`: two sets of buffers that take turns.
+
+    So the next step's frames can be put down and sent while the last step's are still being read.
+
+    Args:
+        slots: rows in all.
+        device: where the other side is.
+    """
+
+    def __init__(self, slots: int, device: torch.device) -> None:
+        self._sets = itertools.cycle([FrameBuffers(slots, device) for _ in range(2)])
+
+    def turn(self) -> FrameBuffers:
+        """The set for the next step."""
+        return next(self._sets)
 
 
 class HostTables:

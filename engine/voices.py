@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyloudnorm
@@ -68,11 +68,17 @@ def load_voice(path: Path, mimi: Mimi, config: LMConfig) -> Voice:
     """
     if path.suffix == PUBLISHED_SUFFIX:
         return published_voice(path, config)
-    clip = read_clip(path)
-    missing = -len(clip) % FRAME_SAMPLES
-    device = next(mimi.parameters()).device
-    pcm = torch.from_numpy(np.pad(clip, (0, missing))).to(device)
-    codes = mimi.encode(pcm[None, None])[0].T.cpu().numpy()  # [N, 8]
+    pcm = whole_frames(read_clip(path)).to(next(mimi.parameters()).device)
+    return voice_of_codes(mimi.encode(pcm[None, None])[0].T.cpu().numpy(), config)
+
+
+def whole_frames(clip: NDArray[np.float32]) -> Tensor:
+    """A clip with as much silence after it as its last frame wants: float32 [N]."""
+    return torch.from_numpy(np.pad(clip, (0, -len(clip) % FRAME_SAMPLES)))
+
+
+def voice_of_codes(codes: NDArray[np.int64], config: LMConfig) -> Voice:
+    """A clip's voice, from its codes int64 [T, 8]."""
     return Voice(
         embeddings=torch.zeros(0, config.dim),
         frames=frames([PAD_TEXT] * len(codes), codes, config),
@@ -81,7 +87,16 @@ def load_voice(path: Path, mimi: Mimi, config: LMConfig) -> Voice:
 
 
 def read_clip(path: Path) -> NDArray[np.float32]:
-    """Reads any common audio file as mono 24 kHz at -24 LUFS.
+    """Reads any common audio file as mono 24 kHz at -24 LUFS; see `decode_clip`."""
+    return decode_clip(path, path.name)
+
+
+def decode_clip(source: Path | BinaryIO, name: str) -> NDArray[np.float32]:
+    """Decodes any common audio file as mono 24 kHz at -24 LUFS.
+
+    Args:
+        source: a file, on the disk or in memory.
+        name: what errors call it.
 
     Returns:
         float32 [N], between 0.4 s and 60 s.
@@ -90,25 +105,25 @@ def read_clip(path: Path) -> NDArray[np.float32]:
         PromptRejected: unreadable, too short, too long or silent.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             rate_hz, length = file.samplerate, file.frames
-            _check_duration(path, length / rate_hz)
+            _check_duration(name, length / rate_hz)
             channels = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise PromptRejected(f"voice clip {path.name} cannot be read: {error}") from error
+        raise PromptRejected(f"voice clip {name} cannot be read: {error}") from error
     clip = soxr.resample(channels.mean(axis=1), rate_hz, SAMPLE_RATE_HZ)
     with np.errstate(divide="ignore"):  # silence: the logarithm of no energy
         loudness = pyloudnorm.Meter(SAMPLE_RATE_HZ).integrated_loudness(clip)
     if not np.isfinite(loudness):
-        raise PromptRejected(f"voice clip {path.name} is silent: record it again")
+        raise PromptRejected(f"voice clip {name} is silent: record it again")
     gain = 10 ** ((LOUDNESS_LUFS - loudness) / 20)
     return np.asarray(clip * gain, dtype=np.float32)
 
 
-def _check_duration(path: Path, duration_s: float) -> None:
+def _check_duration(name: str, duration_s: float) -> None:
     if not SHORTEST_CLIP_S <= duration_s <= LONGEST_CLIP_S:
         raise PromptRejected(
-            f"voice clip {path.name} lasts {duration_s:.2f} s; it must be "
+            f"voice clip {name} lasts {duration_s:.2f} s; it must be "
             f"{SHORTEST_CLIP_S} to {LONGEST_CLIP_S:.0f} s"
         )
 

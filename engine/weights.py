@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import sentencepiece
 import torch
@@ -132,13 +132,28 @@ def unpack_voices(folder: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".voices-"))
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(scratch, filter="data")
-        inner = scratch / VOICES_FOLDER
-        os.replace(inner if inner.is_dir() else scratch, target)
-    except tarfile.TarError as error:  # also the filter's refusals
+            for member in tar:
+                _unpack(tar, member, scratch)
+        os.replace(scratch, target)
+    except tarfile.TarError as error:
         raise CheckpointError(f"{archive} cannot be unpacked: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Writes one file of an archive into a folder, without the folders of its name.
+
+    `TarFile.extractall(filter=...)` would do, but Debian 12's Python is older than it.
+    """
+    name = PurePosixPath(member.name)
+    if member.isdir():
+        return
+    content = tar.extractfile(member) if member.isfile() else None
+    if content is None or name.is_absolute() or ".." in name.parts:
+        raise tarfile.TarError(f"{member.name} is no plain file inside the archive")
+    with content, (folder / name.name).open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from callcenter.errors import BrokerUnavailable, LinkLost, ProtocolError, Refuse
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import OpenSession, Sampling
 from callcenter.link.token import SessionToken, sign
-from personas.schema import RenderedPersona
+from callcenter.published.prompts import Prompt
 
 PRIME_WITHIN_S = 30.0
 OPEN_WITHIN_S = 10.0
@@ -41,29 +41,29 @@ class WorkerPrimer:
         self._brokers = brokers
         self._secret = secret
 
-    async def prime(self, personas: list[RenderedPersona]) -> None:
+    async def prime(self, wanted: list[Prompt]) -> None:
         """Primes as many workers as it can in a bounded time; never raises."""
         try:
             async with asyncio.timeout(PRIME_WITHIN_S):
                 for broker in self._brokers.values():
-                    await self._prime_pool(broker, personas)
+                    await self._prime_pool(broker, wanted)
         except TimeoutError:  # slow workers; the first caller will wait for what is missing
             log.warning("priming_took_too_long")
         except BrokerUnavailable as error:
             log.warning("not_primed", detail=str(error))
 
-    async def _prime_pool(self, broker: Broker, personas: list[RenderedPersona]) -> None:
+    async def _prime_pool(self, broker: Broker, wanted: list[Prompt]) -> None:
         workers = await broker.workers()
         names = {worker.worker_id for worker in workers}
         for worker in workers:
-            for persona in personas:
-                if persona.prompt_hash not in worker.primed:
-                    await self._prime_one(broker, worker, names - {worker.worker_id}, persona)
+            for prompt in wanted:
+                if prompt.persona.prompt_hash not in worker.primed:
+                    await self._prime_one(broker, worker, names - {worker.worker_id}, prompt)
 
     async def _prime_one(
-        self, broker: Broker, worker: WorkerInfo, others: set[str], persona: RenderedPersona
+        self, broker: Broker, worker: WorkerInfo, others: set[str], prompt: Prompt
     ) -> None:
-        call_id = f"prime-{secrets.token_hex(6)}"
+        call_id, persona = f"prime-{secrets.token_hex(6)}", prompt.persona
         try:
             claim = await broker.claim(call_id, persona.prompt_hash, "admin", exclude=others)
         except Refused as refusal:  # full or draining
@@ -71,7 +71,7 @@ class WorkerPrimer:
             return
         try:
             link = await LinkClient.open(
-                claim.url, self._token(claim, persona), _spec(call_id, persona),
+                claim.url, self._token(claim, persona.prompt_hash), _spec(call_id, prompt),
                 timeout_s=OPEN_WITHIN_S,
             )  # fmt: skip
             await link.close("primed")
@@ -81,25 +81,27 @@ class WorkerPrimer:
         finally:
             await broker.release(call_id, claim.fencing_token, pool=claim.pool)
 
-    def _token(self, claim: Claim, persona: RenderedPersona) -> str:
+    def _token(self, claim: Claim, prompt_hash: str) -> str:
         token = SessionToken(
             call_id=claim.call_id,
             worker_id=claim.worker_id,
             epoch=claim.epoch,
             fencing_token=claim.fencing_token,
-            prompt_hash=persona.prompt_hash,
+            prompt_hash=prompt_hash,
             expires_at_s=time.time() + OPEN_WITHIN_S,
         )
         return sign(token, self._secret)
 
 
-def _spec(call_id: str, persona: RenderedPersona) -> OpenSession:
+def _spec(call_id: str, prompt: Prompt) -> OpenSession:
+    persona = prompt.persona
     return OpenSession(
         call_id=call_id,
         persona=persona.name,
         persona_version=persona.version,
         role_text=persona.role_text,
         voice=persona.voice,
+        voice_sha256=prompt.voice_sha256,
         greeting=persona.greeting,
         prompt_hash=persona.prompt_hash,
         sampling=Sampling(**persona.sampling.model_dump()),

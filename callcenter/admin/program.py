@@ -69,7 +69,7 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     database, personas = Database(settings.database_url), _library(settings)
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     waiting = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S)
-    binary: Redis = Redis.from_url(settings.redis_url, socket_timeout=LISTEN_TIMEOUT_S)
+    binary = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S, decode_responses=False)
     board, clips = Board(redis), Clips(binary)
     brokers = {
         pool: Broker(redis, pool, timeout_s=settings.redis_timeout_s)

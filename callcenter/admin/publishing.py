@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from sqlalchemy import select
@@ -25,14 +25,13 @@ from callcenter.admin.voices.consent import read, why_blocked
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.board import Board, Clips
 from callcenter.published.documents import PersonasTarget, Route
+from callcenter.published.prompts import Prompt, prompts
 from callcenter.published.snapshot import (
     PublishedPersona,
     PublishedVoice,
     Snapshot,
     Trial,
-    read_persona,
 )
-from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 5.0
 ANSWER_WITHIN_S = 2.0
@@ -43,7 +42,7 @@ log = structlog.get_logger(__name__)
 class Primer(Protocol):
     """Whoever makes workers ready for a prompt."""
 
-    async def prime(self, personas: list[RenderedPersona]) -> None:
+    async def prime(self, wanted: list[Prompt]) -> None:
         """Primes as many workers as it can in a bounded time; never raises."""
         ...
 
@@ -63,8 +62,7 @@ class Publisher:
         self._primer = primer
         self._wake = asyncio.Event()
         self._round_over = asyncio.Event()
-        self._primed: set[str] = set()
-        self._clips_there: set[str] = set()
+        self._primed: set[tuple[str, str]] = set()
         self.published: int | None = None
         self.trouble = ""
 
@@ -107,25 +105,29 @@ class Publisher:
                 self.published = revision
                 return
             snapshot = await build(db, datetime.now(UTC))
-            clips = await self._missing_clips(db)
-        for sha256, wav in clips.items():
-            await self._clips.put(sha256, wav)
-            self._clips_there.add(sha256)
-        fresh = [
-            persona for persona in prompts(snapshot) if persona.prompt_hash not in self._primed
-        ]
+            stale = await self._publish_clips(db)
+        fresh = [prompt for prompt in prompts(snapshot) if prompt.key not in self._primed]
         if fresh:
             await self._primer.prime(fresh)
-            self._primed.update(persona.prompt_hash for persona in fresh)
+            self._primed.update(prompt.key for prompt in fresh)
         await self._board.publish(snapshot)
+        for sha256 in stale:  # nothing names them any more
+            await self._clips.remove(sha256)
         self.published = snapshot.revision
         log.info("published", revision=snapshot.revision)
 
-    async def _missing_clips(self, db: AsyncConnection) -> dict[str, bytes]:
-        columns = tables.clips.c
-        query = select(columns.sha256, columns.content)
-        query = query.where(columns.sha256.not_in(self._clips_there))
-        return {row.sha256: row.content for row in await db.execute(query)}
+    async def _publish_clips(self, db: AsyncConnection) -> set[str]:
+        """Brings the clips to Redis that are not there; returns those of deleted voices."""
+        there, columns = await self._clips.all(), tables.clips.c
+        kept = set(await db.scalars(select(columns.sha256)))
+        originals = {
+            str(record.document["sha256"]): str(record.document["original_sha256"])
+            for record in await documents.all_of(db, "voice")
+        }
+        for sha256 in sorted(kept - there):
+            wav = await db.scalar(select(columns.content).where(columns.sha256 == sha256))
+            await self._clips.put(sha256, wav or b"", originals.get(sha256, ""))
+        return there - kept
 
 
 async def build(db: AsyncConnection, now: datetime) -> Snapshot:
@@ -156,38 +158,6 @@ async def build(db: AsyncConnection, now: datetime) -> Snapshot:
         limits=list(configuration.limits.values()),
         trials=await _trials(db, now),
     )
-
-
-def prompts(snapshot: Snapshot) -> list[RenderedPersona]:
-    """The prompts that calls will bring, as far as they are known before."""
-    rendered: dict[str, RenderedPersona] = {}
-    contents = {(persona.name, persona.version): persona.content for persona in snapshot.personas}
-    uses: list[tuple[str, int, dict[str, str]]] = [
-        (name, version, {}) for name, version in snapshot.current.items()
-    ]
-    for route in snapshot.routes:
-        uses += [
-            (choice.persona, choice.version or snapshot.current.get(choice.persona, 0),
-             dict(choice.variables))
-            for target in (route.target, *route.overflow)
-            if isinstance(target, PersonasTarget)
-            for choice in target.personas
-        ]  # fmt: skip
-    for name, version, variables in uses:
-        persona = _rendered(contents.get((name, version)), variables)
-        if persona is not None:
-            rendered[persona.prompt_hash] = persona
-    return list(rendered.values())
-
-
-def _rendered(content: dict[str, Any] | None, variables: dict[str, str]) -> RenderedPersona | None:
-    """None where values are missing that only a call brings."""
-    if content is None:
-        return None
-    try:
-        return read_persona(content).render(variables)
-    except ValueError:
-        return None
 
 
 def _pins(route: Route) -> Iterator[tuple[str, int]]:

@@ -31,11 +31,11 @@ TIMEOUT_S = 0.5
 REAP_LIMIT = 100
 
 
-def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
+def connect(url: str, *, timeout_s: float = TIMEOUT_S, decode_responses: bool = True) -> Redis:
     """A client that fails fast: short time-outs, one retry on a broken connection."""
     return Redis.from_url(
         url,
-        decode_responses=True,
+        decode_responses=decode_responses,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 1),

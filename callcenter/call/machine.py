@@ -25,6 +25,8 @@ from callcenter.events import (
     LegEnded,
     LegMisbehaved,
     LegStarted,
+    OperatorHangsUp,
+    OperatorTransfers,
     SessionLost,
     SessionReady,
     SlotClaimed,
@@ -247,6 +249,15 @@ def _transfer_failed(machine: CallMachine, event: TransferFailed) -> Step:
     return _end(machine, Outcome.FAILED, "transfer_failed")
 
 
+def _operator_hangs_up(machine: CallMachine, event: CallEvent) -> Step:
+    outcome = Outcome.ANSWERED if machine.was_live else Outcome.FAILED
+    return _end(machine, outcome, "operator_hangup", HangUp())
+
+
+def _operator_transfers(machine: CallMachine, event: OperatorTransfers) -> Step:
+    return State.TRANSFERRING, [Transfer(event.number)]
+
+
 def _gateway_stops(machine: CallMachine, event: CallEvent) -> Step:
     return _end(machine, Outcome.ANSWERED if machine.was_live else Outcome.FAILED, "shutdown")
 
@@ -255,13 +266,19 @@ _ALWAYS: Mapping[type[CallEvent], Rule] = {
     LegEnded: _leg_ended,
     LegMisbehaved: _leg_misbehaved,
     GatewayStops: _gateway_stops,
+    OperatorHangsUp: _operator_hangs_up,
     TimeIsUp: _too_long,
 }
 
 TABLE: Mapping[State, Mapping[type[CallEvent], Rule]] = {
     State.WAITING: {**_ALWAYS, LegStarted: _open, TimeIsUp: _never_started},
     State.OPENING: {**_ALWAYS, SessionReady: _go_live, SessionLost: _session_lost},
-    State.LIVE: {**_ALWAYS, SessionLost: _session_lost, ActionRequested: _act},
+    State.LIVE: {
+        **_ALWAYS,
+        SessionLost: _session_lost,
+        ActionRequested: _act,
+        OperatorTransfers: _operator_transfers,
+    },
     State.RECLAIMING: {**_ALWAYS, SlotClaimed: _open, SlotRefused: _slot_refused},
     State.TRANSFERRING: {
         **_ALWAYS,

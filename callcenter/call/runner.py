@@ -49,6 +49,8 @@ from callcenter.events import (
     LegMarkPlayed,
     LegMisbehaved,
     LegStarted,
+    OperatorHangsUp,
+    OperatorTransfers,
     SessionLost,
     SessionReady,
     SpeechStarted,
@@ -123,6 +125,7 @@ class CallRunner:
         self._speaking: asyncio.Task[None] | None = None
         self._pending: asyncio.Task[None] | None = None  # opening a link, or a transfer
         self._claiming: asyncio.Task[None] | None = None
+        self._ordered: asyncio.Future[str] | None = None  # a transfer: "" or why it failed
 
     async def run(self) -> CallResult:
         """Carries the call; returns when leg, session and slot are given up."""
@@ -138,6 +141,7 @@ class CallRunner:
             log.exception("call_failed", state=self._machine.state.value)
             self._machine.handle(LegMisbehaved("internal_error", ""), self._clock())
         finally:
+            self._answer_order(GatewayStops(), taken=True)
             await self._session.close("cancelled")
             await self._leg.close("cancelled")
             self._take_stock()
@@ -154,6 +158,23 @@ class CallRunner:
         """Asks the call to end because this gateway goes away."""
         self._told.put_nowait(GatewayStops())
 
+    def hang_up(self) -> None:
+        """Ends the call because a person wants so."""
+        self._told.put_nowait(OperatorHangsUp())
+
+    async def transfer(self, number: str) -> None:
+        """Hands the caller over because a person wants so; returns when that is done.
+
+        Raises:
+            CallControlFailed: the carrier did not do it, or the call is not live; it goes on.
+        """
+        if self._ordered is not None and not self._ordered.done():
+            raise CallControlFailed("a transfer of this call is under way")
+        self._ordered = asyncio.get_running_loop().create_future()
+        self._told.put_nowait(OperatorTransfers(number))
+        if why := await self._ordered:
+            raise CallControlFailed(why)
+
     # --- the loops --------------------------------------------------------------------------------
 
     async def _control(self) -> None:
@@ -164,6 +185,7 @@ class CallRunner:
                 log.warning("leg_misbehaved", code=event.code, detail=event.detail)
             if isinstance(event, SessionReady):
                 self._start_speaking()
+            self._answer_order(event, taken=bool(commands))
             for command in commands:
                 await self._carry_out(command)
 
@@ -318,12 +340,26 @@ class CallRunner:
             log.warning("hang_up_failed", detail=str(error))
 
     async def _transfer(self, number: str) -> CallEvent:
+        self._note("transfer", {"number": number})
         try:
             await self._leg.transfer(number)
         except CallControlFailed as error:
             log.warning("transfer_failed", detail=str(error))
+            self._note("transfer_failed", {"why": str(error)})
             return TransferFailed(str(error))
         return TransferDone()
+
+    def _answer_order(self, event: CallEvent, *, taken: bool) -> None:
+        """Tells whoever ordered a transfer what became of it."""
+        if self._ordered is None or self._ordered.done():
+            return
+        if isinstance(event, OperatorTransfers) and not taken:
+            self._ordered.set_result("the call is not live")
+        elif isinstance(event, TransferFailed):
+            self._ordered.set_result(event.detail)
+        elif self._machine.state is State.ENDED:
+            gone = self._machine.outcome is Outcome.TRANSFERRED
+            self._ordered.set_result("" if gone else "the call has ended")
 
     # --- events -----------------------------------------------------------------------------------
 

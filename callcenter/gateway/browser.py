@@ -15,6 +15,7 @@ from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Route, Routes
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.records.journal import Journal
@@ -43,6 +44,7 @@ def build(
     live: LiveCalls,
     access: LinkAccess,
     journal: Journal,
+    quotas: Quotas,
 ) -> BrowserDoor | None:
     """The door; None when WEBRTC_SECRET is not set.
 
@@ -85,6 +87,7 @@ def build(
             max_audio_lead_s=settings.max_audio_lead_s,
         ),
         journal=journal,
+        quotas=quotas,
     )
     return BrowserDoor(webrtc.create_app(calls, slots.engine_kinds), calls.close)
 

@@ -21,11 +21,19 @@ class AlreadyConnected(Refused):
     code = "already_connected"
 
 
-class Stoppable(Protocol):
-    """What the register needs of a call runner."""
+class Carried(Protocol):
+    """What the register, and people's orders, need of a call runner."""
 
     def stop(self) -> None:
-        """Ends the call soon."""
+        """Ends the call soon, because this gateway goes away."""
+        ...
+
+    def hang_up(self) -> None:
+        """Ends the call soon, because a person wants so."""
+        ...
+
+    async def transfer(self, number: str) -> None:
+        """Hands the caller over; CallControlFailed says why not."""
         ...
 
 
@@ -38,7 +46,7 @@ class LiveCalls:
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls
-        self._runners: dict[str, Stoppable] = {}
+        self._runners: dict[str, Carried] = {}
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -76,7 +84,7 @@ class LiveCalls:
             raise AlreadyConnected("the call has a media socket already")
 
     @contextmanager
-    def carrying(self, call_id: str, runner: Stoppable) -> Iterator[None]:
+    def carrying(self, call_id: str, runner: Carried) -> Iterator[None]:
         """Keeps a call in the register while it runs."""
         self._runners[call_id] = runner
         self._empty.clear()
@@ -87,12 +95,9 @@ class LiveCalls:
             if not self._runners:
                 self._empty.set()
 
-    def stop(self, call_id: str) -> bool:
-        """Ends one call soon; False if it is not carried here."""
-        runner = self._runners.get(call_id)
-        if runner is not None:
-            runner.stop()
-        return runner is not None
+    def find(self, call_id: str) -> Carried | None:
+        """What carries a call; None if it is not carried here."""
+        return self._runners.get(call_id)
 
     async def drain(self, grace_s: float) -> None:
         """Takes no new call, lets the others end, and ends those that are left after the grace."""

@@ -27,7 +27,7 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
-from callcenter.gateway import browser, health, routes, twilio
+from callcenter.gateway import browser, health, orders, routes, twilio
 from callcenter.gateway.browser import BrowserDoor
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.published import PublishedRoutes
@@ -76,7 +76,7 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    board, journal = Board(redis), Journal(redis)
+    board, journal, quotas = Board(redis), Journal(redis), Quotas(redis)
     published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
@@ -88,7 +88,7 @@ def build(settings: GatewaySettings) -> Parts:
         access,
         _policy(settings),
         journal,
-        Quotas(redis),
+        quotas,
     )
     signatures = SignatureCheck(settings.public_base_url, settings.auth_tokens)
     return Parts(
@@ -103,7 +103,7 @@ def build(settings: GatewaySettings) -> Parts:
         board=board,
         journal=journal,
         published=None if table else published,
-        browser=browser.build(settings, table or published, slots, live, access, journal),
+        browser=browser.build(settings, table or published, slots, live, access, journal, quotas),
     )
 
 
@@ -116,7 +116,7 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(carry_out_orders(parts.board, parts.live)),
+            asyncio.create_task(orders.carry_out(parts.board, parts.live)),
             asyncio.create_task(parts.slots.keep_table()),
             asyncio.create_task(health.measure_loop_lag()),
         ]
@@ -146,13 +146,6 @@ def create_app(parts: Parts) -> FastAPI:
     if parts.browser is not None:
         app.mount("/", parts.browser.app)
     return app
-
-
-async def carry_out_orders(board: Board, live: LiveCalls) -> None:
-    """Ends calls that a person has hung up, for ever; cancel it at the end of the process."""
-    async for order in board.orders():
-        if order.action == "hangup" and live.stop(order.call_id):
-            log.info("hung_up_by_order", call_id=order.call_id)
 
 
 def freeze_garbage() -> None:

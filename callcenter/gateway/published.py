@@ -17,6 +17,7 @@ import structlog
 from callcenter.errors import BrokerUnavailable
 from callcenter.gateway.routes import Choice, Route, without_punctuation
 from callcenter.published.board import Board
+from callcenter.published.documents import Trunk
 from callcenter.published.routing import (
     TRIAL_PREFIX,
     Answer,
@@ -43,9 +44,13 @@ class PublishedRoutes:
     Args:
         board: where snapshots are published.
         clock: the moment, aware; schedules and consents depend on it.
+
+    Attributes:
+        on_change: called after a new snapshot has come.
     """
 
     def __init__(self, board: Board, clock: Callable[[], datetime] = _now) -> None:
+        self.on_change: Callable[[], None] = _nobody_listens
         self._board = board
         self._clock = clock
         self._snapshot = Snapshot(revision=-1)
@@ -55,6 +60,10 @@ class PublishedRoutes:
     def revision(self) -> int:
         """Of the snapshot in memory; -1 before the first one."""
         return self._snapshot.revision
+
+    def trunks(self, kind: str) -> list[Trunk]:
+        """The trunks of a carrier's protocol."""
+        return [trunk for trunk in self._snapshot.trunks if trunk.kind == kind]
 
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """What to do with a call: the first choice that works counts."""
@@ -119,6 +128,7 @@ class PublishedRoutes:
         for persona in snapshot.personas:
             self._render(persona.name, persona.version, persona.content, {})
         log.info("configuration_changed", revision=snapshot.revision)
+        self.on_change()
 
     def _route(self, answer: Answer, name: str, trunk: str) -> Route | None:
         """An answer with its prompt; None if the prompt lacks a value."""
@@ -184,6 +194,10 @@ class _Personas(Mapping[str, Route]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _nobody_listens() -> None:
+    """The routes are read at every call."""
 
 
 def _draw(call_id: str) -> float:

@@ -79,6 +79,17 @@ class Quotas:
             log.warning("limit_not_left", detail=str(error))
 
     @asynccontextmanager
+    async def place(self, call_id: str, limits: Mapping[str, int]) -> AsyncIterator[None]:
+        """A call's places in all limits, from before its slot is claimed to its end.
+
+        Raises:
+            LimitReached: one of them is full; it is named.
+        """
+        await self.enter(call_id, limits)
+        async with self.held(call_id, limits):
+            yield
+
+    @asynccontextmanager
     async def held(self, call_id: str, names: Iterable[str]) -> AsyncIterator[None]:
         """Keeps a call's places while it lives, and gives them back."""
         held = dict.fromkeys(names, _NO_BOUND)  # a live call is never put out

@@ -212,7 +212,7 @@ class Reception:
         self._journal.note(
             call.call_sid,
             "call_announced",
-            announced_entry(TRANSPORT, call.called, call.caller, route, claim),
+            announced_entry(TRANSPORT, TRANSPORT, call.called, call.caller, route, claim),
         )
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
@@ -267,6 +267,7 @@ def open_session(call_id: str, route: Route) -> OpenSession:
         persona_version=route.version or persona.version,
         role_text=persona.role_text,
         voice=persona.voice,
+        voice_sha256=route.voice_sha256,
         greeting=persona.greeting,
         prompt_hash=persona.prompt_hash,
         seed=seed,
@@ -296,10 +297,11 @@ def ended_entry(result: CallResult) -> dict[str, Any]:
 
 
 def announced_entry(
-    trunk: str, called: str, caller: str, route: Route, claim: Claim
+    transport: str, trunk: str, called: str, caller: str, route: Route, claim: Claim
 ) -> dict[str, Any]:
     """What is pinned when a call is claimed, for its record."""
     return {
+        "transport": transport,
         "trunk": trunk,
         "called": called,
         "caller": caller,

@@ -10,21 +10,25 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from callcenter import metrics
+from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, Refused
 from callcenter.gateway.live import LiveCalls
-from callcenter.gateway.reception import open_session
-from callcenter.gateway.routes import Route
-from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.gateway.quotas import Quotas
+from callcenter.gateway.reception import announced_entry, ended_entry, open_session
+from callcenter.gateway.routes import Choice, Route, RouteSource
+from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
+from callcenter.published.routing import IncomingCall
+from callcenter.records.journal import Journal
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.leg import SipLeg
 from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
@@ -55,12 +59,14 @@ class SipReception:
     """Ringing calls in, runners out.
 
     Args:
-        trunks: by name.
+        routes: who answers which call.
         slots: the broker.
         live: register of this process's calls.
         access: how to open links.
         ports: of RTP.
         policy: limits and addresses.
+        journal: where calls are put down.
+        quotas: the admins' limits.
 
     Attributes:
         agent: set before the first call can come.
@@ -70,14 +76,18 @@ class SipReception:
 
     def __init__(
         self,
-        trunks: Mapping[str, TrunkRoutes],
+        routes: RouteSource,
         slots: Slots,
         live: LiveCalls,
         access: LinkAccess,
         ports: PortPool,
         policy: SipPolicy,
+        journal: Journal,
+        quotas: Quotas,
     ) -> None:
-        self._trunks = trunks
+        self._routes = routes
+        self._journal = journal
+        self._quotas = quotas
         self._slots = slots
         self._live = live
         self._access = access
@@ -102,10 +112,14 @@ class SipReception:
     async def _receive(self, call: InboundCall, trunk: Trunk) -> None:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
             log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
-            route = self._trunks[trunk.name].find(call.called)
-            if route is None:
+            facts = IncomingCall(trunk.name, call.called, call.caller, call.attributes())
+            choices = self._routes.plan(call_name(call), facts)
+            if not choices:
                 log.warning("no_route", **{"pii.called": call.called})
                 self._refuse(call, trunk, 404, "no_route", "rejected")
+                return
+            if not isinstance(choices[0], Route):
+                self._send_away(call, trunk, choices[0])
                 return
             try:
                 self._live.check_room()
@@ -116,19 +130,36 @@ class SipReception:
             except Refused as refusal:
                 self._busy(call, trunk, refusal)
             else:
-                await self._carry(leg, call, trunk, route)
+                await self._first_that_works(leg, call, trunk, choices)
                 metrics.RTP_PORTS_FREE.set(self._ports.free)
 
-    async def _carry(self, leg: SipLeg, call: InboundCall, trunk: Trunk, route: Route) -> None:
+    async def _first_that_works(
+        self, leg: SipLeg, call: InboundCall, trunk: Trunk, choices: Sequence[Choice]
+    ) -> None:
+        """Goes along the overflow chain; the last persona's refusal is the caller's."""
         began, name = time.monotonic(), call_name(call)
-        try:
-            claim = await claim_slot(
-                self._slots, name, route.persona.prompt_hash, self._access.gateway_id
-            )
-        except (NoCapacity, BrokerUnavailable) as trouble:
+        trouble: Refused | BrokerUnavailable = NoCapacity("no choice is left")
+        for choice in choices:
+            if not isinstance(choice, Route):
+                self._send_away(call, trunk, choice)
+                break
+            try:
+                async with self._quotas.place(name, choice.limits):
+                    claim = await claim_slot(
+                        self._slots, name, choice.persona.prompt_hash, self._access.gateway_id
+                    )
+                    await self._carry(leg, call, trunk, choice, claim, began)
+                return
+            except (Refused, BrokerUnavailable) as error:  # no slot: on to the next in the chain
+                trouble = error
+        else:
             self._busy(call, trunk, trouble)
-            await leg.close("no_capacity")
-            return
+        await leg.close("no_capacity")
+
+    async def _carry(
+        self, leg: SipLeg, call: InboundCall, trunk: Trunk, route: Route, claim: Claim, began: float
+    ) -> None:
+        name = call_name(call)
         spec = open_session(name, route)
         session = CallSession(spec, claim, self._slots, self._access)
         runner = CallRunner(
@@ -137,11 +168,16 @@ class SipReception:
             self._limits(route),
             self._policy.max_audio_lead_s,
             announced_ago_s=time.monotonic() - began,
+            note=self._journal.of(name),
         )
         if name in self._live:  # the same Call-ID from two trunks
             await release_slot(self._slots, name, claim)
             await leg.close("already_connected")
             return
+        announced = announced_entry(TRANSPORT, trunk.name, call.called, call.caller, route, claim)
+        self._journal.note(name, "call_announced", announced)
+        places = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
+        self._journal.note(name, "call_began", places)
         with self._live.carrying(name, runner):
             log.info(
                 "call_began",
@@ -151,6 +187,7 @@ class SipReception:
                 pool=claim.pool,
             )
             result = await runner.run()
+        self._journal.note(name, "call_ended", ended_entry(result))
         log.info(
             "call_ended",
             outcome=result.outcome.value,
@@ -189,6 +226,25 @@ class SipReception:
         port = MediaPort(self._ports, self._wheel, stream, ticked)
         metrics.RTP_PORTS_FREE.set(self._ports.free)
         return port
+
+    def _send_away(
+        self, call: InboundCall, trunk: Trunk, target: TransferTarget | MessageTarget | RejectTarget
+    ) -> None:
+        """What is no persona's: another number, or no answer. A ringing line cannot speak."""
+        log.info("call_not_for_a_persona", kind=target.kind)
+        outcome = "rejected"
+        more: tuple[tuple[str, str], ...] = ()
+        match target:
+            case TransferTarget():
+                uri = trunk.transfer_uri.format(number=target.to, host=call.dialog.peer.host)
+                status, outcome, more = 302, "transferred", (("contact", f"<{uri}>"),)
+            case RejectTarget():
+                status = 486 if target.reason == "busy" else 603
+            case MessageTarget():
+                status = 480
+        call.refuse(status, target.kind, more)
+        self.agent.settle(call)
+        metrics.CALLS.labels(TRANSPORT, outcome).inc()
 
     def _busy(self, call: InboundCall, trunk: Trunk, trouble: Exception) -> None:
         code = trouble.code if isinstance(trouble, Refused) else "broker_unavailable"

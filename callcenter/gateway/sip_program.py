@@ -7,6 +7,7 @@ for health and metrics only.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import ssl
@@ -22,13 +23,18 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
-from callcenter.gateway import health, trunks
+from callcenter.gateway import health, orders, trunks
+from callcenter.gateway.bridge import SipRoutes
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.program import freeze_garbage
+from callcenter.gateway.published import PublishedRoutes
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
 from callcenter.media.vad import load_model
+from callcenter.published.board import Board
+from callcenter.records.journal import Journal
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint
@@ -57,7 +63,7 @@ class SipGateway:
     """
 
     def __init__(self, settings: SipSettings) -> None:
-        """Reads the trunks file; opens nothing.
+        """Reads the trunks file, if there is one; opens nothing.
 
         Raises:
             ConfigurationError: the trunks file, a persona or a certificate is wrong.
@@ -71,6 +77,9 @@ class SipGateway:
         pool, *overflow = settings.gateway_pools
         broker = Broker(self._redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
         self._slots = GatewaySlots(broker, LastKnownWorkers())
+        self._board, self._journal = Board(self._redis), Journal(self._redis)
+        self._published = PublishedRoutes(self._board)
+        self._routes = SipRoutes(self._trunks, self._published, os.environ)
         self._registrations: dict[str, Registration] = {}
         self._watch: list[asyncio.Task[None]] = []
 
@@ -78,10 +87,13 @@ class SipGateway:
         """Listens."""
         settings = self.settings
         rtp = PortPool(settings.sip_bind_host, settings.rtp_first_port, settings.rtp_last_port)
-        known = Trunks(routes.trunk for routes in self._trunks.values())
+        await self._published.refresh()
+        known = Trunks(self._routes.trunks())
+        self._published.on_change = lambda: known.replace(self._routes.trunks())
         self._reception = reception = SipReception(
-            self._trunks, self._slots, self.live, _access(settings), rtp, _policy(settings)
-        )
+            self._routes, self._slots, self.live, _access(settings), rtp, _policy(settings),
+            self._journal, Quotas(self._redis),
+        )  # fmt: skip
         digest = DigestServer(REALM, secrets.token_bytes(32))
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
@@ -96,6 +108,9 @@ class SipGateway:
         self._register(identity)
         self._watch = [
             asyncio.create_task(self._slots.keep_table()),
+            asyncio.create_task(self._published.keep_current()),
+            asyncio.create_task(self._journal.run()),
+            asyncio.create_task(orders.carry_out(self._board, self.live)),
             asyncio.create_task(health.measure_loop_lag()),
             asyncio.create_task(self._watch_registrations()),
         ]
@@ -118,6 +133,7 @@ class SipGateway:
         await asyncio.wait(self._watch)
         self._agent.close()
         await self._transports.close()
+        await self._journal.flush()
         await self._redis.aclose()
 
     def app(self) -> FastAPI:
@@ -236,6 +252,8 @@ class _Http(uvicorn.Server):
 
 
 def _trunks(settings: SipSettings) -> Mapping[str, TrunkRoutes]:
+    if settings.trunks_file is None:
+        return {}
     folder = settings.personas_dir or library.SHIPPED
     try:
         return trunks.load(settings.trunks_file, library.load(folder))

@@ -91,9 +91,7 @@ class _Trunk(_Strict):
         return texts
 
     @model_validator(mode="after")
-    def _answers_somebody(self) -> Self:
-        if not self.numbers and self.default is None:
-            raise ValueError("neither numbers nor a default: nobody would be answered")
+    def _keys_are_not_shown(self) -> Self:
         if self.srtp == "must" and self.transports != ["tls"]:
             raise ValueError("srtp 'must' needs transports: [tls]: SDP carries the keys")
         return self
@@ -125,6 +123,11 @@ class TrunkRoutes:
     by_number: Mapping[str, Route]
     default: Route | None
     register_at: RegisterAt | None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the file says who answers; else the published routes do."""
+        return bool(self.by_number) or self.default is not None
 
     def find(self, called: str) -> Route | None:
         """The route of a dialled number."""

@@ -27,6 +27,7 @@ from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import announced_entry, ended_entry, open_session
 from callcenter.gateway.routes import Route
 from callcenter.records.journal import Journal
@@ -108,6 +109,7 @@ class Visits:
         ice: STUN and TURN servers.
         policy: everything else that bounds a visit.
         journal: where calls are put down.
+        quotas: the admins' limits.
         unix_time: clock of the tokens, seconds.
     """
 
@@ -121,6 +123,7 @@ class Visits:
         ice: IcePlan,
         policy: VisitPolicy,
         journal: Journal,
+        quotas: Quotas,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.routes = routes
@@ -131,6 +134,7 @@ class Visits:
         self._ice = ice
         self._policy = policy
         self._journal = journal
+        self._quotas = quotas
         self._unix_time = unix_time
         self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
         self._legs: dict[str, WebRtcLeg] = {}
@@ -245,6 +249,7 @@ class Visits:
         async with AsyncExitStack() as undo:
             self._limits.begin(visitor)
             undo.callback(self._limits.end, visitor)
+            await undo.enter_async_context(self._quotas.place(call_id, route.limits))
             claim = await self._claim(call_id, route)
             undo.push_async_callback(release_slot, self._slots, call_id, claim)
             leg = WebRtcLeg(self._connection(call_id), {"persona": token.persona})
@@ -253,7 +258,7 @@ class Visits:
             answer = await negotiate(leg, offer, pc_id)
             self._legs[pc_id] = leg
             undo.callback(self._legs.pop, pc_id)
-            announced = announced_entry(TRANSPORT, token.persona, visitor, route, claim)
+            announced = announced_entry(TRANSPORT, TRANSPORT, token.persona, visitor, route, claim)
             self._journal.note(call_id, "call_announced", announced)
             began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
             self._journal.note(call_id, "call_began", began)

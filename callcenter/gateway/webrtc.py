@@ -36,6 +36,7 @@ from callcenter.errors import (
     Refused,
     Unauthorized,
 )
+from callcenter.gateway.quotas import LimitReached
 from callcenter.gateway.visits import TRANSPORT, OriginRefused, UnknownPersona, Visits
 from callcenter.telephony import webrtc as package
 from callcenter.telephony.webrtc.limits import TooManyCalls, TooManyRequests
@@ -52,6 +53,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     NoCapacity: HTTPStatus.SERVICE_UNAVAILABLE,
     Draining: HTTPStatus.SERVICE_UNAVAILABLE,
+    LimitReached: HTTPStatus.SERVICE_UNAVAILABLE,
     BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     MessageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ProtocolError: HTTPStatus.BAD_REQUEST,

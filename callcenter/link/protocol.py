@@ -82,6 +82,8 @@ class OpenSession(_Message):
 
     Attributes:
         role_text: the rendered role prompt; may hold personal data, so it's kept out of logs.
+        voice_sha256: of the published clip that the voice is; "" where none is published, and the
+            engine's own voice of that name counts.
         prompt_hash: `prompt_hash(voice, role_text)`; the session token names the same.
         dialogue: the persona's dialogue section, for engines that speak lines.
     """
@@ -92,6 +94,7 @@ class OpenSession(_Message):
     persona_version: Name
     role_text: Annotated[str, Field(max_length=20_000)]
     voice: Name
+    voice_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     prompt_hash: Name
     greeting: Annotated[str, Field(max_length=2_000)] = ""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0

@@ -4,8 +4,11 @@
     cc:published:revision   STRING  its revision; a writer with an older one changes nothing
     cc:published:changed    channel a hint that there is a new one; readers also look by themselves
     cc:voice:<sha256>       STRING  a normalised clip: WAV, 24 kHz, mono, 16 bit
+    cc:original:<sha256>    STRING  SHA-256 of the file that the clip was made from
     cc:codes:<sha256>       STRING  the clip's codes, made once by a worker: safetensors
+    cc:voices               SET     SHA-256 of every clip that is here
     cc:commands             channel orders to live calls, such as "hang up"
+    cc:reply:<id>           LIST    what became of an order; goes by itself
 
 It decides nothing. Keys have no time to live: the configuration counts until the next one.
 """
@@ -14,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -31,6 +35,9 @@ REVISION_KEY = "cc:published:revision"
 CHANGED_CHANNEL = "cc:published:changed"
 COMMANDS_CHANNEL = "cc:commands"
 RETRY_S = 1.0
+REPLY_WITHIN_S = 3.0
+REPLY_LOOK_S = 0.05
+REPLY_KEPT_S = 10
 
 # Two admin processes may publish at once: the newer revision wins, whoever comes last.
 _PUBLISH = """
@@ -50,11 +57,15 @@ class Command:
     """An order to the gateway that carries a call.
 
     Attributes:
-        action: "hangup".
+        action: "hangup" or "transfer".
+        number: whom to transfer to.
+        reply: where an answer is waited for; "" where none is.
     """
 
     call_id: str
     action: str
+    number: str = ""
+    reply: str = ""
 
 
 class Board:
@@ -106,8 +117,33 @@ class Board:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        text = json.dumps({"call_id": command.call_id, "action": command.action})
+        text = json.dumps(asdict(command))
         return int(await self._ask(self._redis.publish(COMMANDS_CHANNEL, text)))
+
+    async def ask(self, command: Command, timeout_s: float = REPLY_WITHIN_S) -> str | None:
+        """Sends an order and waits for what became of it.
+
+        Returns:
+            "" if it is carried out, else why not; None if no gateway carries the call.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        reply = secrets.token_hex(8)
+        await self.order(replace(command, reply=reply))
+        give_up_at = asyncio.get_running_loop().time() + timeout_s
+        while asyncio.get_running_loop().time() < give_up_at:
+            answer: str | None = await self._ask(self._redis.lpop(f"cc:reply:{reply}"))
+            if answer is not None:
+                return answer
+            await asyncio.sleep(REPLY_LOOK_S)
+        return None
+
+    async def answer(self, command: Command, text: str) -> None:
+        """Says what became of an order, if somebody waits for that."""
+        if command.reply:
+            await self._ask(self._redis.rpush(f"cc:reply:{command.reply}", text))
+            await self._ask(self._redis.expire(f"cc:reply:{command.reply}", REPLY_KEPT_S))
 
     async def orders(self) -> AsyncIterator[Command]:
         """All orders from now on; survives a Redis that goes and comes back."""
@@ -151,9 +187,27 @@ class Clips:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def put(self, sha256: str, wav: bytes) -> None:
-        """Publishes a clip; raises BrokerUnavailable."""
+    async def put(self, sha256: str, wav: bytes, original_sha256: str = "") -> None:
+        """Publishes a clip, and what it was made from; raises BrokerUnavailable."""
+        await self._ask(self._redis.set(f"cc:original:{sha256}", original_sha256))
         await self._ask(self._redis.set(f"cc:voice:{sha256}", wav))
+        await self._ask(self._redis.sadd("cc:voices", sha256))
+
+    async def remove(self, sha256: str) -> None:
+        """Takes a clip away, and all that was made of it; raises BrokerUnavailable."""
+        for kind in ("voice", "original", "codes"):
+            await self._ask(self._redis.delete(f"cc:{kind}:{sha256}"))
+        await self._ask(self._redis.srem("cc:voices", sha256))
+
+    async def all(self) -> set[str]:
+        """SHA-256 of every published clip; raises BrokerUnavailable."""
+        found: set[bytes] = await self._ask(self._redis.smembers("cc:voices"))
+        return {name.decode() for name in found}
+
+    async def original(self, sha256: str) -> str:
+        """SHA-256 of the file that a clip was made from, or ""; raises BrokerUnavailable."""
+        found: bytes | None = await self._ask(self._redis.get(f"cc:original:{sha256}"))
+        return (found or b"").decode()
 
     async def get(self, sha256: str) -> bytes | None:
         """A published clip; raises BrokerUnavailable."""
@@ -180,7 +234,8 @@ def _command(text: Any) -> Command | None:
     """Reads an order; None for what is none (another release, a stranger)."""
     try:
         data = json.loads(text)
-        return Command(str(data["call_id"]), str(data["action"]))
-    except (ValueError, KeyError, TypeError):
+        more = {name: str(data.get(name, "")) for name in ("number", "reply")}
+        return Command(str(data["call_id"]), str(data["action"]), **more)
+    except (ValueError, KeyError, TypeError, AttributeError):
         log.warning("order_not_understood")
         return None

@@ -1,12 +1,15 @@
 """The journal of calls: a bounded Redis stream that gateways write and the admin app reads.
 
-    call_announced  called caller trunk route persona version voice voice_sha256 prompt_hash
+    call_announced  transport trunk called caller route persona persona_version voice voice_sha256
+                    prompt_hash worker_id
     call_began      gateway_id worker_id
     session_ready   setup_s
     first_sound     after_s
     speech          party speaking             who talks: two lanes
     turn            kind and its numbers       gaps, barge-ins, yields, overlaps
     text            piece                      what the agent says
+    transfer        number                     the carrier is asked to take the caller over
+    transfer_failed why                        and the call goes on
     call_ended      outcome code duration_s quality
 
 Writing never waits: entries go to a bounded queue, the oldest are dropped and counted when Redis is

@@ -11,7 +11,7 @@ from callcenter import metrics
 from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
 from engine.config import EngineLimits, Execution
-from engine.engine import PersonaPlexEngine
+from engine.engine import PersonaPlexEngine, Shortened
 from engine.memory import NoMemory
 from engine.weights import CheckpointError, download, open_checkpoint
 
@@ -57,6 +57,7 @@ def limits(settings: WorkerSettings, prompts: int) -> EngineLimits:
         min_window_positions=settings.min_window_positions,
         prompt_positions=settings.prompt_positions,
         cached_prompts=max(settings.cached_prompts, prompts),
+        phases=min(settings.phase_groups, settings.worker_slots),
     )
 
 
@@ -80,10 +81,18 @@ def _tell(engine: PersonaPlexEngine) -> None:
         metrics.ENGINE_FALLBACKS.labels(engine.kind).inc()
     for name, reason in engine.rejected_voices.items():
         log.warning("voice_rejected", voice=name, reason=reason)
+    engine.on_shortened = tell_shortened
     pages = metrics.ENGINE_KV_PAGES
     pages.labels(engine.kind, "total").set_function(lambda: engine.stats().pages)
     pages.labels(engine.kind, "free").set_function(lambda: engine.stats().pages_free)
     pages.labels(engine.kind, "shortened").set_function(lambda: engine.stats().pages_shortened)
+
+
+def tell_shortened(loss: Shortened) -> None:
+    """Logs that a call lost memory: at its 1st, 2nd, 4th ... page, so few lines a call."""
+    before = loss.pages_in_all - loss.pages
+    if loss.pages_in_all.bit_length() > before.bit_length():
+        log.warning("window_shortened", call_id=loss.session_id, pages=loss.pages_in_all)
 
 
 def _checkpoint_folder(settings: WorkerSettings) -> Path:

@@ -16,14 +16,18 @@ from personas.errors import PersonaError
 from personas.schema import Persona
 
 
-def build(settings: WorkerSettings) -> Engine:
+def build(settings: WorkerSettings, prompts: int = 0) -> Engine:
     """Builds the engine; for the model this takes minutes.
+
+    Args:
+        settings: of the worker.
+        prompts: how many prompts are published; it keeps those of the personas' files, or these.
 
     Raises:
         ConfigurationError: the engine's package or its checkpoint is missing or unusable.
     """
     try:
-        return _BUILDERS[settings.engine](settings)
+        return _BUILDERS[settings.engine](settings, prompts)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"ENGINE={settings.engine} needs the package {error.name}, which is not installed: "
@@ -48,32 +52,32 @@ def _library(settings: WorkerSettings) -> library.Library:
         raise ConfigurationError(str(error)) from None
 
 
-def _rehearsal(settings: WorkerSettings) -> Engine:
+def _rehearsal(settings: WorkerSettings, _: int) -> Engine:
     from engine.rehearsal import RehearsalEngine
 
     return RehearsalEngine(slots=settings.worker_slots)
 
 
-def _cascade(settings: WorkerSettings) -> Engine:
+def _cascade(settings: WorkerSettings, _: int) -> Engine:
     from callcenter.worker.cascade import build
 
     return build(settings, personas(settings))
 
 
-def _personaplex(settings: WorkerSettings) -> Engine:
+def _personaplex(settings: WorkerSettings, prompts: int) -> Engine:
     from callcenter.worker.duplex import build
 
-    return build(settings, _voices(settings), len(personas(settings)))
+    return build(settings, voices(settings), max(prompts, len(personas(settings))))
 
 
-def _voices(settings: WorkerSettings) -> dict[str, Path]:
+def voices(settings: WorkerSettings) -> dict[str, Path]:
     """Voice clips by name: a folder of clips if one is set, else those of the personas."""
     if settings.voices_dir is not None:
         return {clip.stem: clip for clip in sorted(settings.voices_dir.iterdir()) if clip.is_file()}
     return {name: voice.clip for name, voice in _library(settings).voices().items()}
 
 
-_BUILDERS: dict[EngineKind, Callable[[WorkerSettings], Engine]] = {
+_BUILDERS: dict[EngineKind, Callable[[WorkerSettings, int], Engine]] = {
     "rehearsal": _rehearsal,
     "cascade": _cascade,
     "personaplex": _personaplex,

@@ -21,15 +21,18 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer
+from callcenter.published.board import Clips
 from callcenter.settings import WorkerSettings
 from callcenter.worker import deletion_cost, engines
 from callcenter.worker.admission import Admission, Identity
 from callcenter.worker.deletion_cost import DeletionCost, Pod
 from callcenter.worker.health import HealthServer
 from callcenter.worker.membership import Membership
+from callcenter.worker.published import CLIP_TIMEOUT_S, published_prompts, with_voices
 from callcenter.worker.service import DRAINED, SessionService
 from callcenter.worker.sessions import Post
 from callcenter.worker.ticker import Ticker
+from callcenter.worker.voices import TakesVoices, VoiceIntake
 from callcenter.worker.warm_up import rendered, session_of, warm_up
 from engine.interface import Engine, SessionSpec
 
@@ -51,8 +54,10 @@ def run(settings: WorkerSettings) -> int:
         ConfigurationError: the engine can't be built, or a port is taken.
     """
     logs.configure(settings.log_level, "worker", settings.log_pii)
-    engine = engines.build(settings)
-    personas = rendered(engines.personas(settings))
+    wanted = asyncio.run(published_prompts(settings))
+    engine = engines.build(settings, len(wanted))
+    personas = asyncio.run(with_voices(settings, engine, engines.voices(settings), wanted))
+    personas = personas or rendered(engines.personas(settings))
     known_prompts = warm_up(engine, personas)
     usable = [each for each in personas if each.prompt_hash in known_prompts] or personas
     probe = session_of(usable[0], "probe") if usable else None
@@ -94,7 +99,11 @@ class Worker:
         for name in known_prompts:
             self._admission.remember_prompt(name)
         self._ticker = Ticker(engine, self._hand_over, probe)
-        self._service = SessionService(self._admission, self._ticker, engine.kind)
+        redis = connect(settings.redis_url, timeout_s=CLIP_TIMEOUT_S, decode_responses=False)
+        self._clips_redis = redis
+        files = engines.voices(settings) if isinstance(engine, TakesVoices) else {}
+        intake = VoiceIntake(engine, engine.kind, Clips(redis), files)
+        self._service = SessionService(self._admission, self._ticker, engine.kind, intake)
         self._server = LinkServer(self._admission.judge, self._service.serve)
         self._loop_beat_s = time.monotonic()
         self._told_to_end = asyncio.Event()
@@ -130,6 +139,7 @@ class Worker:
             self._ticker.start()
             stack.callback(self._ticker.stop)
             await self._listen(stack)
+            stack.push_async_callback(self._clips_redis.aclose)
             membership = await self._join(stack)
             pulse = asyncio.create_task(self._pulse(), name="pulse")
             stack.callback(pulse.cancel)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from callcenter.link.server import GatewayChannel, SessionLink
 from callcenter.worker.admission import Admission
 from callcenter.worker.sessions import Delivery, Post, Session
 from callcenter.worker.ticker import Ticker
+from callcenter.worker.voices import VoiceIntake
 from engine.interface import EngineError, NoFreeSlot, PromptRejected, Sampling, SessionSpec
 
 DRAINED = "drained"
@@ -131,9 +133,13 @@ class SessionService:
         admission: who may have a slot.
         ticker: where slots are.
         kind: the engine's kind, for metrics.
+        voices: brings published voices to the engine.
     """
 
-    def __init__(self, admission: Admission, ticker: Ticker, kind: str) -> None:
+    def __init__(
+        self, admission: Admission, ticker: Ticker, kind: str, voices: VoiceIntake
+    ) -> None:
+        self._voices = voices
         self._admission = admission
         self._ticker = ticker
         self._kind = kind
@@ -189,6 +195,8 @@ class SessionService:
         return True
 
     async def _admit(self, live: LiveSession, link: SessionLink) -> None:
+        voice = await self._voices.name_of(link.spec.voice, link.spec.voice_sha256)
+        live.session.spec = replace(live.session.spec, voice=voice)
         try:
             with tracing.span("worker.admit", link.token.call_id, persona=link.spec.persona):
                 await asyncio.wrap_future(self._ticker.admit(live.session))
@@ -200,7 +208,13 @@ class SessionService:
             raise SessionFailed(str(error)) from None
         self._admission.remember_prompt(link.token.prompt_hash)
         link.channel.send_control(Ready())
-        log.info("session_started", call_id=link.token.call_id, persona=link.spec.persona)
+        log.info(
+            "session_started",
+            call_id=link.token.call_id,
+            persona=link.spec.persona,
+            voice=voice,
+            voice_sha256=link.spec.voice_sha256,
+        )
 
     def _forget(self, live: LiveSession, link: SessionLink, outcome: str) -> None:
         """Frees the slot at once, whatever ended the session."""

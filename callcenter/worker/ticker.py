@@ -1,4 +1,4 @@
-"""The tick thread: owns the engine, and calls it every 80 ms.
+"""The tick thread: owns the engine, and calls it every 80 ms for each phase group of its slots.
 
     gather -> tick -> scatter, then prompt work and orders until the next tick is due
 
@@ -26,14 +26,22 @@ import structlog
 
 from callcenter import metrics
 from callcenter.link.protocol import Frame
-from callcenter.worker.clock import TickClock, TickTiming
+from callcenter.worker.clock import TickTiming
+from callcenter.worker.phase_groups import PhaseClocks, PhaseGroups
 from callcenter.worker.probe import Probe
-from callcenter.worker.sessions import Post, Session, Sessions
-from engine.interface import FRAME_S, Engine, EngineError, SessionSpec, TickResult
+from callcenter.worker.sessions import Post, Session
+from engine.interface import (
+    FRAME_S,
+    Engine,
+    EngineError,
+    PhasedEngine,
+    SessionSpec,
+    TickResult,
+)
 
 BROKEN_AFTER_FAILURES = 3
 PRIME_RESERVE_S = 0.02  # a piece of prompt work takes up to 18 ms: begin none closer to a tick
-RECENT_TICKS = 250  # 20 s
+RECENT_TICKS = 250  # 20 s of one phase group
 HEARTBEAT_FRESH_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -64,7 +72,7 @@ class Ticker:
         self._engine = engine
         self._post = post
         self._probe = Probe(probe)
-        self._sessions = Sessions()
+        self._sessions = _groups(engine)
         self._becoming_ready: dict[Session, tuple[Future[None], float]] = {}  # since when
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -115,14 +123,16 @@ class Ticker:
     # --- the tick thread --------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        clock = TickClock(FRAME_S, time.monotonic())
+        clocks = PhaseClocks(self._sessions.count, FRAME_S, time.monotonic())
         while not self._stopping.is_set():
+            phase, clock = clocks.next_due()
             self._work_until(clock.due_s)
             began_s = time.monotonic()
-            inputs = self._sessions.gather(began_s)
+            inputs = self._sessions[phase].gather(began_s)
             result = self._tick(inputs)
-            self._send(self._probe.take_out(self._sessions.scatter(result)))
-            self._measure(clock.finish(began_s, time.monotonic()), stepped=bool(result.outputs))
+            self._send(self._probe.take_out(self._sessions[phase].scatter(result)))
+            timing = clock.finish(began_s, time.monotonic())
+            self._measure(phase, timing, stepped=bool(result.outputs))
             self._look_after_probe()
 
     def _work_until(self, due_s: float) -> None:
@@ -242,7 +252,7 @@ class Ticker:
             log.exception("engine_failed", engine=self._engine.kind, call=name, session_ids=names)
             raise EngineBrokeError(f"the engine failed ({name})") from None
 
-    def _measure(self, timing: TickTiming, *, stepped: bool) -> None:
+    def _measure(self, phase: int, timing: TickTiming, *, stepped: bool) -> None:
         kind = self._engine.kind
         self._beat_s = time.monotonic()
         if stepped and not timing.missed:
@@ -250,10 +260,20 @@ class Ticker:
         self._recent_s.append(timing.duration_s)
         metrics.ENGINE_FRAME_SECONDS.labels(kind, "total").observe(timing.duration_s)
         metrics.ENGINE_REALTIME_FACTOR.labels(kind).set(
-            FRAME_S * len(self._recent_s) / max(1e-9, sum(self._recent_s))
+            FRAME_S / self._sessions.count * len(self._recent_s) / max(1e-9, sum(self._recent_s))
         )
         calls = len(self._sessions) - (self._probe.session is not None)
         metrics.WORKER_SLOTS_USED.labels(kind).set(calls)
         if timing.missed:
             metrics.ENGINE_FRAME_DEADLINE_MISSES.labels(kind).inc()
             metrics.ENGINE_TICKS_SKIPPED.labels(kind).inc(timing.skipped)
+        metrics.ENGINE_PHASE_SESSIONS.labels(kind, phase).set(len(self._sessions[phase]))
+        outcome = "missed" if timing.missed else "in_time"
+        metrics.ENGINE_PHASE_TICKS.labels(kind, phase, outcome).inc()
+
+
+def _groups(engine: Engine) -> PhaseGroups:
+    """The engine's phase groups; one where it knows of none."""
+    if isinstance(engine, PhasedEngine):
+        return PhaseGroups(engine.phases, engine.phase_of)
+    return PhaseGroups(1, lambda slot: 0)

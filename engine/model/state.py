@@ -51,15 +51,18 @@ class RowState:
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
 
-    def narrow(self, rows: int) -> RowState:
-        """Views the first `rows` rows; what is written there is written here.
+    def narrow(self, rows: int, first: int = 0) -> RowState:
+        """Views `rows` rows from `first` on; what is written there is written here.
 
         Raises:
             ValueError: there are not that many rows.
         """
-        if not 0 < rows <= self.rows:
-            raise ValueError(f"cannot view {rows} rows of a state that has {self.rows}")
-        return RowState({name: tensor[:rows] for name, tensor in self.tensors.items()}, rows)
+        if not (rows > 0 and first >= 0 and first + rows <= self.rows):
+            raise ValueError(
+                f"cannot view {rows} rows of a state that has {self.rows}, from row {first} on"
+            )
+        stop = first + rows
+        return RowState({name: tensor[first:stop] for name, tensor in self.tensors.items()}, rows)
 
     def reset_rows(self, mask: Tensor) -> None:
         """Makes the rows fresh where `mask`, bool [B], is set; no other row is touched.

@@ -174,7 +174,8 @@ def main() -> None:
     port, load = free_port(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "demo.log"
-        arguments = ("demo", "--port", str(port), "--engine", "cascade")
+        ports = ("--port", str(port), "--admin-port", "0")
+        arguments = ("demo", *ports, "--engine", "cascade")
         with running(log, *arguments, CASCADE_CACHE_DIR=chosen.cache.resolve()) as demo:
             bench = Bench(demo, port, wait=not chosen.no_wait)
             found = asyncio.run(measure(bench, chosen.calls, chosen.seconds))

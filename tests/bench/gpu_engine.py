@@ -1,9 +1,11 @@
 """The whole engine at the published sizes with random weights: tick times, joins, agreement.
 
-    python tests/bench/gpu_engine.py curve KV WEIGHTS SLOTS [CALLS ...]   KV, WEIGHTS: bf16 or fp8
+    python tests/bench/gpu_engine.py curve KV WEIGHTS SLOTS [CALLS ...] [join=OTHERS]
     python tests/bench/gpu_engine.py join SLOTS
     python tests/bench/gpu_engine.py agreement
     python tests/bench/gpu_engine.py move
+
+KV, WEIGHTS: bf16 or fp8. join=OTHERS measures joins as well, in the engine that stands already.
 
 Prints one JSON line a measurement. A tick's time is the host's: from the frames in its hands to
 the frames in its hands.
@@ -16,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +27,25 @@ from engine.agreement import Logits, columns, compare, forced_logits
 from engine.calibration import kv_scales
 from engine.config import EngineLimits, Execution
 from engine.engine import PersonaPlexEngine
-from engine.kernels.model import FusedModel
-from tests.bench.true_size import build_models, calm_value, frames, spec, voice
+from engine.handoff import SessionState
+from engine.phases import span
+from engine.weights import Models
+from tests.bench.true_size import (
+    DEVICE,
+    ROLE,
+    TRIAL,
+    build_models,
+    calm_value,
+    frames,
+    machine,
+    memory,
+    spec,
+    synchronise,
+    voice,
+)
 
-TICKS = 150
+TICKS = 5 if TRIAL else 150
+UNCACHED = "please verify this " * 15  # with the voice about 300 positions
 SOUND = frames(97)
 BUDGET_MS = 80.0
 
@@ -37,39 +55,40 @@ def report(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
-def build(kv: str, weights: str, slots: int) -> PersonaPlexEngine:
-    """An engine and what it cost to make."""
+def build(
+    kv: str, weights: str, slots: int, models: Models | None = None, **more: Any
+) -> PersonaPlexEngine:
+    """An engine and what it cost to make; `more` are limits."""
     begin = time.perf_counter()
-    models = build_models()
+    models = models or build_models()
     built = time.perf_counter()
     execution = Execution(fp8_kv=kv == "fp8", fp8_weights=weights == "fp8", reserve_gib=2.0)
-    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2)
+    limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2, **more)
     engine = PersonaPlexEngine(models, limits, {"noise": voice()}, execution=execution)
     report(
-        bench="start", device=torch.cuda.get_device_name(), torch=torch.__version__, kv=kv,
-        weights=weights, slots=slots, weights_s=round(built - begin, 1),
-        engine_s=round(time.perf_counter() - built, 1), memory=str(engine.memory),
-        fallbacks=engine.fallbacks, free_gib=round(torch.cuda.mem_get_info()[0] / 2**30, 2),
+        bench="start", **machine(), kv=kv, weights=weights, slots=slots, phases=limits.phases,
+        weights_s=round(built - begin, 1), engine_s=round(time.perf_counter() - built, 1),
+        memory=str(engine.memory), fallbacks=engine.fallbacks, **memory(),
     )  # fmt: skip
     return engine
 
 
-def join(engine: PersonaPlexEngine, calls: int) -> None:
+def join(engine: PersonaPlexEngine, calls: int, role: str = ROLE) -> None:
     """Fills slots 0 .. calls - 1."""
     for seed in range(calls):
-        slot = engine.admit(spec(seed))
+        slot = engine.admit(spec(seed, role))
         while slot not in engine.prime():
             pass
 
 
 def fill_windows(engine: PersonaPlexEngine, slots: Sequence[int]) -> None:
     """Makes every call as old as its window: pages as after that many ticks, full of noise."""
-    cache = engine.rows.cache
+    cache, index = engine.rows.cache, torch.tensor(list(slots), device=DEVICE)
     missing = engine._models.lm.config.window_positions - int(cache.position[slots[0]])
     for _ in range(missing):
         engine.scheduler.plan(slots)
-    cache.position[: len(slots)] += missing
-    engine._publish(slots)
+    cache.position[index] += missing
+    engine.seating.publish(slots)
     for layer in engine._step.pool:
         if layer.element_size() == 1:
             layer.view(torch.uint8).random_(0, 0x60)  # no NaN
@@ -99,33 +118,39 @@ def summary(times: Sequence[float]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def bench_curve(kv: str, weights: str, slots: str, *calls: str) -> None:
+def bench_curve(kv: str, weights: str, slots: str, *more: str) -> None:
     """Tick time against calls, every window full."""
     engine = build(kv, weights, int(slots))
-    wanted = sorted({int(slots), *map(int, calls)}, reverse=True)
-    join(engine, wanted[0])
-    fill_windows(engine, range(wanted[0]))
-    live = wanted[0]
-    for count in wanted:
+    calls = {int(count) for count in more if not count.startswith("join=")}
+    others = {int(count.removeprefix("join=")) for count in more if count.startswith("join=")}
+    live = int(slots)
+    join(engine, live)
+    fill_windows(engine, range(live))
+    for count in sorted({live} | calls | others, reverse=True):
         while live > count:
             live -= 1
             engine.release(live)
-        times = tick_times(engine, range(count), TICKS)
-        report(
-            bench="curve",
-            calls=count,
-            kv=kv,
-            weights=weights,
-            window=3000,
-            **summary(times),
-            device_ms=round(device_ms(engine, count), 2),
-            shortened=engine.stats().pages_shortened,
-        )
+        if count in calls or count == int(slots):
+            _report_point(engine, count, kv, weights)
+        if count in others:
+            measure_joins(engine, range(count))
 
 
-def device_ms(engine: PersonaPlexEngine, count: int) -> float:
+def _report_point(engine: PersonaPlexEngine, count: int, kv: str, weights: str) -> None:
+    """One point of the curve."""
+    report(
+        bench="curve", **machine(), calls=count, kv=kv, weights=weights,
+        window=engine._models.lm.config.window_positions,
+        **summary(tick_times(engine, range(count), TICKS)),
+        device_ms=device_ms(engine, count), shortened=engine.stats().pages_shortened,
+    )  # fmt: skip
+
+
+def device_ms(engine: PersonaPlexEngine, count: int) -> float | None:
     """Median time on the device alone, with the rows as they are (positions do not matter)."""
-    rows = engine._narrowed(engine.scheduler.plan([]).batch if not count else _batch(engine, count))
+    if TRIAL:
+        return None
+    rows = engine.seating.view(span(engine.limits, count - 1))
     times = []
     for _ in range(10):
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -135,11 +160,7 @@ def device_ms(engine: PersonaPlexEngine, count: int) -> float:
         stop.synchronize()
         times.append(start.elapsed_time(stop))
     engine.rows.cache.position[:count] -= 10
-    return float(np.median(times))
-
-
-def _batch(engine: PersonaPlexEngine, count: int) -> int:
-    return min(size for size in engine.limits.buckets if size >= count)
+    return round(float(np.median(times)), 2)
 
 
 def bench_join(slots: str) -> None:
@@ -148,15 +169,15 @@ def bench_join(slots: str) -> None:
     others = range(int(slots) - 1)
     join(engine, len(others))
     fill_windows(engine, others)
-    tick_times(engine, others, 10)
-    for name, role in (
-        ("cached", None),
-        ("cached", None),
-        ("uncached", "please verify this " * 15),
-    ):
+    measure_joins(engine, others)
+
+
+def measure_joins(engine: PersonaPlexEngine, others: Sequence[int]) -> None:
+    """A known prompt twice, then one that nobody has used, piece by piece between ticks."""
+    tick_times(engine, others, min(10, TICKS))
+    for name, role in (("cached", ROLE), ("cached", ROLE), ("uncached", UNCACHED)):
         begin = time.perf_counter()
-        role_spec = spec(999) if role is None else spec(999, role)
-        slot, ready, late, ticks, pieces = engine.admit(role_spec), False, 0, [], []
+        slot, ready, late, ticks, pieces = engine.admit(spec(999, role)), False, 0, [], []
         due = begin
         while not ready:
             if time.perf_counter() >= due:
@@ -167,9 +188,10 @@ def bench_join(slots: str) -> None:
             ready = slot in engine.prime()
             pieces.append((time.perf_counter() - piece) * 1e3)
         ready_ms = (time.perf_counter() - begin) * 1e3
-        first = tick_once(engine, range(int(slots)))
+        first = tick_once(engine, [*others, slot])
         report(
             bench="join",
+            **machine(),
             prompt=name,
             positions=int(engine.rows.cache.sink_length[slot]),
             others=len(others),
@@ -191,7 +213,9 @@ def tick_once(engine: PersonaPlexEngine, slots: Sequence[int]) -> list[float]:
 
 
 def bench_agreement() -> None:
-    """fp8 keys and values, and fp8 weights, against bf16 and against float32."""
+    """fp8 keys and values, and fp8 weights, against bf16 and against float32; on a GPU alone."""
+    from engine.kernels.model import FusedModel
+
     lm = build_models(value=calm_value).lm
     exact = copy.deepcopy(lm).float()
     exact.prepare()
@@ -224,25 +248,40 @@ def bench_agreement() -> None:
 
 
 def bench_move() -> None:
-    """Time to export a call with a full window and to take it over; equality afterwards."""
-    engine = build("bf16", "bf16", 4)
-    join(engine, 1)
-    fill_windows(engine, range(1))
+    """Time to export a call with a full window and to take it over in another engine."""
+    models = build_models()
+    # One batch size, whoever is live: between sizes the kernels round differently.
+    here, there = (build("bf16", "bf16", 2, models, buckets=(2,)) for _ in range(2))
+    join(here, 1)
+    join(there, 1, UNCACHED)  # not the moving call's prompt, which comes along full of noise
+    fill_windows(here, range(1))
     begin = time.perf_counter()
-    state = engine.export_session(0)
+    state = here.export_session(0)
     exported = time.perf_counter()
-    slot = engine.import_session(state)
-    torch.cuda.synchronize()
+    data = state.to_bytes()
+    packed = time.perf_counter()
+    state = SessionState.from_bytes(data)
+    unpacked = time.perf_counter()
+    slot = there.import_session(state)
+    synchronise()
     imported = time.perf_counter()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
-    same = True
-    for index in range(20):
-        outputs = engine.tick({0: SOUND[index], slot: SOUND[index]}).outputs
-        same &= bool(np.array_equal(outputs[0].pcm, outputs[slot].pcm))
     report(
-        bench="move", gb=round(size / 1e9, 2), export_ms=round((exported - begin) * 1e3),
-        import_ms=round((imported - exported) * 1e3), same_sound_for_20_ticks=same,
+        bench="move", **machine(), engines=2, gb=round(len(data) / 1e9, 2),
+        export_ms=round((exported - begin) * 1e3), pack_ms=round((packed - exported) * 1e3),
+        unpack_ms=round((unpacked - packed) * 1e3), import_ms=round((imported - unpacked) * 1e3),
+        same_sound_for_20_ticks=_say_the_same(here, there, slot, 20),
     )  # fmt: skip
+
+
+def _say_the_same(here: PersonaPlexEngine, there: PersonaPlexEngine, slot: int, ticks: int) -> bool:
+    """Whether slot 0 here and `slot` there go on alike, beside another call there."""
+    same = True
+    for index in range(ticks):
+        ours = here.tick({0: SOUND[index]}).outputs[0]
+        beside = SOUND[index + ticks]
+        theirs = there.tick({slot: SOUND[index], 0: beside}).outputs[slot]
+        same &= bool(np.array_equal(ours.pcm, theirs.pcm)) and ours.text == theirs.text
+    return same
 
 
 if __name__ == "__main__":

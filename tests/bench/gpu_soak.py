@@ -1,42 +1,53 @@
 """The worker's ticker over the whole engine in real time: full windows, joins and leaves.
 
-    python tests/bench/gpu_soak.py SECONDS SLOTS [KV] [WEIGHTS]
+    python tests/bench/gpu_soak.py SECONDS SLOTS [KV] [WEIGHTS] [--phases 2] [--ends-s S]
 
 All slots but one hold calls whose windows are full; in the last one a call leaves and another
-joins every second, each tenth of them with a prompt that nobody has used. Frames come every
-80 ms from a thread of their own. Prints one JSON line a minute and one at the end.
+joins every second, each tenth of them with a prompt that nobody has used. Frames come from a thread
+of their own, every caller's at his own moment of the 80 ms. With --phases 2 the two halves of the
+slots tick 40 ms apart; --ends-s cuts the soak short so that the whole program takes no longer.
+Prints one JSON line a minute and one at the end. How long a frame waits for its tick is, here, a
+matter of chance; a gateway moves each call's frames to just before its tick.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
-import torch
 
 from callcenter.worker.clock import TickTiming
 from callcenter.worker.sessions import Post, Session
 from callcenter.worker.ticker import Ticker
 from engine.engine import PersonaPlexEngine
-from engine.interface import FRAME_S
+from engine.interface import FRAME_S, Frame, TickResult
 from tests.bench.gpu_engine import SOUND, build, fill_windows, report, summary
-from tests.bench.true_size import ROLE, spec
+from tests.bench.true_size import LM, ROLE, machine, memory, spec
+
+PROGRAM_BEGAN_S = time.monotonic()
+MOMENTS = 8  # of the 80 ms, at which callers speak
+EVERY_TENTH = 10
 
 
 class RecordingTicker(Ticker):
-    """Keeps every tick's timing."""
+    """Keeps every tick's timing, with its phase group, and when the present one began."""
 
-    def __init__(self, engine: PersonaPlexEngine, post: Any) -> None:
-        super().__init__(engine, post)
-        self.timings: list[TickTiming] = []
+    def __init__(self, engine: PersonaPlexEngine, callers: Callers) -> None:
+        super().__init__(engine, callers.take)
+        self._callers = callers
+        self.timings: list[tuple[int, TickTiming]] = []
 
-    def _measure(self, timing: TickTiming) -> None:
-        super()._measure(timing)
-        self.timings.append(timing)
+    def _tick(self, inputs: dict[int, Frame]) -> TickResult:
+        self._callers.tick_began_s = time.monotonic()
+        return super()._tick(inputs)
+
+    def _measure(self, phase: int, timing: TickTiming, *, stepped: bool) -> None:
+        super()._measure(phase, timing, stepped=stepped)
+        self.timings.append((phase, timing))
 
 
 class Callers:
@@ -44,6 +55,9 @@ class Callers:
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
+        self.tick_began_s = 0.0
+        self.waited_ms: list[float] = []
+        self.answered_ms: list[float] = []
         self.frames_out = 0
         self.failures: list[str] = []
         self._stopping = threading.Event()
@@ -58,17 +72,32 @@ class Callers:
         self._stopping.set()
         self._thread.join()
 
+    def begin_counting(self) -> None:
+        """Forgets what was counted while everybody settled."""
+        self.waited_ms, self.answered_ms, self.frames_out = [], [], 0
+
     def take(self, post: Post) -> None:
         """Counts what the engine says; called in the tick thread."""
-        self.frames_out += sum(delivery.output is not None for _, delivery in post)
-        self.failures += [delivery.failure for _, delivery in post if delivery.failure]
+        step_s = time.monotonic() - self.tick_began_s
+        for _, delivery in post:
+            self.frames_out += delivery.output is not None
+            if delivery.failure:
+                self.failures.append(delivery.failure)
+            if delivery.waited_s is not None:
+                self.waited_ms.append(delivery.waited_s * 1e3)
+                self.answered_ms.append((delivery.waited_s + step_s) * 1e3)
 
     def _speak(self) -> None:
-        due, index = time.monotonic(), 0
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+        begin, moment = time.monotonic(), 0
+        while not self._stopping.wait(
+            max(0.0, begin + moment * FRAME_S / MOMENTS - time.monotonic())
+        ):
+            index, turn = divmod(moment, MOMENTS)
             for number, session in enumerate(list(self.sessions)):
-                session.inbox.push(SOUND[(index + 7 * number) % len(SOUND)])
-            due, index = due + FRAME_S, index + 1
+                if number % MOMENTS == turn:
+                    frame = SOUND[(index + 7 * number) % len(SOUND)]
+                    session.inbox.push(frame, time.monotonic())
+            moment += 1
 
 
 def admitted(ticker: Ticker, seed: int, role: str = ROLE) -> tuple[Session, Future[None]]:
@@ -77,66 +106,118 @@ def admitted(ticker: Ticker, seed: int, role: str = ROLE) -> tuple[Session, Futu
     return session, ticker.admit(session)
 
 
-def memory() -> dict[str, float]:
-    """What the device and PyTorch hold."""
-    free, total = torch.cuda.mem_get_info()
-    return {
-        "device_gib": round((total - free) / 2**30, 3),
-        "allocated_gib": round(torch.cuda.memory_allocated() / 2**30, 3),
-    }
+class Soak:
+    """One soak: a full house, and a guest who changes every second.
 
+    Args:
+        engine: fresh.
+        slots: its slots.
+    """
 
-def main(seconds: int, slots: int, kv: str = "fp8", weights: str = "bf16") -> None:
-    """Runs the soak."""
-    engine, callers = build(kv, weights, slots), Callers()
-    ticker = RecordingTicker(engine, callers.take)
-    ticker.start()
-    for seed in range(slots - 1):
-        session, ready = admitted(ticker, seed)
-        ready.result(timeout=60)
-        callers.sessions.append(session)
-    aged: Future[None] = Future()
-    ticker._orders.put(lambda: aged.set_result(fill_windows(engine, range(slots - 1))))
-    aged.result(timeout=120)
-    callers.start()
-    time.sleep(2)
-    first, said, begin = len(ticker.timings), callers.frames_out, memory()
-    ready_ms: dict[str, list[float]] = {"cached": [], "uncached": []}
-    guest: Session | None = None
-    for second in range(seconds):
-        due = time.monotonic() + 1
-        if guest is not None:
-            callers.sessions.remove(guest)
-            ticker.release(guest)
-        fresh = second % 10 == 9
+    def __init__(self, engine: PersonaPlexEngine, slots: int) -> None:
+        self.engine = engine
+        self.callers = Callers()
+        self.ticker = RecordingTicker(engine, self.callers)
+        self.ready_ms: dict[str, list[float]] = {"cached": [], "uncached": []}
+        self._residents = slots - 1
+        self._guest: Session | None = None
+
+    def settle(self) -> None:
+        """The residents join, their windows fill, and everybody begins to talk."""
+        self.ticker.start()
+        for seed in range(self._residents):
+            session, ready = admitted(self.ticker, seed)
+            ready.result(timeout=60)
+            self.callers.sessions.append(session)
+        aged: Future[None] = Future()
+        self.ticker._orders.put(
+            lambda: aged.set_result(fill_windows(self.engine, range(self._residents)))
+        )
+        aged.result(timeout=120)
+        self.callers.start()
+        time.sleep(2)
+        self.callers.begin_counting()
+
+    def change_guest(self, second: int) -> None:
+        """The guest leaves and another comes."""
+        if self._guest is not None:
+            self.callers.sessions.remove(self._guest)
+            self.ticker.release(self._guest)
+        fresh = second % EVERY_TENTH == EVERY_TENTH - 1
         role = f"Today is call {second}. " + "please verify this " * 14 if fresh else ROLE
         ordered = time.monotonic()
-        guest, ready = admitted(ticker, 1000 + second, role)
+        self._guest, ready = admitted(self.ticker, 1000 + second, role)
         ready.result(timeout=10)
-        ready_ms["uncached" if fresh else "cached"].append((time.monotonic() - ordered) * 1e3)
-        callers.sessions.append(guest)
-        if second % 60 == 59:
-            recent = [timing.duration_s * 1e3 for timing in ticker.timings[-750:]]
-            report(bench="soak minute", minute=(second + 1) // 60, **summary(recent), **memory())
-        time.sleep(max(0.0, due - time.monotonic()))
-    timings = ticker.timings[first:]
-    inboxes = [session.inbox for session in callers.sessions[:-1]]
+        self.ready_ms["uncached" if fresh else "cached"].append((time.monotonic() - ordered) * 1e3)
+        self.callers.sessions.append(self._guest)
+
+    def stop(self) -> None:
+        """Ends everything."""
+        self.callers.stop()
+        self.ticker.stop()
+
+    def recent(self, first: int) -> list[float]:
+        """Milliseconds of the ticks from `first` on."""
+        return [timing.duration_s * 1e3 for _, timing in self.ticker.timings[first:]]
+
+    def findings(self, first: int) -> Mapping[str, object]:
+        """What was seen from tick `first` on."""
+        timings, callers = self.ticker.timings[first:], self.callers
+        waiting = {"waited": callers.waited_ms, "answered": callers.answered_ms}
+        residents = callers.sessions[: self._residents]
+        joined = {name: ms for name, ms in self.ready_ms.items() if ms}
+        return {
+            "ticks": len(timings), **summary(self.recent(first)),
+            "ended_after_next_was_due": [
+                sum(timing.missed for phase, timing in timings if phase == which)
+                for which in range(self.engine.phases)
+            ],
+            "ticks_skipped": sum(timing.skipped for _, timing in timings),
+            "frames_out": callers.frames_out, "failures": callers.failures[:3],
+            "concealed": sum(session.inbox.concealed for session in residents),
+            **{f"{name}_p50_ms": round(float(np.median(ms)), 1) for name, ms in waiting.items()},
+            "joins": {name: len(ms) for name, ms in self.ready_ms.items()},
+            "ready_p50_ms": {n: round(float(np.median(ms)), 1) for n, ms in joined.items()},
+            "ready_max_ms": {n: round(max(ms), 1) for n, ms in joined.items()},
+            "shortened": self.engine.stats().pages_shortened,
+        }  # fmt: skip
+
+
+def soak(wanted: argparse.Namespace) -> None:
+    """Runs it."""
+    engine = build(wanted.kv, wanted.weights, wanted.slots, phases=wanted.phases)
+    subject = Soak(engine, wanted.slots)
+    subject.settle()
+    first, minute, before, begin = len(subject.ticker.timings), 0, memory(), time.monotonic()
+    ends = min(begin + wanted.seconds, PROGRAM_BEGAN_S + wanted.ends_s)
+    second = 0
+    while time.monotonic() < ends:
+        subject.change_guest(second)
+        second += 1
+        if second % 60 == 0:
+            minute, since = minute + 1, -round(60 * wanted.phases / FRAME_S)
+            report(bench="soak minute", minute=minute, **summary(subject.recent(since)), **memory())
+        time.sleep(max(0.0, begin + second - time.monotonic()))
+    found = subject.findings(first)
+    subject.stop()
     report(
-        bench="soak", device=torch.cuda.get_device_name(), torch=torch.__version__, kv=kv,
-        weights=weights, window=3000, calls=slots, seconds=seconds, ticks=len(timings),
-        **summary([timing.duration_s * 1e3 for timing in timings]),
-        ended_after_next_was_due=sum(timing.missed for timing in timings),
-        ticks_skipped=sum(timing.skipped for timing in timings),
-        frames_out=callers.frames_out - said, failures=callers.failures[:3],
-        concealed=sum(inbox.concealed for inbox in inboxes),
-        joins={name: len(values) for name, values in ready_ms.items()},
-        ready_p50_ms={n: round(float(np.median(v)), 1) for n, v in ready_ms.items() if v},
-        ready_max_ms={n: round(max(v), 1) for n, v in ready_ms.items() if v},
-        before=begin, after=memory(), shortened=engine.stats().pages_shortened,
+        bench="soak", **machine(), kv=wanted.kv, weights=wanted.weights, phases=wanted.phases,
+        window=LM.window_positions, calls=wanted.slots, seconds=second, **found,
+        before=before, after=memory(),
     )  # fmt: skip
-    callers.stop()
-    ticker.stop()
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seconds", type=int)
+    parser.add_argument("slots", type=int)
+    parser.add_argument("kv", nargs="?", default="fp8")
+    parser.add_argument("weights", nargs="?", default="bf16")
+    parser.add_argument("--phases", type=int, default=1)
+    parser.add_argument("--ends-s", type=float, default=float("inf"))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    soak(arguments())

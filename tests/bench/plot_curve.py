@@ -29,15 +29,15 @@ Curve = list[tuple[float, float]]
 
 
 def curves(lines: list[str]) -> dict[str, Curve]:
-    """Name -> points (calls, median milliseconds)."""
-    found: dict[str, Curve] = defaultdict(list)
+    """Name -> points (calls, median milliseconds); a later line about a point counts."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
     for entry in map(json.loads, lines):
         if entry["bench"] == "reference":
-            found["reference"].append((entry["calls"], entry["p50_ms"]))
+            found["reference"][entry["calls"]] = entry["p50_ms"]
         elif entry["bench"] == "curve":
             weights = ", fp8 weights, elastic" if entry["weights"] == "fp8" else ""
-            found[f"{entry['kv']} KV{weights}"].append((entry["calls"], entry["p50_ms"]))
-    return {name: sorted(points) for name, points in found.items()}
+            found[f"{entry['kv']} KV{weights}"][entry["calls"]] = entry["p50_ms"]
+    return {name: sorted(points.items()) for name, points in found.items()}
 
 
 def floor(kv: str, weights: str) -> Curve:

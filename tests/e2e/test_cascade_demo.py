@@ -49,7 +49,8 @@ def words(recording: Path) -> str:
 async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
     """The caller asks for the opening hours, and reports a lost card into the answer."""
     port, heard = free_port(), tmp_path / "heard.wav"
-    arguments = ("demo", "--port", str(port), "--engine", "cascade")
+    ports = ("--port", str(port), "--admin-port", "0")
+    arguments = ("demo", *ports, "--engine", "cascade")
     with running(tmp_path / "demo.log", *arguments, CASCADE_CACHE_DIR=LINES) as demo:
         auth_token, number = await welcomed(demo)
         assert "not PersonaPlex" in demo.said()

@@ -13,8 +13,11 @@ import torch
 from engine.checkpoint import TINY, write_tiny
 from engine.config import EngineLimits, Execution
 from engine.engine import PersonaPlexEngine
-from engine.interface import FrameOutput
+from engine.handoff import SessionState
+from engine.interface import FRAME_SAMPLES, Frame, FrameOutput
 from engine.memory import NoMemory
+from engine.step import FrameRows
+from engine.transfer import HostFrames
 from engine.weights import Models, load_models, open_checkpoint
 from tests.unit.engine.engine_cases import folder, frame, join, voice
 
@@ -103,14 +106,14 @@ def test_kernels_say_what_plain_pytorch_says() -> None:
 def test_recordings_play_exactly_the_step() -> None:
     """Eager and graph, bit for bit, in bf16."""
     recorded = engine(RECORDED)
-    assert recorded._run.recorded == (1, 2, 5)
+    assert [span.batch for span in recorded._run.recorded] == [1, 2, 5]
     assert same(story(recorded), story(engine(EAGER)), step=0)
 
 
 def test_recordings_of_the_plain_step() -> None:
     """Without kernels the step can be recorded too."""
     recorded = engine(replace(PLAIN, graphs=True))
-    assert recorded._run.recorded == (1, 2, 5)
+    assert [span.batch for span in recorded._run.recorded] == [1, 2, 5]
     assert same(story(recorded), story(engine(PLAIN)), step=0)
 
 
@@ -131,6 +134,76 @@ def test_same_call_whatever_the_bucket() -> None:
         )
     for first, second in zip(*heard, strict=True):
         assert np.array_equal(first.pcm, second.pcm)
+
+
+@pytest.mark.parametrize("execution", [EAGER, RECORDED], ids=["eager", "recorded"])
+def test_two_phase_groups_say_what_one_says(execution: Execution) -> None:
+    """Float32, where no rounding tips a token: each group runs its own rows, and records them."""
+    whole = _group_story(1, execution)
+    assert same(whole, _group_story(2, execution), step=1)
+
+
+def _group_story(phases: int, execution: Execution) -> list[dict[int, FrameOutput]]:
+    """Four calls by their order of coming, whatever slot they have."""
+    loaded = models(torch.float32)
+    loaded.lm.prepare()
+    limits = replace(LIMITS, slots=4, phases=phases, buckets=(1, 2, 4))
+    subject = PersonaPlexEngine(loaded, limits, {"ada": voice()}, execution=execution)
+    assert subject.fallbacks == []
+    slots = [join(subject, seed=seed) for seed in range(4)]
+    heard = []
+    for tick in range(30):
+        outputs: dict[int, FrameOutput] = {}
+        for phase in range(phases):
+            outputs |= subject.tick(
+                {
+                    slot: frame(tick, caller)
+                    for caller, slot in enumerate(slots)
+                    if subject.phase_of(slot) == phase
+                }
+            ).outputs
+        heard.append({caller: outputs[slot] for caller, slot in enumerate(slots)})
+    return heard
+
+
+def test_moved_session_goes_on_bit_for_bit() -> None:
+    """As bytes, past the window, into a recorded engine with another history and a neighbour."""
+    here, there = engine(RECORDED), engine(RECORDED)
+    neighbour = join(there, seed=9, role_text="another role")
+    slot = join(here, seed=3)
+    for tick in range(110):
+        here.tick({slot: frame(tick)})
+    moved = there.import_session(SessionState.from_bytes(here.export_session(slot).to_bytes()))
+    for tick in range(110, 130):
+        ours = here.tick({slot: frame(tick), **_companion(here, tick)}).outputs[slot]
+        both = there.tick({moved: frame(tick), neighbour: frame(tick, caller=1)}).outputs
+        assert np.array_equal(both[moved].pcm, ours.pcm)
+        assert both[moved].text == ours.text
+
+
+def _companion(subject: PersonaPlexEngine, tick: int) -> dict[int, Frame]:
+    """A second call, so that both engines run at one batch size: kernels differ between sizes."""
+    if 1 not in subject.scheduler.seats:
+        assert join(subject, seed=5) == 1
+    return {1: frame(tick, caller=2)}
+
+
+def test_frames_are_pinned_and_take_turns() -> None:
+    """Copies run beside the host, and what came back outlives the next step."""
+    device = torch.device("cuda")
+    rows, frames = FrameRows.allocate(2, device), HostFrames(2, device)
+    read = []
+    for step in (1, 2, 3):
+        buffers = frames.turn()
+        buffers.send({1: np.full(FRAME_SAMPLES, step, np.int16)}, rows)
+        torch.cuda._sleep(20_000_000)  # the device is busy: nothing may be read too early
+        rows.pcm_out.copy_(rows.pcm_in)
+        read.append(buffers.receive(rows))
+        assert int(read[-1].pcm[1, -1]) == step
+        if step == 2:
+            assert int(read[0].pcm[1, 0]) == 1
+    assert buffers._pcm_in.is_pinned()
+    assert buffers._pcm_out.is_pinned()
 
 
 @pytest.mark.parametrize("kernels", [False, True])

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from callcenter.admin.api.common import (
     ERRORS,
@@ -27,6 +27,7 @@ from callcenter.admin.store import calls
 from callcenter.admin.store.calls import Search
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.board import Board, Command
+from callcenter.published.documents import E164
 
 CallId = Annotated[str, Path(min_length=1, max_length=120)]
 Word = Annotated[str, Query(max_length=64)]
@@ -38,6 +39,7 @@ class CallView(BaseModel):
     """A call.
 
     Attributes:
+        transport: twilio, sip or webrtc; "" for calls before it was put down.
         state: ringing, connecting, live or ended.
         persona_version, voice_sha256, route: pinned when the call was claimed.
         outcome, code: how it ended, and why.
@@ -51,6 +53,7 @@ class CallView(BaseModel):
     state: str
     started_at: datetime
     ended_at: datetime | None
+    transport: str
     trunk: str
     called: str
     caller: str
@@ -161,6 +164,41 @@ async def hang_up_call(call_id: CallId, work: WorkIn, request: Request) -> CallV
     if not heard:
         raise conflict("nobody_listens", "no gateway listens for orders now; try again")
     await work.audit("hang_up", "call", call_id)
+    return view(row)
+
+
+class Transfer(BaseModel):
+    """Where the caller goes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: E164
+
+
+@routes.post(
+    "/{call_id}:transfer",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=needs("operator"),
+)
+async def transfer_call(
+    call_id: CallId, body: Transfer, work: WorkIn, request: Request
+) -> CallView:
+    """Hands the caller over to a telephone number; refused where the carrier cannot do that."""
+    row = await _get(work, call_id)
+    if row["state"] != "live":
+        raise conflict("call_not_live", f"the call is {row['state']}; only a live one can go on")
+    board: Board = request.app.state.board
+    try:
+        why_not = await board.ask(Command(call_id, "transfer", body.to))
+    except BrokerUnavailable as error:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5
+        ) from None
+    if why_not is None:
+        raise conflict("nobody_listens", "no gateway carries the call now; try again")
+    if why_not:
+        raise conflict("not_transferred", f"the call goes on as it was: {why_not}")
+    await work.audit("transfer", "call", call_id, after={"to": body.to})
     return view(row)
 
 

@@ -18,6 +18,7 @@ from callcenter.records.journal import Entry
 
 _CALLS, _EVENTS = tables.calls, tables.call_events
 _NOTHING: dict[str, Any] = {
+    "transport": "",
     "trunk": "",
     "called": "",
     "caller": "",
@@ -92,7 +93,7 @@ async def _add_up(db: AsyncConnection, entry: Entry, at: datetime) -> None:
 
 
 def _announced(row: Columns, data: Mapping[str, Any], at: datetime) -> Columns:
-    return _texts(data, list(_NOTHING)[:9])
+    return _texts(data, list(_NOTHING)[:10])
 
 
 def _began(row: Columns, data: Mapping[str, Any], at: datetime) -> Columns:

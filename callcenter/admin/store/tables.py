@@ -118,6 +118,7 @@ calls = Table(
     Column("state", String(12), nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
+    Column("transport", String(16), nullable=False, server_default=""),
     Column("trunk", String(64), nullable=False),
     Column("called", String(120), nullable=False),
     Column("caller", String(120), nullable=False),

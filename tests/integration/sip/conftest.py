@@ -196,7 +196,7 @@ async def _make_stand(
         **overrides,
     }
     settings = SipSettings.load(
-        redis_url=redis_url, link_secret=LINK_SECRET, trunks_file=path, **given
+        redis_url=redis_url, link_secret=LINK_SECRET, **{"trunks_file": path, **given}
     )
     gateway = SipGateway(settings)
     await gateway.start()

@@ -18,7 +18,7 @@ PREFIXES = (
 )
 ALLOWED_LABELS = {
     *("transport", "persona", "engine", "outcome", "result", "dir", "reason", "kind", "by"),
-    *("stage", "code", "pool", "trunk", "status", "state"),
+    *("stage", "code", "pool", "trunk", "status", "state", "phase"),
 }
 
 

@@ -39,8 +39,13 @@ def random_weights(model: torch.nn.Module, seed: int) -> None:
             parameter.data.copy_(noise * 1.5 / parameter.shape[-1] ** 0.5)
 
 
-def reference_model(config: LMConfig, state: dict[str, torch.Tensor] | None = None) -> Any:
-    """The reference's LMModel in float32, with the given weights, loaded strictly."""
+def reference_model(
+    config: LMConfig, state: dict[str, torch.Tensor] | None = None, **place: Any
+) -> Any:
+    """The reference's LMModel, with the given weights, loaded strictly.
+
+    `place` is a device and a type; float32 on the CPU where nothing is said.
+    """
     moshi = load_moshi()
     lm_module = __import__(f"{moshi.__name__}.models.lm", fromlist=["LMModel"])
     model = lm_module.LMModel(
@@ -73,6 +78,7 @@ def reference_model(config: LMConfig, state: dict[str, torch.Tensor] | None = No
         depformer_gating="silu",
         depformer_pos_emb="none",
         depformer_weights_per_step=True,
+        **place,
     ).eval()
     if state is not None:
         model.load_state_dict(state, strict=True)

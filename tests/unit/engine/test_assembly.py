@@ -22,6 +22,7 @@ def test_batches_on_a_gpu_are_few_and_end_with_all_slots() -> None:
     assert settle_batches(EngineLimits(slots=3), cuda) == (1, 2, 3)
     assert settle_batches(EngineLimits(slots=30), cuda) == (1, 2, 4, 8, 16, 24, 30)
     assert settle_batches(EngineLimits(slots=5, buckets=(5,)), cuda) == (5,)
+    assert settle_batches(EngineLimits(slots=39, phases=2), cuda) == (1, 2, 4, 8, 16, 20)
 
 
 def test_a_cpu_always_runs_all_slots() -> None:

@@ -11,10 +11,11 @@ import pytest
 import soundfile
 import torch
 
-from engine.engine import PersonaPlexEngine, signed_64
-from engine.interface import Engine, FrameOutput, NoFreeSlot, PromptRejected, Sampling
+from engine.engine import PersonaPlexEngine
+from engine.interface import FrameOutput, NoFreeSlot, PhasedEngine, PromptRejected, Sampling
 from engine.model import kv
 from engine.prompts import SILENT_FRAMES
+from engine.seating import signed_64
 from engine.weights import load_language_model, open_checkpoint
 from tests.unit.engine import engine_cases
 from tests.unit.engine.engine_cases import LIMITS, VOICE_FRAMES, WINDOW, engine, frame, join, spec
@@ -47,8 +48,10 @@ def alone() -> list[FrameOutput]:
 
 def test_engine_is_an_engine() -> None:
     """It keeps the worker's contract and says what it is."""
-    subject: Engine = engine()
+    subject: PhasedEngine = engine()
     assert (subject.kind, subject.slots) == ("personaplex", LIMITS.slots)
+    assert isinstance(subject, PhasedEngine)
+    assert (subject.phases, subject.phase_of(LIMITS.slots - 1)) == (1, 0)
     assert subject.tick({}).outputs == {}
 
 
@@ -122,6 +125,25 @@ def test_buckets_cover_the_live_slots() -> None:
     assert result.outputs.keys() == {first, second}
     assert subject.tick({first: frame(1)}).outputs.keys() == {first}
     assert subject.tick({second: frame(1, caller=1)}).outputs.keys() == {second}
+
+
+@pytest.mark.parametrize("buckets", [(), (1, 2)])
+def test_two_phase_groups_say_what_one_says(buckets: tuple[int, ...]) -> None:
+    """Four calls, the two groups ticked one after the other or together: the same, bit for bit."""
+    whole = engine(replace(LIMITS, slots=4))
+    halves = engine(replace(LIMITS, slots=4, phases=2, buckets=buckets))
+    whole_slots = [join(whole, seed=seed) for seed in range(4)]
+    half_slots = [join(halves, seed=seed) for seed in range(4)]
+    assert [halves.phase_of(slot) for slot in half_slots] == [0, 1, 0, 1]
+    for tick in range(16):
+        sound = [frame(tick, caller) for caller in range(4)]
+        expected = whole.tick(dict(zip(whole_slots, sound, strict=True))).outputs
+        heard: dict[int, FrameOutput] = {}
+        for group in ((0, 2), (1, 3)) if tick < 12 else ((0, 1, 2, 3),):
+            heard |= halves.tick({half_slots[n]: sound[n] for n in group}).outputs
+        assert heard.keys() == set(half_slots)
+        for ours, theirs in zip(half_slots, whole_slots, strict=True):
+            assert same([heard[ours]], [expected[theirs]])
 
 
 def test_known_prompt_is_ready_at_once_and_shares_its_pages() -> None:
@@ -235,8 +257,9 @@ def test_prompt_still_matters_after_three_windows() -> None:
 def test_pages_under_pressure_shorten_the_longest_call() -> None:
     """With memory for less than all windows, calls go on and the loss is counted."""
     tight = replace(LIMITS, slots=2, pages=1 + 6 + 12, cached_prompts=0)
-    subject = engine(tight)
-    long = join(subject)
+    subject, told = engine(tight), []
+    subject.on_shortened = told.append
+    long = join(subject, session_id="long")
     talk(subject, long, range(70))
     late = join(subject, seed=3)
     for tick in range(70):
@@ -244,6 +267,9 @@ def test_pages_under_pressure_shorten_the_longest_call() -> None:
         assert not result.failed
     stats = subject.stats()
     assert stats.pages_shortened > 0
+    assert sum(loss.pages for loss in told) == stats.pages_shortened
+    ours = [loss for loss in told if loss.session_id == "long"]
+    assert ours[-1].pages_in_all == sum(loss.pages for loss in ours) > 0
     assert int(subject.rows.cache.live_floor[long]) > 0
 
 

@@ -11,7 +11,18 @@ import torch
 from engine.engine import PersonaPlexEngine
 from engine.handoff import HandoffRefused, SessionState, page_kind, read_pages, write_pages
 from engine.interface import FrameOutput, NoFreeSlot
-from tests.unit.engine.engine_cases import LIMITS, WINDOW, engine, frame, join, spec
+from engine.weights import load_language_model, open_checkpoint
+from tests.unit.engine.engine_cases import (
+    LIMITS,
+    WINDOW,
+    engine,
+    folder,
+    frame,
+    join,
+    models,
+    spec,
+    voice,
+)
 
 
 def talk(subject: PersonaPlexEngine, slot: int, ticks: range) -> list[FrameOutput]:
@@ -40,6 +51,26 @@ def test_moved_session_goes_on_as_if_it_had_stayed(before: int, known: bool) -> 
     assert moved == 1
     ticks = range(before, before + 20)
     assert_same(talk(there, moved, ticks), talk(here, slot, ticks))
+
+
+@pytest.mark.timeout(60)
+def test_moved_session_goes_on_in_half_precision() -> None:
+    """As on a GPU: bf16 pages, two engines over one model, a neighbour and two phase groups."""
+    whole = models()
+    checkpoint = open_checkpoint(folder() / f"checkpoint-{WINDOW}")
+    lm = load_language_model(checkpoint, torch.device("cpu"), torch.bfloat16)
+    halves = replace(LIMITS, slots=4, phases=2)
+    here, there = (
+        PersonaPlexEngine(replace(whole, lm=lm), halves, {"ada": voice()}) for _ in range(2)
+    )
+    neighbour = join(there, seed=9, role_text="another role")
+    slot = join(here, seed=3)
+    talk(here, slot, range(30))
+    moved = there.import_session(here.export_session(slot))
+    assert there.phase_of(moved) != there.phase_of(neighbour)
+    for tick in range(30, 50):
+        heard = there.tick({moved: frame(tick), neighbour: frame(tick, caller=1)}).outputs[moved]
+        assert_same([heard], talk(here, slot, range(tick, tick + 1)))
 
 
 def test_exporting_changes_nothing() -> None:

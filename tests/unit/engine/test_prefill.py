@@ -84,6 +84,6 @@ def test_unfinished_prompt_has_no_last_position() -> None:
     assert prefiller["key"] is prefix
     prefiller.run(Chunk("key", 0, 5, (1, 2, 3, 4)))
     assert prefix.last is None
-    prefiller.forget("key")
+    prefiller.forget(["key"])
     with pytest.raises(KeyError):
         prefiller["key"]

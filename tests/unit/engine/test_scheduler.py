@@ -9,7 +9,8 @@ import pytest
 
 from engine.config import EngineLimits
 from engine.interface import NoFreeSlot
-from engine.scheduler import Scheduler, bucket, ring_pages, settle_pages
+from engine.phases import Span
+from engine.scheduler import Scheduler, ring_pages, settle_pages
 
 WINDOW = 32
 LIMITS = EngineLimits(
@@ -155,6 +156,44 @@ def test_longest_call_pays_first() -> None:
     assert (subject.live(long).held, subject.live(short).held) == (4, 4)
 
 
+def test_loss_of_a_call_that_has_gone_is_nobodys() -> None:
+    """A page that was taken for a new prompt is not laid to the slot's next caller."""
+    subject = scheduler(pages=1 + 3 + 10, cached_prompts=0)
+    long, other = live_call(subject), live_call(subject)
+    for _ in range(24):
+        subject.plan([long])
+    for _ in range(4 * subject.pool.free):
+        subject.plan([other])
+    subject.admit("clinic", 4)
+    assert subject.live(long).lost == 1
+    subject.release(long)
+    assert live_call(subject) == long
+    assert not subject.plan([long, other]).shortened
+
+
+def test_groups_fill_evenly() -> None:
+    """Each call goes where the fewest are, and to the lowest slot there."""
+    subject = scheduler(phases=2)
+    assert [live_call(subject) for _ in range(3)] == [0, 2, 1]
+    subject.release(0)
+    subject.release(1)
+    assert [live_call(subject) for _ in range(2)] == [0, 1]
+    assert live_call(subject) == 3
+    with pytest.raises(NoFreeSlot, match="all 4 slots"):
+        subject.admit("bank", 10)
+
+
+def test_each_group_runs_its_own_rows() -> None:
+    """Up to its highest live one that takes part."""
+    subject = scheduler(phases=2, buckets=(1, 2))
+    for _ in range(4):
+        live_call(subject)
+    assert subject.plan([2]).spans == (Span(2, 1),)
+    assert subject.plan([3]).spans == (Span(2, 2),)
+    assert subject.plan([3, 0]).spans == (Span(0, 1), Span(2, 2))
+    assert subject.plan([]).spans == ()
+
+
 def test_release_of_a_free_slot_is_an_error() -> None:
     """Releasing twice is a mistake that must not pass."""
     subject = scheduler()
@@ -194,18 +233,6 @@ def check_accounts(subject: Scheduler) -> None:
     prompts = [page for prompt in subject.prompts.values() for page in prompt.pages]
     free = list(subject.pool.pages())
     assert sorted(private + prompts + free) == list(range(1, subject.pool.capacity + 1))
-
-
-def test_buckets() -> None:
-    """The smallest that covers; without buckets always all slots."""
-    assert [bucket(replace(LIMITS, buckets=(1, 2, 4)), rows) for rows in (0, 1, 2, 3, 4)] == [
-        1,
-        1,
-        2,
-        4,
-        4,
-    ]
-    assert bucket(LIMITS, 1) == 4
 
 
 def test_settled_pages_hold_every_window() -> None:

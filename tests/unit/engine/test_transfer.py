@@ -17,12 +17,22 @@ def test_send_makes_rows_live_or_idle() -> None:
     """A row that had a frame in the last tick and has none now is idle."""
     rows, frames = FrameRows.allocate(4, CPU), HostFrames(4, CPU)
     sound = np.arange(FRAME_SAMPLES, dtype=np.int16)
-    frames.send({0: sound, 2: -sound}, rows.rows(0, 3))
-    assert rows.live.tolist() == [True, False, True, False]
-    assert np.array_equal(rows.pcm_in[2].numpy(), -sound)
-    frames.send({1: sound}, rows.rows(0, 2))
+    for _ in range(2):  # both sets of buffers
+        frames.turn().send({0: sound, 2: -sound}, rows.rows(0, 3))
+        assert rows.live.tolist() == [True, False, True, False]
+        assert np.array_equal(rows.pcm_in[2].numpy(), -sound)
+    frames.turn().send({1: sound}, rows.rows(0, 2))
     assert rows.live[:2].tolist() == [False, True]
     assert np.array_equal(rows.pcm_in[1].numpy(), sound)
+
+
+def test_send_to_rows_in_the_middle() -> None:
+    """Slot 3 is row 1 of the rows that begin at slot 2; what lies before them is not touched."""
+    rows, frames = FrameRows.allocate(4, CPU), HostFrames(4, CPU)
+    sound = np.arange(FRAME_SAMPLES, dtype=np.int16)
+    frames.turn().send({3: sound}, rows.rows(2, 4), first=2)
+    assert rows.live.tolist() == [False, False, False, True]
+    assert np.array_equal(rows.pcm_in[3].numpy(), sound)
 
 
 def test_receive_brings_the_prefix_back() -> None:
@@ -31,11 +41,26 @@ def test_receive_brings_the_prefix_back() -> None:
     rows.pcm_out[1] = 5
     rows.text[1] = 77
     rows.broken[0] = True
-    received = frames.receive(rows.rows(0, 2))
+    received = frames.turn().receive(rows.rows(0, 2))
     assert received.pcm.shape == (2, FRAME_SAMPLES)
     assert received.pcm[1].tolist() == [5] * FRAME_SAMPLES
     assert received.text.tolist() == [0, 77]
     assert received.broken.tolist() == [True, False]
+
+
+def test_what_came_back_outlives_the_next_step() -> None:
+    """Two sets in turn: a reader of one step is not disturbed by the next, but by the one after."""
+    rows, frames = FrameRows.allocate(1, CPU), HostFrames(1, CPU)
+    read = []
+    for step in (1, 2, 3):
+        buffers = frames.turn()
+        buffers.send({0: np.full(FRAME_SAMPLES, step, np.int16)}, rows)
+        rows.pcm_out.copy_(rows.pcm_in)
+        rows.text.fill_(step)
+        read.append(buffers.receive(rows))
+        if step == 2:
+            assert (int(read[0].pcm[0, 0]), int(read[0].text[0])) == (1, 1)
+    assert [int(received.pcm[0, 0]) for received in read] == [3, 2, 3]
 
 
 def test_tables_are_copied_when_sent() -> None:

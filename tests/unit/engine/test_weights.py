@@ -172,14 +172,26 @@ def test_voices_are_unpacked_once(folder: Path) -> None:
     assert not list(folder.glob(".voices-*"))
 
 
-def test_archive_that_reaches_out_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["../escaped", "voices/../../escaped", "/escaped.pt"])
+def test_archive_that_reaches_out_is_refused(folder: Path, name: str) -> None:
     """A member outside the folder stops the unpacking and leaves nothing."""
-    archive(folder, {"../escaped": "x"})
-    with pytest.raises(CheckpointError, match=r"voices\.tgz cannot be unpacked"):
+    archive(folder, {"voices/NATF0.pt": "a", name: "x"})
+    with pytest.raises(CheckpointError, match=r"voices\.tgz cannot be unpacked: .*escaped"):
         open_checkpoint(folder)
     assert not (folder.parent / "escaped").exists()
     assert not (folder / "voices").exists()
     assert not list(folder.glob(".voices-*"))
+
+
+def test_archive_with_a_link_is_refused(folder: Path) -> None:
+    """A link could name any file of this machine."""
+    archive(folder, {})
+    with tarfile.open(folder / VOICES_ARCHIVE, "w:gz") as tar:
+        link = tarfile.TarInfo("voices/NATF0.pt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(CheckpointError, match=r"NATF0\.pt is no plain file"):
+        open_checkpoint(folder)
 
 
 def test_weights_id_tells_checkpoints_apart(folder: Path) -> None:

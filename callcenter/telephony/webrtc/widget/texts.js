@@ -27,6 +27,7 @@ export const TEXTS = {
   close: "Close",
 
   reason_agent_hangup: "The agent has ended the call. Goodbye!",
+  reason_operator_hangup: "We have ended the call. Goodbye!",
   reason_hangup: "You have hung up. Goodbye!",
   reason_max_duration: "The longest time for a call is over. You are welcome to call again.",
   reason_handoff_to_fallback: "A colleague has to go on from here: please call us by telephone.",
@@ -41,6 +42,7 @@ export const TEXTS = {
   reason_unauthorized: "The line could not be opened. Please reload the page and try again.",
   reason_unknown_persona: "Nobody can be reached under this name.",
   reason_no_capacity: "All our lines are busy right now. Please try again in a minute.",
+  reason_limit_reached: "All our lines are busy right now. Please try again in a minute.",
   reason_draining: "We are just restarting. Please try again in a minute.",
   reason_shutdown: "We had to restart, and your call was cut. Please call again.",
   reason_too_many_calls: "You are on a call already, perhaps in another tab.",

@@ -22,6 +22,8 @@ from callcenter.events import (
     LegEnded,
     LegMisbehaved,
     LegStarted,
+    OperatorHangsUp,
+    OperatorTransfers,
     SessionLost,
     SessionReady,
     SlotClaimed,
@@ -60,7 +62,14 @@ def test_the_table_has_a_row_for_every_state() -> None:
 
 @pytest.mark.parametrize("state", WAY_TO)
 @pytest.mark.parametrize(
-    "event", [LegEnded("hangup"), LegMisbehaved("too_fast", ""), GatewayStops(), TimeIsUp()]
+    "event",
+    [
+        LegEnded("hangup"),
+        LegMisbehaved("too_fast", ""),
+        GatewayStops(),
+        OperatorHangsUp(),
+        TimeIsUp(),
+    ],
 )
 def test_every_way_out_gives_the_slot_back_and_closes_the_leg_last(state, event) -> None:
     """No state can leak a slot or leave a socket open."""
@@ -71,6 +80,28 @@ def test_every_way_out_gives_the_slot_back_and_closes_the_leg_last(state, event)
     assert isinstance(commands[-1], CloseLeg)
     assert machine.outcome is not None
     assert machine.next_timer() is None
+
+
+def test_an_operator_ends_it() -> None:
+    """The carrier is told to, and the record says who it was."""
+    machine = machine_in(State.LIVE)
+    assert machine.handle(OperatorHangsUp(), 2.0) == [
+        CloseSession("operator_hangup"),
+        HangUp(),
+        CloseLeg("operator_hangup"),
+    ]
+    assert (machine.outcome, machine.end_code) == (Outcome.ANSWERED, "operator_hangup")
+
+
+@pytest.mark.parametrize("state", [state for state in WAY_TO if state is not State.LIVE])
+def test_an_operator_transfers_live_calls_only(state) -> None:
+    """Whatever the agent's own number is; in other states nothing happens."""
+    machine = machine_in(State.LIVE)
+    assert machine.handle(OperatorTransfers("+15550142"), 2.0) == [Transfer("+15550142")]
+    assert machine.state is State.TRANSFERRING
+    other = machine_in(state)
+    assert other.handle(OperatorTransfers("+15550142"), 2.0) == []
+    assert other.state is state
 
 
 def test_the_usual_call() -> None:

@@ -274,6 +274,43 @@ async def test_a_handoff_that_fails_keeps_the_agent() -> None:
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 
+async def test_an_operator_hangs_up() -> None:
+    """By the carrier, not by leaving the caller to its fallback."""
+    call = Call()
+    await call.live()
+    call.runner.hang_up()
+    result = await call.result()
+    assert (result.outcome, result.code) == (Outcome.ANSWERED, "operator_hangup")
+    assert "hang_up" in call.leg.asked
+
+
+async def test_an_operator_transfers() -> None:
+    """Returns when the carrier has taken the caller over."""
+    call = Call()
+    await call.live()
+    await call.runner.transfer("+15550142")
+    assert (await call.result()).outcome is Outcome.TRANSFERRED
+    assert "transfer +15550142" in call.leg.asked
+
+
+async def test_an_operators_transfer_that_fails() -> None:
+    """The operator hears why, and the call goes on; before it is live there is nothing to do."""
+    call = Call(control_works=False)
+    with pytest.raises(CallControlFailed, match="not live"):
+        await call.runner.transfer("+15550142")
+    await call.live()
+    with pytest.raises(CallControlFailed, match="HTTP 500"):
+        await call.runner.transfer("+15550142")
+    first = asyncio.create_task(call.runner.transfer("+15550142"))
+    await asyncio.sleep(0)
+    with pytest.raises(CallControlFailed, match="under way"):
+        await call.runner.transfer("+15550143")
+    with pytest.raises(CallControlFailed, match="HTTP 500"):
+        await first
+    call.leg_says(LegEnded("hangup"))
+    assert (await call.result()).outcome is Outcome.ANSWERED
+
+
 async def test_audio_faster_than_real_time() -> None:
     """More than a second ahead ends the call with a code."""
     call = Call()

@@ -42,7 +42,7 @@ def settings(**given: object) -> GatewaySettings:
 
 def build(table: routes.Routes, **given: object) -> Any:
     """The door; its parts are not used before the first call."""
-    return browser.build(settings(**given), table, None, None, None, None)  # type: ignore[arg-type]
+    return browser.build(settings(**given), table, None, None, None, None, None)  # type: ignore[arg-type]
 
 
 def test_first_route_of_each_persona_counts(table: routes.Routes) -> None:

@@ -80,7 +80,6 @@ def test_a_whole_file(tmp_path) -> None:
             "cannot be read",
         ),
         ("sip:pbx.example.com", "http://pbx", "registrar"),
-        ("    default: {persona: bank}\n", "", "nobody would be answered"),
         ("max_channels: 30", "max_chanels: 30", "max_chanels"),
         ("trunks:", "trunk:", "trunks"),
         ("trunks:", "trunks: [", "not YAML"),

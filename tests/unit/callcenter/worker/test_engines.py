@@ -36,7 +36,7 @@ def test_voices_are_the_clips_of_a_folder(tmp_path: Path) -> None:
     """By the names of the files."""
     (tmp_path / "nora.wav").touch()
     (tmp_path / "tom.flac").touch()
-    assert engines._voices(settings(voices_dir=tmp_path)) == {
+    assert engines.voices(settings(voices_dir=tmp_path)) == {
         "nora": tmp_path / "nora.wav",
         "tom": tmp_path / "tom.flac",
     }
@@ -44,7 +44,7 @@ def test_voices_are_the_clips_of_a_folder(tmp_path: Path) -> None:
 
 def test_without_a_folder_the_voices_are_those_of_the_personas() -> None:
     """Every one has a clip that is there."""
-    voices = engines._voices(settings())
+    voices = engines.voices(settings())
     assert voices
     assert all(clip.is_file() for clip in voices.values())
 

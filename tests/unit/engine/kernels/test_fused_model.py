@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
+from engine.engine import PersonaPlexEngine
 from engine.kernels.model import FusedModel
+from engine.kernels.step import FusedStep
 from engine.model.lm import LanguageModel
+from engine.phases import Span
 from tests import kernel_cases as cases
-from tests.unit.engine.engine_cases import models
+from tests.unit.engine.engine_cases import LIMITS, frame, join, models, voice
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
@@ -43,6 +47,23 @@ def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
     """Two pieces over scattered pages: hidden states and what the pages hold."""
     lm.transformer.layers = lm.transformer.layers[:1]
     cases.check_prompt(lm, positions=6, cut=3, fp8=False)
+
+
+def test_rows_in_the_middle_of_the_batch(lm: LanguageModel) -> None:
+    """A phase group's rows begin anywhere: the same tokens as in plain PyTorch, nobody else's."""
+    lm.transformer.layers = lm.transformer.layers[:1]
+    lm.depformer.layers = lm.depformer.layers[:1]
+    subject = PersonaPlexEngine(models(), replace(LIMITS, slots=4, phases=2), {"ada": voice()})
+    slots = [join(subject, seed=seed) for seed in range(4)]
+    subject.tick({slot: frame(0, slot) for slot in slots})
+    rows = subject.seating.view(Span(2, 2))
+    column = rows.grid.column(torch.arange(16).view(2, 8))
+    plain = subject._step.next_column(column, rows)
+    parts = {field.name: getattr(subject._step, field.name) for field in fields(subject._step)}
+    fused = FusedStep(**parts, model=FusedModel(lm, rows=16)).next_column(column, rows)
+    assert torch.equal(fused.text, plain.text)
+    assert torch.equal(fused.agent, plain.agent)
+    assert len({tuple(codes) for codes in plain.agent.tolist()}) == 2
 
 
 def test_fp8_weights_free_the_plain_ones(lm: LanguageModel) -> None:

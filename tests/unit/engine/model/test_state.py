@@ -35,6 +35,8 @@ def test_narrow_is_a_view() -> None:
     narrowed["position"].fill_(9)
     assert narrowed.rows == 2
     assert state["position"].tolist() == [9, 9, 3, 4]
+    state.narrow(1, first=3)["position"].fill_(7)
+    assert state["position"].tolist() == [9, 9, 3, 7]
 
 
 @pytest.mark.parametrize("rows", [0, -1, 5])
@@ -42,6 +44,8 @@ def test_narrow_refuses_rows_that_are_not_there(rows: int) -> None:
     """The message names both numbers."""
     with pytest.raises(ValueError, match=f"{rows} rows of a state that has 4"):
         filled(4).narrow(rows)
+    with pytest.raises(ValueError, match="2 rows of a state that has 4, from row 3 on"):
+        filled(4).narrow(2, first=3)
 
 
 def test_reset_rows_clears_only_the_masked_rows() -> None:

@@ -1,0 +1,58 @@
+"""Carries out what people at the console order of live calls.
+
+An order reaches every gateway; the one that carries the call obeys and answers. It knows neither
+carriers nor who gave the order: the admin app writes that down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from callcenter.errors import BrokerUnavailable
+from callcenter.gateway.live import Carried, LiveCalls
+from callcenter.published.board import Board, Command
+from callcenter.telephony.leg import CallControlFailed
+
+ANSWER_WITHIN_S = 2.0  # less than the admin app waits
+
+log = structlog.get_logger(__name__)
+
+
+async def carry_out(board: Board, live: LiveCalls) -> None:
+    """Obeys for ever; cancel it at the end of the process."""
+    async with asyncio.TaskGroup() as tasks:
+        async for order in board.orders():
+            carried = live.find(order.call_id)
+            if carried is not None:
+                tasks.create_task(_obey(board, carried, order))
+
+
+async def _obey(board: Board, carried: Carried, order: Command) -> None:
+    match order.action:
+        case "hangup":
+            carried.hang_up()
+            why_not = ""
+        case "transfer":
+            why_not = await _transfer(carried, order.number)
+        case _:
+            why_not = f"this gateway does not know the order {order.action!r}"
+    log.info("order_carried_out", call_id=order.call_id, action=order.action, why_not=why_not)
+    try:
+        await board.answer(order, why_not)
+    except BrokerUnavailable as error:  # whoever waits is told that nobody answered
+        log.warning("order_not_answered", call_id=order.call_id, detail=str(error))
+
+
+async def _transfer(carried: Carried, number: str) -> str:
+    """Why it failed, or "": done, or so long under way that nothing has refused it."""
+    transfer = asyncio.ensure_future(carried.transfer(number))
+    done, _ = await asyncio.wait({transfer}, timeout=ANSWER_WITHIN_S)
+    if not done:
+        transfer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        return ""
+    error = transfer.exception()
+    if isinstance(error, CallControlFailed):
+        return str(error)
+    return ""

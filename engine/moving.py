@@ -1,0 +1,127 @@
+"""Sessions that leave an engine as data, and sessions that arrive so.
+
+What such data looks like is said in `handoff.py`. Between two ticks; nobody else's row is touched.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from engine.handoff import (
+    HandoffRefused,
+    SessionState,
+    Standing,
+    export_rows,
+    page_kind,
+    read_pages,
+    under,
+    write_pages,
+)
+from engine.intake import Intake
+from engine.interface import SessionSpec
+from engine.model.lm import Hidden
+from engine.prefill import Prefiller, Prefix
+from engine.scheduler import Scheduler
+from engine.seating import Seating
+from engine.step import Rows, Step
+
+
+class Mover:
+    """Takes sessions out of one engine and puts them into it.
+
+    Args:
+        weights_id: the loaded checkpoint's.
+        rows: all rows.
+        step: holds the pages.
+        scheduler: says who sits where.
+        prefiller: the prompts.
+        intake: knows the voices.
+        seating: sets the rows.
+        reference_compat: the engine keeps prompts in the calls' own windows.
+    """
+
+    def __init__(
+        self,
+        weights_id: str,
+        rows: Rows,
+        step: Step,
+        scheduler: Scheduler,
+        prefiller: Prefiller,
+        intake: Intake,
+        seating: Seating,
+        *,
+        reference_compat: bool,
+    ) -> None:
+        self._weights_id = weights_id
+        self._rows = rows
+        self._pool, self._scales = step.pool, step.scales
+        self._scheduler = scheduler
+        self._prefiller = prefiller
+        self._intake = intake
+        self._seating = seating
+        self._compat = reference_compat
+
+    def take_out(self, slot: int, spec: SessionSpec) -> SessionState:
+        """Copies a live session to the host; see `PersonaPlexEngine.export_session`."""
+        scheduler = self._scheduler
+        if not scheduler.started(slot):
+            raise HandoffRefused(f"slot {slot} still waits for its prompt")
+        live, prefix = scheduler.live(slot), self._prefiller[scheduler.key(slot)]
+        assert prefix.last is not None  # noqa: S101 - the session is live
+        codec = self._rows.codec.export_row(slot)
+        tensors = {
+            "sink": read_pages(self._pool, list(scheduler.sink_pages(slot))),
+            "live": read_pages(self._pool, live.pages()),
+            **export_rows("grid", self._rows.grid, slot),
+            **{f"codec.{name}": tensor.cpu() for name, tensor in codec.items()},
+            "last.state": prefix.last.state.cpu(),
+            "last.text_logits": prefix.last.text_logits.cpu(),
+            **({} if self._scales is None else {"scales": self._scales.cpu()}),
+        }
+        standing = Standing(
+            weights_id=self._weights_id,
+            pages=page_kind(self._pool),
+            prompt=prefix.positions,
+            first_page=live.first_page,
+            stop=live.stop,
+            floor=live.floor,
+        )
+        return SessionState(spec, standing, tensors)
+
+    def put_in(self, state: SessionState) -> int:
+        """Seats a session that was taken out; see `PersonaPlexEngine.import_session`."""
+        standing, tensors = state.standing, state.tensors
+        self._check(state)
+        key, prefix = self._intake.prompt(state.spec)
+        slot, empty = self._scheduler.adopt(
+            key, standing.prompt, standing.first_page, tensors["live"].shape[1], standing.stop
+        )
+        self._prefiller.forget(self._scheduler.forgotten())
+        live = self._scheduler.live(slot)
+        live.floor = standing.floor
+        if empty:
+            self._fill_prompt(slot, prefix, state)
+            self._prefiller.replace(key, prefix)
+        write_pages(self._pool, live.pages(), tensors["live"])
+        self._seating.resume(slot, state.spec, standing, tensors)
+        return slot
+
+    def _fill_prompt(self, slot: int, prefix: Prefix, state: SessionState) -> None:
+        """The prompt came along: nobody has to compute it here."""
+        sink, last = list(self._scheduler.sink_pages(slot)), under("last", state.tensors)
+        write_pages(self._pool, sink, state.tensors["sink"])
+        device = self._pool.device
+        prefix.last = Hidden(**{name: tensor.to(device) for name, tensor in last.items()})
+
+    def _check(self, state: SessionState) -> None:
+        standing, here = state.standing, page_kind(self._pool)
+        if self._compat:
+            raise HandoffRefused("an engine in reference_compat takes no session over")
+        if standing.weights_id != self._weights_id:
+            raise HandoffRefused("the session ran on other weights")
+        if standing.pages != here:
+            raise HandoffRefused(f"the session's pages are {standing.pages}, this engine's {here}")
+        if self._scales is not None and not torch.equal(
+            state.tensors["scales"], self._scales.cpu()
+        ):
+            raise HandoffRefused("the session's fp8 pages were written with other scales")
