@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -28,11 +29,11 @@ from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
-from callcenter.telephony.sip.call import SipCall
+from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.leg import SipLeg
+from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.media_port import MediaPort
 from callcenter.telephony.sip.ports import PortPool
-from callcenter.telephony.sip.sdp import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.stream import MediaStream, Tick
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.ua import UserAgent
@@ -95,7 +96,7 @@ class SipReception:
         self._wheel = Wheel()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ring(self, call: SipCall, trunk: Trunk) -> None:
+    def ring(self, call: InboundCall, trunk: Trunk) -> None:
         """A call rings; from here on it has a task of its own."""
         call.ring()
         self.agent.settle(call)
@@ -108,7 +109,7 @@ class SipReception:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _receive(self, call: SipCall, trunk: Trunk) -> None:
+    async def _receive(self, call: InboundCall, trunk: Trunk) -> None:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
             log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
             facts = IncomingCall(trunk.name, call.called, call.caller, call.attributes())
@@ -133,7 +134,7 @@ class SipReception:
                 metrics.RTP_PORTS_FREE.set(self._ports.free)
 
     async def _first_that_works(
-        self, leg: SipLeg, call: SipCall, trunk: Trunk, choices: Sequence[Choice]
+        self, leg: SipLeg, call: InboundCall, trunk: Trunk, choices: Sequence[Choice]
     ) -> None:
         """Goes along the overflow chain; the last persona's refusal is the caller's."""
         began, name = time.monotonic(), call_name(call)
@@ -156,7 +157,7 @@ class SipReception:
         await leg.close("no_capacity")
 
     async def _carry(
-        self, leg: SipLeg, call: SipCall, trunk: Trunk, route: Route, claim: Claim, began: float
+        self, leg: SipLeg, call: InboundCall, trunk: Trunk, route: Route, claim: Claim, began: float
     ) -> None:
         name = call_name(call)
         spec = open_session(name, route)
@@ -201,15 +202,7 @@ class SipReception:
             transfer_number=route.transfer_to,
         )
 
-    def _leg(self, call: SipCall, trunk: Trunk) -> SipLeg:
-        stream = MediaStream(
-            ssrc=secrets.randbits(32),
-            sequence=secrets.randbits(16),
-            timestamp=secrets.randbits(32),
-            trusted=trunk.knows,
-            cname=secrets.token_hex(8),
-            unix_time=time.time,
-        )
+    def _leg(self, call: InboundCall, trunk: Trunk) -> SipLeg:
         local = LocalMedia(
             host=self._policy.advertised_host,
             port=0,
@@ -223,7 +216,7 @@ class SipReception:
             call,
             trunk,
             self._open_port,
-            stream,
+            partial(_stream, trunk),
             local,
             self._policy.rtp_timeout_s,
             {"trunk": trunk.name, **call.attributes()},
@@ -235,7 +228,7 @@ class SipReception:
         return port
 
     def _send_away(
-        self, call: SipCall, trunk: Trunk, target: TransferTarget | MessageTarget | RejectTarget
+        self, call: InboundCall, trunk: Trunk, target: TransferTarget | MessageTarget | RejectTarget
     ) -> None:
         """What is no persona's: another number, or no answer. A ringing line cannot speak."""
         log.info("call_not_for_a_persona", kind=target.kind)
@@ -249,25 +242,38 @@ class SipReception:
                 status = 486 if target.reason == "busy" else 603
             case MessageTarget():
                 status = 480
-        call.refuse(status, target.kind, self.agent.now(), more)
+        call.refuse(status, target.kind, more)
         self.agent.settle(call)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
 
-    def _busy(self, call: SipCall, trunk: Trunk, trouble: Exception) -> None:
+    def _busy(self, call: InboundCall, trunk: Trunk, trouble: Exception) -> None:
         code = trouble.code if isinstance(trouble, Refused) else "broker_unavailable"
         log.warning("call_refused", code=code, detail=str(trouble))
         outcome = "failed" if isinstance(trouble, BrokerUnavailable) else "rejected_capacity"
         self._refuse(call, trunk, trunk.no_capacity_status, code, outcome)
 
-    def _refuse(self, call: SipCall, trunk: Trunk, status: int, code: str, outcome: str) -> None:
+    def _refuse(
+        self, call: InboundCall, trunk: Trunk, status: int, code: str, outcome: str
+    ) -> None:
         after = (("retry-after", str(trunk.retry_after_s)),) if outcome != "rejected" else ()
-        call.refuse(status, code, self.agent.now(), after)
+        call.refuse(status, code, after)
         self.agent.settle(call)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
 
 
-def call_name(call: SipCall) -> str:
+def _stream(trunk: Trunk) -> MediaStream:
+    return MediaStream(
+        ssrc=secrets.randbits(32),
+        sequence=secrets.randbits(16),
+        timestamp=secrets.randbits(32),
+        trusted=trunk.knows,
+        cname=secrets.token_hex(8),
+        unix_time=time.time,
+    )
+
+
+def call_name(call: InboundCall) -> str:
     """Our call id: the same for every copy of one INVITE, and safe in keys and logs."""
     named = f"{call.dialog.call_id}\0{call.dialog.remote.param('tag')}"
     return "sip-" + hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -37,7 +37,8 @@ from callcenter.published.board import Board
 from callcenter.records.journal import Journal
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
 from callcenter.telephony.sip.registration import Account, Registration, Standing
 from callcenter.telephony.sip.transport import Transports
@@ -97,7 +98,9 @@ class SipGateway:
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
-        self._transports = Transports(self._agent.received, known.knows, self._client_tls)
+        self._transports = Transports(
+            self._agent.received, known.knows, self._client_tls, self._agent.unreachable
+        )
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
@@ -115,7 +118,7 @@ class SipGateway:
 
     async def drain(self, grace_s: float) -> None:
         """Refuses new calls and lets the others end, at most for the grace."""
-        self._endpoint.draining = True
+        self._endpoint.admission.draining = True
         log.info("draining", calls=len(self.live), grace_s=grace_s)
         for registration in self._registrations.values():
             registration.leave()

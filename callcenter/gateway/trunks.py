@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from callcenter.errors import ConfigurationError, ProtocolError
 from callcenter.gateway.routes import Route
 from callcenter.telephony.sip.auth import Credentials
-from callcenter.telephony.sip.sdp import CODECS
+from callcenter.telephony.sip.media_plan import CODECS
 from callcenter.telephony.sip.trunk import Network, Trunk
 from callcenter.telephony.sip.uri import SipUri, parse_uri
 from personas.errors import PersonaError
@@ -71,6 +71,7 @@ class _Trunk(_Strict):
     no_capacity_status: Annotated[int, Field(ge=400, le=699)] = 503
     retry_after_s: Annotated[int, Field(ge=1, le=3_600)] = 5
     transfer_uri: str = "sip:{number}@{host}"
+    transfer: Literal["blind", "attended"] = "blind"
     numbers: list[_Number] = Field(default_factory=list)
     default: _Target | None = None
 
@@ -179,6 +180,7 @@ def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRo
         no_capacity_status=entry.no_capacity_status,
         retry_after_s=entry.retry_after_s,
         transfer_uri=entry.transfer_uri,
+        attended_transfer=entry.transfer == "attended",
     )
     numbers = {n.number: _route(f"{place}.{n.number}", n, library) for n in entry.numbers}
     default = _route(f"{place}.default", entry.default, library) if entry.default else None

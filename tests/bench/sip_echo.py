@@ -2,8 +2,8 @@
 
 A second process answers every call with an echo over the real leg (jitter buffer, resamplers,
 pacing), without an engine; this one calls, sends a level that says the packet's number, and reads
-the echo back. With --srtp everything is encrypted; with --bad the network adds 20 ms of jitter and
-loses 3 %. Prints one JSON line.
+the echo back. With --srtp everything is encrypted; with --bad the network adds up to 20 ms of
+jitter and loses 3 %, and the caller's clock runs 100 ppm fast. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import heapq
 import ipaddress
 import itertools
@@ -32,11 +33,13 @@ from callcenter.events import LegAudio
 from callcenter.media import g711
 from callcenter.telephony.sip import sdp
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.leg import SipLeg
+from callcenter.telephony.sip.media_plan import CryptoKey, LocalMedia
 from callcenter.telephony.sip.media_port import MediaPort
 from callcenter.telephony.sip.ports import PortPool
-from callcenter.telephony.sip.sdp import CryptoKey, LocalMedia
+from callcenter.telephony.sip.sdes import keys_of
 from callcenter.telephony.sip.srtp import Srtp
 from callcenter.telephony.sip.stream import MediaStream
 from callcenter.telephony.sip.transport import Transports
@@ -44,9 +47,16 @@ from callcenter.telephony.sip.trunk import Trunk, Trunks
 from callcenter.telephony.sip.ua import UserAgent
 from callcenter.telephony.sip.wheel import Wheel
 
+SKEW = 100e-6
+LOSS = 0.03
+JITTER_S = 0.02
+STOOD_IN = 5  # concealed at the end of each call, before it is taken for silence
 LEVELS = 16  # a packet's number modulo this: 320 ms
 CODES = [0x80 + 7 * index for index in range(LEVELS)]
 PLATEAUS = np.array([int(g711.decode_ulaw(bytes([code]))[0]) for code in CODES], float)
+DECODED = g711.decode_ulaw(bytes(range(256))).astype(float)
+NEAREST = np.abs(DECODED[:, None] / PLATEAUS[None, :] - 1)
+LEVEL_OF_CODE = np.where(NEAREST.min(1) < 0.06, NEAREST.argmin(1), -1)  # mu-law byte -> level
 PACKET_S = 0.02
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 SHORTEST_RUN = 50  # samples of one level that count as a packet seen
@@ -59,18 +69,22 @@ async def echo(pipe: Connection) -> None:
     """Answers until it is told to stop; then tells its CPU time."""
     loop = asyncio.get_running_loop()
     pool, wheel, tasks = PortPool("127.0.0.1", 20_000, 20_999), Wheel(), set()
+    streams: list[MediaStream] = []
 
     def answer(call, trunk: Trunk) -> None:
-        stream = MediaStream(
-            secrets.randbits(32), 0, 0, trunk.knows, secrets.token_hex(4), time.time
-        )
+        def fresh() -> MediaStream:
+            name = secrets.token_hex(4)
+            ssrc = secrets.randbits(32)
+            streams.append(MediaStream(ssrc, 0, 0, trunk.knows, name, time.time))
+            return streams[-1]
+
         local = LocalMedia("127.0.0.1", 0, trunk.codecs, trunk.srtp, 1, secrets.token_bytes)
         leg = SipLeg(
             agent,
             call,
             trunk,
             lambda s, ticked: MediaPort(pool, wheel, s, ticked),
-            stream,
+            fresh,
             local,
             30.0,
             {},
@@ -96,18 +110,21 @@ async def echo(pipe: Connection) -> None:
     pipe.send(agent.transports.listen_udp("127.0.0.1", 0))
     lag, due = [], loop.time()
     used_before = resource.getrusage(resource.RUSAGE_SELF)  # imports are not a call's cost
-    while not pipe.poll():
+    while not pipe.poll() or pipe.recv() != "stop":
         due += 0.01
         await asyncio.sleep(max(0.0, due - loop.time()))
         lag.append(max(0.0, loop.time() - due))
         due = max(due, loop.time() - 0.01)
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = used.ru_utime + used.ru_stime - used_before.ru_utime - used_before.ru_stime
+    pipe.send(sum(stream.concealed for stream in streams) - STOOD_IN * len(streams))
     pipe.send((cpu_s, float(np.percentile(lag, 99)), used.ru_maxrss))
 
 
 def serve(pipe: Connection) -> None:
     """The echo's process."""
+    gc.collect()
+    gc.freeze()  # as the gateway does at its start
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     asyncio.run(echo(pipe))
 
@@ -164,7 +181,7 @@ class Caller:
         assert line is not None
         self.far = (line.host, line.port)
         if self.key is not None:
-            (theirs,) = sdp._keys_of(line)
+            (theirs,) = keys_of(line)
             self.srtp = Srtp(self.key, theirs)
         self.sip.sendto(self.request("ACK", 1), self.server)
         loop.add_reader(self.rtp, self.read)
@@ -189,10 +206,8 @@ class Caller:
 
     def judge(self) -> tuple[int, int, list[float]]:
         """Markers missing, markers doubled, latencies."""
-        self.came.sort(key=lambda packet: packet[1])
-        stream = np.concatenate([g711.decode_ulaw(packet[2]) for packet in self.came]).astype(float)
-        distance = np.abs(stream[:, None] / PLATEAUS[None, :] - 1)
-        level = np.where(distance.min(1) < 0.06, distance.argmin(1), -1)
+        stream = np.frombuffer(b"".join(packet[2] for packet in self.came), np.uint8)
+        level = LEVEL_OF_CODE[stream]
         edges = np.flatnonzero(np.diff(level, prepend=-2, append=-2))
         runs = [
             (level[a], a, b - a)
@@ -220,9 +235,9 @@ async def load(callers: list[Caller], duration_s: float, *, bad: bool) -> int:
     chance, lost = random.Random(1), 0
     due: list[tuple[float, int, bytes]] = []
     began = time.monotonic() + 0.1
-    packets = round(duration_s / PACKET_S)
+    packets, every_s = round(duration_s / PACKET_S), PACKET_S * (1 - SKEW if bad else 1)
     turns = sorted(
-        (began + index * PACKET_S + number * PACKET_S / len(callers), number, index)
+        (began + index * every_s + number * PACKET_S / len(callers), number, index)
         for number in range(len(callers))
         for index in range(packets)
     )
@@ -235,10 +250,10 @@ async def load(callers: list[Caller], duration_s: float, *, bad: bool) -> int:
             caller = callers[number]
             caller.sent_at.append(now)
             data = caller.packet(index)
-            if bad and index > 5 and chance.random() < 0.03:
+            if bad and index > 5 and chance.random() < LOSS:
                 lost += 1
                 continue
-            late_s = chance.uniform(0, 0.02) if bad else 0.0
+            late_s = chance.uniform(0, JITTER_S) if bad else 0.0
             heapq.heappush(due, (now + late_s, number, data))
         while due and due[0][0] <= now:
             _, number, data = heapq.heappop(due)
@@ -246,6 +261,11 @@ async def load(callers: list[Caller], duration_s: float, *, bad: bool) -> int:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.4)
     return lost
+
+
+def percentiles(latencies_ms: np.ndarray) -> dict[str, float]:
+    """Of one group of markers."""
+    return {f"p{p}": round(float(np.percentile(latencies_ms, p)), 1) for p in (50, 99, 100)}
 
 
 async def bench(port: int, calls: int, duration_s: float, *, srtp: bool, bad: bool) -> dict:
@@ -257,7 +277,11 @@ async def bench(port: int, calls: int, duration_s: float, *, srtp: bool, bad: bo
     judged = [caller.judge() for caller in callers]
     for caller in callers:
         caller.sip.sendto(caller.request("BYE", 2), caller.server)
-    latencies = np.concatenate([entry[2] for entry in judged]) * 1_000
+    await asyncio.sleep(0.2)
+    latencies = [np.array(entry[2]) * 1_000 for entry in judged]
+    tenth = [max(1, entry.size // 10) for entry in latencies]
+    first = np.concatenate([e[:n] for e, n in zip(latencies, tenth, strict=True)])
+    last = np.concatenate([e[-n:] for e, n in zip(latencies, tenth, strict=True)])
     return {
         "calls": calls,
         "srtp": srtp,
@@ -266,7 +290,9 @@ async def bench(port: int, calls: int, duration_s: float, *, srtp: bool, bad: bo
         "lost_by_network": lost,
         "missing": sum(entry[0] for entry in judged),
         "doubled": sum(entry[1] for entry in judged),
-        "echo_ms": {f"p{p}": round(float(np.percentile(latencies, p)), 1) for p in (50, 99, 100)},
+        "echo_ms": percentiles(np.concatenate(latencies)),
+        "echo_first_tenth_ms": percentiles(first),
+        "echo_last_tenth_ms": percentiles(last),
     }
 
 
@@ -278,6 +304,7 @@ def main() -> None:
     parser.add_argument("--srtp", action="store_true")
     parser.add_argument("--bad", action="store_true")
     args = parser.parse_args()
+    gc.disable()  # the caller keeps every packet: a collection would make it send late
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=serve, args=(there,))
@@ -285,6 +312,7 @@ def main() -> None:
     port = here.recv()
     result = asyncio.run(bench(port, args.calls, args.seconds, srtp=args.srtp, bad=args.bad))
     here.send("stop")
+    result["concealed"] = here.recv()
     cpu_s, lag_p99_s, rss_kib = here.recv()
     server.join()
     result["cpu_s_per_call_s"] = round(cpu_s / (args.calls * args.seconds), 5)

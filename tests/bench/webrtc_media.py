@@ -18,8 +18,8 @@ from aiortc.jitterbuffer import JitterFrame
 from callcenter.call.audio import CallAudio
 from callcenter.events import LegStarted
 from callcenter.media.downlink import AudioPayload
+from callcenter.media.opus import PACKET_SAMPLES, OpusEncoder
 from callcenter.telephony.webrtc.inbound import Inbound
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusEncoder
 
 SECONDS = 20
 PACKETS = 50 * SECONDS

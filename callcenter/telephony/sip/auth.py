@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from callcenter.telephony.sip.message import Request, Response
+
 ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 NONCE_LIFE_S = 60.0
 NONCES_KEPT = 4_096
@@ -93,6 +95,20 @@ def authorize(
     if "opaque" in best:
         parts.append(f'opaque="{best["opaque"]}"')
     return "Digest " + ", ".join(parts)
+
+
+def proof_header(
+    credentials: Credentials | None, request: Request, response: Response, cnonce: str
+) -> tuple[str, str] | None:
+    """The header that answers a 401 or 407; None when we have none or have tried it already."""
+    proxy = response.status == 407
+    name = "proxy-authorization" if proxy else "authorization"
+    if credentials is None or request.get(name) is not None:
+        return None
+    asked = "proxy-authenticate" if proxy else "www-authenticate"
+    challenges = [value for key, value in response.headers if key == asked]
+    proof = authorize(credentials, request.method, request.uri_text, challenges, cnonce)
+    return None if proof is None else (name, proof)
 
 
 class DigestServer:

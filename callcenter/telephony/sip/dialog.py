@@ -122,12 +122,9 @@ class Dialog:
 def from_invite(invite: Request, local_tag: str, local_contact: str, peer: Peer) -> Dialog:
     """The dialog that our answer to an INVITE makes (RFC 3261 12.1.1).
 
-    Raises:
-        BadRequest: the INVITE has no usable Contact.
+    An INVITE of RFC 2543 may have no Contact: From is where its sender is.
     """
-    contact = invite.contact
-    if contact is None:
-        raise BadRequest(400, "needs a Contact")
+    contact = invite.contact or invite.from_
     number, _ = invite.cseq
     return Dialog(
         call_id=invite.call_id,

@@ -16,32 +16,32 @@ import numpy as np
 import structlog
 
 from callcenter import metrics
+from callcenter.errors import NoCapacity, ProtocolError
 from callcenter.events import LegAudio, LegDigit, LegEnded, LegEvent, LegMarkPlayed, LegStarted
 from callcenter.media.emodel import mos, r_factor
 from callcenter.media.resample import Resampler, resampler
 from callcenter.media.units import PACKET_S, SAMPLE_RATE_HZ
 from callcenter.telephony.leg import CallControlFailed
-from callcenter.telephony.sip.call import (
+from callcenter.telephony.sip.call import SipCall, State
+from callcenter.telephony.sip.call_events import (
     CallEnded,
     CallEvent,
     DigitPressed,
     MediaAgreed,
-    SipCall,
-    State,
     Transferred,
 )
-from callcenter.telephony.sip.media_port import MediaPort
-from callcenter.telephony.sip.sdp import LocalMedia, NotAcceptable
+from callcenter.telephony.sip.consultation import Consultation, OpenPort
+from callcenter.telephony.sip.inbound import InboundCall
+from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.stream import MediaStream, Tick
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.ua import UserAgent
+from callcenter.telephony.sip.uri import parse_uri
 
 ENCODING = "audio/x-l16"
 MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
 ORDERLY = frozenset({"", "hangup", "agent_hangup", "max_duration", "transferred", "shutdown"})
 OUTSIDE_S = 0.1  # what the E-model adds for both ends' devices
-
-OpenPort = Callable[[MediaStream, Callable[[Tick, float], None]], MediaPort]
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class SipLeg:
         call: ringing.
         trunk: over which it came.
         open_port: binds RTP sockets round a stream.
-        stream: fresh.
+        new_stream: makes a fresh one.
         local: what we offer; the port is filled in here.
         rtp_timeout_s: the call ends when no packet comes for so long.
         attributes: for `LegStarted`.
@@ -69,17 +69,18 @@ class SipLeg:
     def __init__(
         self,
         agent: UserAgent,
-        call: SipCall,
+        call: InboundCall,
         trunk: Trunk,
         open_port: OpenPort,
-        stream: MediaStream,
+        new_stream: Callable[[], MediaStream],
         local: LocalMedia,
         rtp_timeout_s: float,
         attributes: Mapping[str, str],
     ) -> None:
         call.check_media(local)
         self._agent, self._call, self._trunk = agent, call, trunk
-        self._port = open_port(stream, self._ticked)
+        self._open_port, self._new_stream = open_port, new_stream
+        self._port = open_port(new_stream(), self._ticked)
         self._local = replace(local, port=self._port.port)
         self._rtp_timeout_s = rtp_timeout_s
         self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
@@ -130,13 +131,31 @@ class SipLeg:
             CallControlFailed: the far end refused, or the number did not answer.
         """
         target = self._trunk.transfer_uri.format(number=number, host=self._call.dialog.peer.host)
-        self._transfer = asyncio.get_running_loop().create_future()
-        self._call.refer(target, self._agent.now())
-        self._agent.settle(self._call)
-        status = await self._transfer
+        attended = self._trunk.attended_transfer
+        status = await (self._consult_and_refer(target) if attended else self._refer(target))
         metrics.SIP_TRANSFERS.labels(self._trunk.name, f"{status // 100}xx").inc()
         if status >= 300:
             raise CallControlFailed(f"the far end answered {status} to the REFER")
+
+    async def _consult_and_refer(self, target: str) -> int:
+        """Calls the target, and lets the caller take that call over once it is answered."""
+        call, trunk = self._call, self._trunk
+        try:
+            uri, stream = parse_uri(target), self._new_stream()
+            consultation = Consultation(self._agent, self._open_port, stream, self._local)
+        except (NoCapacity, ProtocolError) as error:
+            raise CallControlFailed(f"no call before the transfer: {error}") from None
+        try:
+            reached = await consultation.reach(uri, call.called, call.dialog.peer, trunk)
+            return await self._refer(target, reached)
+        finally:
+            consultation.close()
+
+    async def _refer(self, target: str, replaced: SipCall | None = None) -> int:
+        self._transfer = asyncio.get_running_loop().create_future()
+        self._call.refer(target, self._agent.now(), replaced)
+        self._agent.settle(self._call)
+        return await self._transfer
 
     async def close(self, code: str) -> None:
         """Refuses a ringing call, ends one that is up, and gives the ports back. Idempotent."""
@@ -144,7 +163,7 @@ class SipLeg:
         if self._call.state is State.RINGING:
             status = self._trunk.no_capacity_status
             after = (("retry-after", str(self._trunk.retry_after_s)),)
-            self._call.refuse(status, code or "closed", now, after)
+            self._call.refuse(status, code or "closed", after)
             metrics.REFUSALS.labels("sip", code or "closed").inc()
         elif self._call.state is not State.ENDED:
             self._call.hang_up("hangup" if code in ORDERLY else code, now)
@@ -161,7 +180,7 @@ class SipLeg:
             self._call.answer(self._local, self._agent.now())
         except NotAcceptable as error:
             log.warning("sip_not_acceptable", detail=str(error))
-            self._call.refuse(488, str(error), self._agent.now())
+            self._call.refuse(488, str(error))
         self._agent.settle(self._call)
         return self._call.state is not State.ENDED
 

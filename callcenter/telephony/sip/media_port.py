@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 
 from callcenter.media.units import Pcm16
+from callcenter.telephony.sip.media_plan import MediaPlan
 from callcenter.telephony.sip.ports import PortPool
-from callcenter.telephony.sip.sdp import MediaPlan
 from callcenter.telephony.sip.stream import Address, MediaStream, Tick
 from callcenter.telephony.sip.wheel import Wheel
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from callcenter.errors import MessageTooLarge, ProtocolError
+from callcenter.telephony.sip.names import COMPACT, REASONS, spelled
 from callcenter.telephony.sip.uri import (
     NameAddr,
     SipUri,
@@ -21,71 +22,15 @@ from callcenter.telephony.sip.uri import (
     parse_uri,
     parse_via,
     split_unquoted,
+    whole_number,
 )
 
 MAX_MESSAGE_BYTES = 65_535
 MAX_HEADERS = 200
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
 
-COMPACT = {  # RFC 3261 7.3.3, RFC 3515, 3892, 4028, 6665
-    "a": "accept-contact",
-    "b": "referred-by",
-    "c": "content-type",
-    "e": "content-encoding",
-    "f": "from",
-    "i": "call-id",
-    "k": "supported",
-    "l": "content-length",
-    "m": "contact",
-    "o": "event",
-    "r": "refer-to",
-    "s": "subject",
-    "t": "to",
-    "u": "allow-events",
-    "v": "via",
-    "x": "session-expires",
-}
-_SPELLING = {
-    "call-id": "Call-ID",
-    "cseq": "CSeq",
-    "www-authenticate": "WWW-Authenticate",
-    "min-se": "Min-SE",
-    "mime-version": "MIME-Version",
-    "sip-etag": "SIP-ETag",
-}
-REASONS = {
-    100: "Trying",
-    180: "Ringing",
-    200: "OK",
-    202: "Accepted",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    413: "Request Entity Too Large",
-    415: "Unsupported Media Type",
-    416: "Unsupported URI Scheme",
-    420: "Bad Extension",
-    422: "Session Interval Too Small",
-    480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist",
-    482: "Loop Detected",
-    483: "Too Many Hops",
-    486: "Busy Here",
-    487: "Request Terminated",
-    488: "Not Acceptable Here",
-    491: "Request Pending",
-    500: "Server Internal Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "Version Not Supported",
-    603: "Decline",
-}
-
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_STATUS_LINE = re.compile(r"SIP/2\.0 +(\d{3})(?: (.*))?", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 +([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
 
 
 class BadRequest(ProtocolError):
@@ -163,12 +108,11 @@ class Message:
         Raises:
             ProtocolError: not a number below 2^31 and a method.
         """
-        number, _, method = self.text("cseq").strip().partition(" ")
-        if not (number.isascii() and number.isdigit()) or len(number) > 10:
-            raise ProtocolError(f"not a CSeq: {self.text('cseq')[:40]!r}")
-        if int(number) > MAX_CSEQ:
-            raise ProtocolError(f"CSeq {number} is over 2^31 - 1")
-        return int(number), method.strip()
+        text, _, method = self.text("cseq").strip().partition(" ")
+        number = whole_number(text, MAX_CSEQ)
+        if number is None:
+            raise ProtocolError(f"not a CSeq up to 2^31 - 1: {self.text('cseq')[:40]!r}")
+        return number, method.strip()
 
     @property
     def contact(self) -> NameAddr | None:
@@ -190,10 +134,15 @@ class Message:
 
 @dataclass(slots=True)
 class Request(Message):
-    """A request."""
+    """A request.
+
+    Attributes:
+        fault: what is wrong with it though it could be read; it is answered with that.
+    """
 
     method: str = ""
     uri_text: str = ""
+    fault: BadRequest | None = None
 
     @property
     def uri(self) -> SipUri:
@@ -235,46 +184,29 @@ def parse(data: bytes) -> AnyMessage:
     if not separator:
         raise ProtocolError("no empty line after the headers")
     start_line, *lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
-    headers = _parse_headers(lines)
+    headers = parse_headers(lines)
     message = _parse_start(start_line, headers)
-    message.body = _cut_body(message, body)
-    return message
-
-
-def check(request: Request) -> None:
-    """Refuses a request that breaks a rule (RFC 3261 8.1.1, 8.2; RFC 4475 3.1.2, 3.3).
-
-    Raises:
-        BadRequest: with the status of the answer.
-        ProtocolError: it cannot even be answered.
-    """
-    _ = request.via
-    for name in ("call-id", "from", "to", "cseq"):
-        values = [value for key, value in request.headers if key == name]
-        if len(values) != 1 or not values[0].strip():
-            raise BadRequest(400, f"needs exactly one {spelled(name)}")
+    message.body = body
     try:
-        _check_values(request)
-    except BadRequest:
-        raise
-    except ProtocolError as error:
-        raise BadRequest(400, str(error)) from None
+        message.body = _cut_body(message, body)
+    except BadRequest as bad:
+        if isinstance(message, Response):
+            raise
+        message.fault = message.fault or bad
+    return message
 
 
 def reply(request: Request, status: int, reason: str = "", to_tag: str = "") -> Response:
     """A response with the headers that every response copies (RFC 3261 8.2.6.2)."""
     headers = [(name, value) for name, value in request.headers if name == "via"]
     for name in ("from", "to", "call-id", "cseq"):
-        value = request.text(name)
+        value = request.get(name)
+        if value is None:  # refused for that very reason
+            continue
         if name == "to" and to_tag and ";tag=" not in value.replace(" ", "").lower():
             value = f"{value};tag={to_tag}"
         headers.append((name, value))
     return Response(headers, b"", status, reason or REASONS.get(status, "Refused"))
-
-
-def spelled(name: str) -> str:
-    """A header's usual spelling."""
-    return _SPELLING.get(name) or "-".join(part.capitalize() for part in name.split("-"))
 
 
 def one_line(text: str) -> str:
@@ -282,25 +214,13 @@ def one_line(text: str) -> str:
     return "".join(char for char in text if char.isprintable() and char not in '"\\')
 
 
-def _check_values(request: Request) -> None:
-    number, method = request.cseq
-    del number
-    if method != request.method:
-        raise BadRequest(400, f"CSeq says {method[:20]!r}, the request {request.method[:20]!r}")
-    if not request.from_.param("tag"):
-        raise BadRequest(400, "From has no tag")
-    _ = request.to
-    hops = request.get("max-forwards")
-    if hops is not None and not (hops.strip().isdigit() and int(hops) <= 255):
-        raise BadRequest(400, "Max-Forwards is no number from 0 to 255")
-    if not re.match(r"(sips?|tel):", request.uri_text, re.IGNORECASE):
-        raise BadRequest(416, "Unsupported URI Scheme")
-    _ = request.uri
-    if request.method in ("INVITE", "UPDATE", "REFER", "SUBSCRIBE") and request.contact is None:
-        raise BadRequest(400, "needs a Contact")
+def parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:
+    """Reads header lines: folded ones joined, names in lower case, compact ones written out.
 
-
-def _parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:
+    Raises:
+        ProtocolError: a line that is none.
+        MessageTooLarge: too many of them.
+    """
     headers: list[tuple[str, str]] = []
     for line in lines:
         if line[:1] in (" ", "\t") and headers:  # folded: goes on from the line before
@@ -321,22 +241,34 @@ def _parse_start(line: str, headers: list[tuple[str, str]]) -> AnyMessage:
     status = _STATUS_LINE.fullmatch(line)
     if status is not None:
         return Response(headers, b"", int(status[1]), (status[2] or "").strip())
-    parts = line.split(" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not parts[1]:
+    rest, _, version = line.strip().rpartition(" ")
+    method, _, uri = rest.partition(" ")
+    if not _TOKEN.fullmatch(method) or not uri.strip() or not version.upper().startswith("SIP/"):
         raise ProtocolError(f"not a request line: {line[:80]!r}")
-    if parts[2].upper() != "SIP/2.0":
-        raise ProtocolError(f"not SIP/2.0: {parts[2][:20]!r}")
-    return Request(headers, b"", parts[0], parts[1])
+    request = Request(headers, b"", method, uri.strip())
+    if version.upper() != "SIP/2.0":
+        request.fault = BadRequest(505, "")
+    elif line.split() != line.split(" "):
+        request.fault = BadRequest(400, "spaces in the request line")
+    elif " " in uri:
+        request.fault = BadRequest(400, "a space in the Request-URI")
+    return request
 
 
 def _cut_body(message: Message, body: bytes) -> bytes:
-    """The body that Content-Length announces; a datagram without one has the rest as body."""
-    announced = message.get("content-length")
-    if announced is None:
+    """The body that Content-Length announces; a datagram without one has the rest as body.
+
+    Raises:
+        BadRequest: it announces nothing, too much, or different things.
+    """
+    announced = {value.strip() for key, value in message.headers if key == "content-length"}
+    if not announced:
         return body
-    length = content_length(announced)
+    length = whole_number(next(iter(announced)), MAX_MESSAGE_BYTES)
+    if len(announced) > 1 or length is None:
+        raise BadRequest(400, "needs one Content-Length, a number")
     if length > len(body):
-        raise ProtocolError(f"Content-Length {length}, but {len(body)} bytes came")
+        raise BadRequest(400, f"Content-Length {length}, but {len(body)} bytes came")
     return body[:length]
 
 
@@ -346,54 +278,7 @@ def content_length(text: str) -> int:
     Raises:
         ProtocolError: not a number from 0 to the size limit.
     """
-    text = text.strip()
-    if not (text.isascii() and text.isdigit()) or len(text) > 6:
+    length = whole_number(text.strip(), 999_999)
+    if length is None:
         raise ProtocolError(f"not a Content-Length: {text[:20]!r}")
-    return int(text)
-
-
-class StreamSplitter:
-    """Cuts a TCP or TLS stream into messages by Content-Length (RFC 3261 18.3)."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self.pings = 0  # double CRLF keep-alives that ask for a single CRLF (RFC 5626 4.4.1)
-
-    def receive(self, data: bytes) -> list[bytes]:
-        """Takes what came; returns the messages that are complete.
-
-        Raises:
-            ProtocolError: the stream can no longer be cut; the connection has to go.
-        """
-        self._buffer += data
-        messages = []
-        while (message := self._next()) is not None:
-            messages.append(message)
-        if len(self._buffer) > MAX_MESSAGE_BYTES:
-            raise MessageTooLarge(f"more than {MAX_MESSAGE_BYTES} bytes without a whole message")
-        return messages
-
-    def _next(self) -> bytes | None:
-        while self._buffer.startswith(b"\r\n"):
-            ping = self._buffer.startswith(b"\r\n\r\n")
-            self.pings += ping
-            del self._buffer[: 4 if ping else 2]
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return None
-        length = self._body_length(bytes(self._buffer[:end]))
-        total = end + 4 + length
-        if total > MAX_MESSAGE_BYTES:
-            raise MessageTooLarge(f"a message of {total} bytes")
-        if len(self._buffer) < total:
-            return None
-        message = bytes(self._buffer[:total])
-        del self._buffer[:total]
-        return message
-
-    def _body_length(self, head: bytes) -> int:
-        lines = head.decode("utf-8", "surrogateescape").split("\r\n")[1:]
-        for name, value in _parse_headers(lines):
-            if name == "content-length":
-                return content_length(value)
-        raise ProtocolError("a message on a stream needs Content-Length")
+    return length

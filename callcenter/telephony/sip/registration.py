@@ -9,13 +9,15 @@ import enum
 from dataclasses import dataclass
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip.auth import Credentials, authorize
-from callcenter.telephony.sip.call import Ask, Output
+from callcenter.telephony.sip.auth import Credentials, proof_header
+from callcenter.telephony.sip.call_events import Ask, Output
 from callcenter.telephony.sip.message import Request, Response
-from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr
+from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr, whole_number
 
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 300.0
+LONGEST_EXPIRES_S = 86_400
+NEVER_S = 2**32 - 1  # RFC 3261 20.19
 
 
 class Standing(enum.Enum):
@@ -98,8 +100,8 @@ class Registration:
         self.status = response.status
         if response.status in (401, 407) and not self._tried_proof:
             self._prove(request, response, now)
-        elif response.status == 423 and response.text("min-expires").isdigit():
-            self._longer(int(response.text("min-expires")[:6]), now)
+        elif response.status == 423:
+            self._longer(whole_number(response.text("min-expires"), LONGEST_EXPIRES_S) or 0, now)
         elif response.status < 300:
             self._registered(response, now)
         else:
@@ -120,16 +122,11 @@ class Registration:
 
     def _prove(self, request: Request, response: Response, now: float) -> None:
         self._tried_proof = True
-        name = "proxy-authenticate" if response.status == 407 else "www-authenticate"
-        challenges = [value for key, value in response.headers if key == name]
-        proof = authorize(
-            self._account.credentials, "REGISTER", request.uri_text, challenges, self._tag
-        )
-        if proof is None:  # an algorithm that we don't have
+        header = proof_header(self._account.credentials, request, response, self._tag)
+        if header is None:  # an algorithm that we don't have
             self._failed(Standing.REFUSED, response, now)
             return
-        header = "proxy-authorization" if response.status == 407 else "authorization"
-        self._register(((header, proof),))
+        self._register((header,))
 
     def _registered(self, response: Response, now: float) -> None:
         if self._leaving:
@@ -141,7 +138,7 @@ class Registration:
 
     def _longer(self, least_s: int, now: float) -> None:
         from_s = self._account.expires_s
-        if least_s <= from_s or least_s > 86_400:
+        if least_s <= from_s:
             self._at = now + LONGEST_RETRY_S
             return
         account = self._account
@@ -160,9 +157,8 @@ class Registration:
         self.standing = standing
         retry_s = min(FIRST_RETRY_S * 2.0**self._failures, LONGEST_RETRY_S)
         self._failures = min(self._failures + 1, 16)
-        after = response.text("retry-after").partition(";")[0].strip()
-        if after.isdigit() and len(after) < 6:
-            retry_s = max(retry_s, float(after))
+        after = response.text("retry-after").partition(";")[0].partition("(")[0].strip()
+        retry_s = max(retry_s, whole_number(after, LONGEST_EXPIRES_S) or 0.0)
         self._at = None if self._leaving else now + retry_s
 
 
@@ -174,9 +170,9 @@ def _granted_s(response: Response, account: Account) -> float:
             contact = parse_name_addr(text)
         except ProtocolError:  # somebody else's binding of a form we don't know
             continue
-        expires = contact.param("expires") or ""
+        expires_s = whole_number(contact.param("expires") or "", NEVER_S)
         same = (contact.uri.user, contact.uri.host, contact.uri.port)
-        if same == (ours.user, ours.host, ours.port) and expires.isdigit():
-            return max(10.0, float(expires[:6]))
-    text = response.text("expires")
-    return max(10.0, float(text[:6])) if text.isdigit() else float(account.expires_s)
+        if same == (ours.user, ours.host, ours.port) and expires_s is not None:
+            return max(10.0, float(expires_s))
+    granted_s = whole_number(response.text("expires"), NEVER_S)
+    return max(10.0, float(account.expires_s if granted_s is None else granted_s))

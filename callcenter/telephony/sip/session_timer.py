@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import BadRequest, Message, Request, Response
-from callcenter.telephony.sip.uri import parse_params
+from callcenter.telephony.sip.uri import parse_params, whole_number
 
 MIN_SE_S = 90  # RFC 4028 5: not below
 WANTED_S = 1_800
@@ -96,9 +96,10 @@ def _interval(message: Message) -> int | None:
     text = message.text("session-expires").partition(";")[0].strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+    interval_s = whole_number(text, 999_999_999)
+    if interval_s is None:
         raise ProtocolError(f"not a Session-Expires: {text[:20]!r}")
-    return int(text)
+    return interval_s
 
 
 def _refresher(message: Message) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pylibsrtp import Error, Policy, Session
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip.sdp import CryptoKey
+from callcenter.telephony.sip.media_plan import CryptoKey
 
 _PROFILES = {
     "AEAD_AES_256_GCM": Policy.SRTP_PROFILE_AEAD_AES_256_GCM,

@@ -22,9 +22,9 @@ from callcenter.media.units import PACKET_S, Pcm16
 from callcenter.telephony.sip import rtp
 from callcenter.telephony.sip.codecs import make
 from callcenter.telephony.sip.dtmf import DigitReceiver, DigitSender
+from callcenter.telephony.sip.media_plan import CodecName, MediaPlan
 from callcenter.telephony.sip.rtcp import REPORT_EVERY_S, Reporter, SenderStats
 from callcenter.telephony.sip.rtp import ReceiverStats, RtpPacket
-from callcenter.telephony.sip.sdp import CodecName, MediaPlan
 from callcenter.telephony.sip.srtp import Srtp
 
 Address = tuple[str, int]

@@ -49,11 +49,17 @@ def server_key(request: Request) -> Key:
     """The key of a request that came; an ACK's is its INVITE's."""
     via = request.via
     method = "INVITE" if request.method == "ACK" else request.method
-    if via.branch.startswith(MAGIC_COOKIE):
+    if not is_rfc2543(request):
         return Key(via.branch, via.sent_by, request.call_id, method)
     number, _ = request.cseq  # RFC 2543: no branch that would name it
     sender = f"{number}/{request.from_.param('tag')}"
     return Key(sender, via.sent_by, request.call_id, method)
+
+
+def is_rfc2543(request: Request) -> bool:
+    """Whether it comes from before RFC 3261: no branch names its transaction (RFC 3261 8.1.1.7)."""
+    branch = request.via.branch
+    return not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE
 
 
 class _Transaction:
@@ -172,6 +178,13 @@ class ClientTransaction(_Transaction):
         """Whether it is an INVITE's."""
         return self.request.method == "INVITE"
 
+    def give_up(self) -> bool:
+        """The transport failed; whether that ends it."""
+        if self.state is not State.TRYING:
+            return False
+        self._terminate()
+        return True
+
     def receive(self, response: Response, now: float) -> bool:
         """Takes a response; whether it is news for whoever sent the request."""
         if self.state is State.ACCEPTED:  # a 2xx again: its ACK is the dialog's
@@ -230,3 +243,16 @@ def ack_of_refusal(invite: Request, response: Response) -> Request:
 def timeout_response(request: Request) -> Response:
     """What a transaction that timed out is taken for (RFC 3261 8.1.3.1)."""
     return reply(request, 408, "No answer")
+
+
+def unreachable_response(request: Request) -> Response:
+    """What a transport that fails is taken for (RFC 3261 8.1.3.1)."""
+    return reply(request, 503, "Not reached")
+
+
+def answer_peer(request: Request, peer: Peer) -> Peer:
+    """Where responses go: back; without rport to the port that Via names (RFC 3261 18.2.2)."""
+    via = request.via
+    if peer.reliable or "rport" in via.params:
+        return peer
+    return Peer(peer.transport, peer.host, via.port or 5060)

@@ -16,7 +16,8 @@ from collections.abc import Callable, Coroutine
 import structlog
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES, StreamSplitter
+from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES
+from callcenter.telephony.sip.splitter import StreamSplitter
 from callcenter.telephony.sip.uri import Peer
 
 DATAGRAMS_A_TURN = 64  # then other sockets get their turn
@@ -38,6 +39,7 @@ class Transports:
         receive: gets every message with where it came from.
         allowed: whether a host may open a connection.
         client_tls: for connections that we open; None opens no TLS.
+        unreachable: hears which far end cannot be connected to.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Transports:
         receive: Receive,
         allowed: Callable[[str], bool],
         client_tls: ssl.SSLContext | None = None,
+        unreachable: Callable[[Peer], None] = lambda peer: None,
     ) -> None:
         self._receive = receive
         self._allowed = allowed
         self._client_tls = client_tls
+        self._unreachable = unreachable
         self._udp: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._connections: dict[Peer, _Connection] = {}
@@ -191,9 +195,11 @@ class Transports:
         finally:
             waiting = self._opening.pop(peer, deque())
         connection = self._connections.get(peer)
-        if connection is not None:
-            for data in waiting:
-                connection.send(data)
+        if connection is None:
+            self._unreachable(peer)
+            return
+        for data in waiting:
+            connection.send(data)
 
 
 class _Connection(asyncio.Protocol):

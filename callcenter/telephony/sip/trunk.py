@@ -32,6 +32,7 @@ class Trunk:
         no_capacity_status: refusal when no slot is free or we drain: 503, 486, 480 ...
         retry_after_s: goes with it.
         transfer_uri: where a handoff goes; "{number}" stands for the number.
+        attended_transfer: call there first, and hand the caller over once somebody answers.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Trunk:
     no_capacity_status: int = 503
     retry_after_s: int = 5
     transfer_uri: str = "sip:{number}@{host}"
+    attended_transfer: bool = False
 
     def serves(self, peer: Peer) -> bool:
         """Whether a message from there is this trunk's."""

@@ -13,11 +13,16 @@ import structlog
 
 from callcenter import metrics
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip.call import CallEnded, CallEvent, SipCall
-from callcenter.telephony.sip.endpoint import Endpoint, IncomingCall, Owner, Turned
+from callcenter.telephony.sip.call import SipCall
+from callcenter.telephony.sip.call_events import CallEnded, CallEvent
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.endpoint_events import IncomingCall, Owner, Turned
+from callcenter.telephony.sip.inbound import InboundCall
+from callcenter.telephony.sip.media_plan import LocalMedia
+from callcenter.telephony.sip.outbound import OutboundCall
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunk
-from callcenter.telephony.sip.uri import Peer
+from callcenter.telephony.sip.uri import Peer, SipUri
 
 Listener = Callable[[CallEvent], None]
 
@@ -40,7 +45,7 @@ class UserAgent:
     def __init__(
         self,
         endpoint: Endpoint,
-        on_call: Callable[[SipCall, Trunk], None],
+        on_call: Callable[[InboundCall, Trunk], None],
     ) -> None:
         self.endpoint = endpoint
         self._on_call = on_call
@@ -60,9 +65,29 @@ class UserAgent:
             log.debug("sip_malformed", detail=str(error))
         self._drive()
 
+    def unreachable(self, peer: Peer) -> None:
+        """No connection could be made."""
+        self.endpoint.unreachable(peer, self._loop.time())
+        self._drive()
+
     def listen(self, call: SipCall, listener: Listener) -> None:
         """Who hears of a call's events until it has ended."""
         self._listeners[call] = listener
+
+    def dial(
+        self,
+        target: SipUri,
+        user: str,
+        peer: Peer,
+        trunk: Trunk,
+        local: LocalMedia,
+        listener: Listener,
+    ) -> OutboundCall:
+        """Calls somebody; the listener hears what becomes of it. Arguments as `Endpoint.dial`."""
+        call = self.endpoint.dial(target, user, peer, trunk, local, self._loop.time())
+        self.listen(call, listener)
+        self._drive()
+        return call
 
     def settle(self, owner: Owner) -> None:
         """Sends what an owner wants sent; after every command to a call."""

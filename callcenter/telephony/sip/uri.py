@@ -14,13 +14,13 @@ from callcenter.errors import ProtocolError
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 _URI = re.compile(
-    r"(?P<scheme>sips?|tel):(?:(?P<user>[^@;?>\s]*)@)?"
+    r"(?P<scheme>sips?|tel):(?:(?P<user>[^@>\s]*)@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:;?>\s@]*)(?::(?P<port>\d+))?"
     r"(?P<params>(?:;[^?>\s]*)?)(?:\?(?P<headers>[^>\s]*))?",
     re.IGNORECASE,
 )
 _VIA = re.compile(
-    r"SIP\s*/\s*2\.0\s*/\s*(?P<transport>\w+)\s+"
+    r"SIP\s*/\s*(?P<version>\d\.\d)\s*/\s*(?P<transport>\w+)\s+"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:;]+)(?:\s*:\s*(?P<port>\d+))?\s*(?P<params>(?:;.*)?)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -112,6 +112,7 @@ class Via:
     host: str
     port: int | None
     params: dict[str, str] = field(default_factory=dict)
+    version: str = "2.0"
 
     @property
     def branch(self) -> str:
@@ -135,7 +136,7 @@ class Via:
     def __str__(self) -> str:
         port = f":{self.port}" if self.port is not None else ""
         return (
-            f"SIP/2.0/{self.transport.upper()} {self.host}{port}"
+            f"SIP/{self.version}/{self.transport.upper()} {self.host}{port}"
             f"{join_params(tuple(self.params.items()))}"
         )
 
@@ -192,7 +193,19 @@ def parse_via(text: str) -> Via:
     if match is None:
         raise ProtocolError(f"not a Via: {text[:80]!r}")
     params = dict(parse_params(match["params"]))
-    return Via(match["transport"].lower(), match["host"], parse_port(match["port"]), params)
+    transport, port = match["transport"].lower(), parse_port(match["port"])
+    return Via(transport, match["host"], port, params, match["version"])
+
+
+def whole_number(text: str, highest: int) -> int | None:
+    """A number in ASCII digits up to a limit; None for anything else.
+
+    `str.isdigit` alone lets "²" through, and `int` refuses thousands of digits with a ValueError.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text.lstrip("0")) > len(str(highest)):
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number <= highest else None
 
 
 def parse_port(text: str | None) -> int | None:
@@ -203,9 +216,10 @@ def parse_port(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    if len(text) > 5 or not 1 <= int(text) <= 65_535:
+    port = whole_number(text, 65_535)
+    if not port:
         raise ProtocolError(f"port {text[:12]} is none: 1 to 65535")
-    return int(text)
+    return port
 
 
 def parse_params(text: str) -> tuple[tuple[str, str], ...]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from callcenter.errors import ProtocolError
 from callcenter.media.jitter import JitterCounters
+from callcenter.media.opus import OpusDecoder
 from callcenter.media.received import ReceivedAudio
 from callcenter.media.units import SAMPLE_RATE_HZ, Pcm16
-from callcenter.telephony.webrtc.opus import OpusDecoder
 
 
 class Inbound:

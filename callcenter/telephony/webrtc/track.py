@@ -16,7 +16,7 @@ import av
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from callcenter.telephony.webrtc.opus import (
+from callcenter.media.opus import (
     PACKET_SAMPLES,
     RTP_RATE_HZ,
     RTP_TICKS_PER_PACKET,

@@ -25,9 +25,9 @@ from callcenter.call.audio import CallAudio
 from callcenter.events import LegAudio, LegMarkPlayed, LegStarted
 from callcenter.gateway.webrtc import WIDGET
 from callcenter.media.downlink import AudioPayload
+from callcenter.media.opus import PACKET_SAMPLES
 from callcenter.media.units import is_silent
 from callcenter.telephony.webrtc.leg import WebRtcLeg
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES
 from callcenter.telephony.webrtc.signaling import Offer, negotiate
 
 BURST_EVERY_S = 0.5

@@ -20,11 +20,13 @@ import pytest
 
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.placement import WorkerInfo
+from callcenter.events import LegDigit
 from callcenter.gateway.sip_program import SipGateway
 from callcenter.link.protocol import Action, AudioFrame, Ready
 from callcenter.link.server import LinkServer, SessionLink
 from callcenter.link.token import verify
 from callcenter.settings import SipSettings
+from callcenter.telephony.sip import leg
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 NUMBER = "15550100"
@@ -129,6 +131,19 @@ class Stand:
         async with asyncio.timeout(5):
             while await self.slots_used() or len(self.gateway.live):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def digits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that legs have told."""
+    pressed: list[str] = []
+
+    def told(digit: str) -> LegDigit:
+        pressed.append(digit)
+        return LegDigit(digit)
+
+    monkeypatch.setattr(leg, "LegDigit", told)
+    return pressed
 
 
 MakeStand = Callable[..., Awaitable[Stand]]
@@ -258,7 +273,7 @@ class Caller:
         """The next message."""
         async with asyncio.timeout(timeout_s):
             data, _ = await self.loop.sock_recvfrom(self.sip, 65_535)
-        return data.decode()
+        return data.decode("utf-8", "surrogateescape")
 
     async def response(self, status: int | None = None, timeout_s: float = 3.0) -> str:
         """The next response with that status, or the next final one; requests wait."""
@@ -304,14 +319,21 @@ class Caller:
         self.send(self.request(method, body, extra=extra))
         return await self.response()
 
-    def answer(self, request: str, status: str = "200 OK") -> None:
+    def answer(
+        self, request: str, status: str = "200 OK", body: str = "", to_tag: str = ""
+    ) -> None:
         """Answers a request of the gateway."""
         kept = [
             line
             for line in request.split("\r\n")
             if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")
         ]
-        lines = [f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]
+        tag = f";tag={to_tag}" if to_tag else ""
+        kept = [f"{line}{tag}" if line.startswith("To:") else line for line in kept]
+        kept.append(f"Contact: <sip:human@{self.host}:{self.sip.getsockname()[1]}>")
+        if body:
+            kept.append("Content-Type: application/sdp")
+        lines = [f"SIP/2.0 {status}", *kept, f"Content-Length: {len(body)}", "", body]
         self.send("\r\n".join(lines))
 
     def send_rtp(

@@ -10,6 +10,7 @@ import pytest
 
 from callcenter.telephony.sip.registration import Standing
 from tests.integration.sip.conftest import SCENARIOS, needs, run
+from tests.integration.sip.test_baresip import certificate
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -21,9 +22,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def tls_options(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """A TLS port for Kamailio, and what turns it on; the certificate is in the folder."""
+    cert, key = certificate(folder)
+    (folder / "tls.cfg").write_text(
+        f"[server:default]\nmethod = TLSv1.2+\ncertificate = {cert}\nprivate_key = {key}\n"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    return port, ("-A", f"TLS_AT={port}", "-A", f'TLS_CONFIG="{folder / "tls.cfg"}"')
+
+
 @contextlib.asynccontextmanager
-async def registrar(folder: Path, algorithm: str) -> AsyncIterator[int]:
-    """Kamailio; gives its port."""
+async def registrar(folder: Path, algorithm: str, *options: str) -> AsyncIterator[int]:
+    """Kamailio; gives its port of UDP and TCP."""
     program, port = needs("kamailio"), free_port()
     text = (SCENARIOS / "registrar.cfg").read_text()
     config = folder / "kamailio.cfg"
@@ -31,6 +44,7 @@ async def registrar(folder: Path, algorithm: str) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(
         program,
         *("-f", str(config), "-DD", "-E", "-Y", str(folder), "-P", str(folder / "pid")),
+        *options,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -49,11 +63,22 @@ async def standing(stand, wanted: Standing) -> None:
             await asyncio.sleep(0.05)
 
 
-def trunk(port: int, password_file: str) -> str:
+def trunk(port: int, password_file: str, transport: str = "udp") -> str:
     """The trunk's lines."""
     return (
-        f"register: {{registrar: 'sip:127.0.0.1:{port}', username: agent,"
+        f"register: {{registrar: 'sip:127.0.0.1:{port};transport={transport}', username: agent,"
         f" password_file: {password_file}}}\ndefault: {{persona: bank}}"
+    )
+
+
+async def call_the_account(port: int) -> None:
+    """SIPp calls it through the registrar."""
+    await run(
+        needs("sipp"),
+        f"127.0.0.1:{port}",
+        *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-s", "agent", "-m", "1", "-nostdin"),
+        *("-sf", SCENARIOS / "routed.xml", "-timeout", "15", "-timeout_error"),
+        *("-trace_err", "-error_file", "/dev/stdout"),
     )
 
 
@@ -64,17 +89,39 @@ async def test_registered_and_called(make_stand, tmp_path, algorithm) -> None:
     async with registrar(tmp_path, algorithm) as port:
         stand = await make_stand(trunk=trunk(port, "password"))
         await standing(stand, Standing.REGISTERED)
-        await run(
-            needs("sipp"),
-            f"127.0.0.1:{port}",
-            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-s", "agent", "-m", "1", "-nostdin"),
-            *("-sf", SCENARIOS / "routed.xml", "-timeout", "15", "-timeout_error"),
-            *("-trace_err", "-error_file", "/dev/stdout"),
-        )
+        await call_the_account(port)
         assert len(stand.worker.specs) == 1
         await stand.until_free()
         await stand.gateway.drain(0.1)
         await standing(stand, Standing.UNKNOWN)
+
+
+async def test_registered_and_called_over_tcp(make_stand, tmp_path) -> None:
+    """The call comes over the connection of ours, or over one to our Contact."""
+    (tmp_path / "password").write_text("registrar-password\n")
+    async with registrar(tmp_path, "SHA-256") as port:
+        stand = await make_stand(trunk=trunk(port, "password", "tcp"))
+        await standing(stand, Standing.REGISTERED)
+        await call_the_account(port)
+        assert len(stand.worker.specs) == 1
+        await stand.until_free()
+
+
+async def test_registered_over_tls(make_stand, tmp_path) -> None:
+    """With digest, at a registrar whose certificate is checked; a strange one is not talked to."""
+    (tmp_path / "password").write_text("registrar-password\n")
+    port, options = tls_options(tmp_path)
+    async with registrar(tmp_path, "SHA-256", *options):
+        stand = await make_stand(
+            trunk=trunk(port, "password", "tls"), sip_tls_ca=tmp_path / "cert.pem"
+        )
+        await standing(stand, Standing.REGISTERED)
+        await stand.gateway.drain(0.1)
+        await standing(stand, Standing.UNKNOWN)
+        other = await make_stand(trunk=trunk(port, "password", "tls"))
+        await asyncio.sleep(1.0)
+        (registration,) = other.gateway._registrations.values()
+        assert registration.standing is not Standing.REGISTERED
 
 
 async def test_a_wrong_password(make_stand, tmp_path) -> None:

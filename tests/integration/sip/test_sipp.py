@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from callcenter.telephony.sip import session_timer
 from tests.integration.sip.conftest import NUMBER, SCENARIOS, needs, run
 
 pytestmark = pytest.mark.timeout(40)
@@ -24,10 +25,36 @@ async def sipp(stand, scenario: str, *options: str, port: str = "udp") -> str:
 
 
 @pytest.mark.parametrize("port", ["udp", "tcp"])
-async def test_features(make_stand, port) -> None:
+async def test_features(make_stand, digits, port) -> None:
     """Hold, resume, codec change, INFO, UPDATE, OPTIONS, REFER refused, BYE."""
     stand = await make_stand()
     await sipp(stand, "features", port=port)
+    assert digits == ["7"]
+    await stand.until_free()
+
+
+async def test_keys_as_rtp_events(make_stand, digits) -> None:
+    """Each key once, however many packets it has (RFC 4733)."""
+    stand = await make_stand()
+    await sipp(stand, "dtmf")
+    assert digits == ["1", "5", "9", "*"]
+    await stand.until_free()
+
+
+async def test_a_repeated_invite(make_stand) -> None:
+    """Two copies are one call."""
+    stand = await make_stand()
+    await sipp(stand, "repeated")
+    assert len(stand.worker.specs) == 1
+    await stand.until_free()
+
+
+@pytest.mark.parametrize("scenario", ["expires", "refreshed"])
+async def test_session_timers(make_stand, monkeypatch, scenario) -> None:
+    """A caller that vanished is hung up on; one that answers our refreshes stays."""
+    monkeypatch.setattr(session_timer, "MIN_SE_S", 2)  # 90 s is the least outside of tests
+    stand = await make_stand()
+    await sipp(stand, scenario)
     await stand.until_free()
 
 

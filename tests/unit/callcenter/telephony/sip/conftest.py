@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 
 from callcenter.telephony.sip.auth import Credentials, DigestServer
-from callcenter.telephony.sip.endpoint import Endpoint, Identity
+from callcenter.telephony.sip.endpoint import Endpoint
+from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.trunk import Trunk, Trunks
 from callcenter.telephony.sip.uri import Peer
 

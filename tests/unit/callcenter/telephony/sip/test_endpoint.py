@@ -6,12 +6,14 @@ import random
 import pytest
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.sip import endpoint as module
+from callcenter.telephony.sip import transactions
 from callcenter.telephony.sip.auth import authorize
-from callcenter.telephony.sip.call import CallEnded, DigitPressed, MediaAgreed, SipCall, State
-from callcenter.telephony.sip.endpoint import IncomingCall, Turned
+from callcenter.telephony.sip.call import State
+from callcenter.telephony.sip.call_events import CallEnded, DigitPressed, MediaAgreed
+from callcenter.telephony.sip.endpoint_events import IncomingCall, Turned
+from callcenter.telephony.sip.inbound import InboundCall
+from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response, parse
-from callcenter.telephony.sip.sdp import LocalMedia
 from callcenter.telephony.sip.uri import Peer
 from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, make_endpoint, request
 
@@ -28,7 +30,7 @@ def statuses(endpoint) -> list[int]:
     return [message.status for message in sent(endpoint) if isinstance(message, Response)]
 
 
-def incoming(endpoint, data: bytes = b"", now: float = 0.0, peer: Peer = PEER) -> SipCall:
+def incoming(endpoint, data: bytes = b"", now: float = 0.0, peer: Peer = PEER) -> InboundCall:
     """Lets an INVITE come in."""
     endpoint.receive(data or request(body=OFFER), peer, now)
     calls = [event.call for event in endpoint.events() if isinstance(event, IncomingCall)]
@@ -36,7 +38,7 @@ def incoming(endpoint, data: bytes = b"", now: float = 0.0, peer: Peer = PEER) -
     return calls[0]
 
 
-def answered(endpoint, now: float = 0.0, **headers: str) -> SipCall:
+def answered(endpoint, now: float = 0.0, **headers: str) -> InboundCall:
     """A call that is up."""
     call = incoming(endpoint, request(body=OFFER, **headers), now)
     call.answer(LOCAL, now)
@@ -139,7 +141,7 @@ def test_channels_rate_and_draining() -> None:
     assert refused.status == 486
     assert refused.text("retry-after") == "7"
     assert refused.text("reason") == 'SIP;cause=486;text="channels"'
-    endpoint.draining = True
+    endpoint.admission.draining = True
     endpoint.receive(request(branch="z9hG4bKc", Call_ID="third"), PEER, 0.0)
     endpoint.receive(request("OPTIONS", branch="z9hG4bKd"), PEER, 0.0)
     assert statuses(endpoint) == [486, 503]
@@ -159,7 +161,7 @@ def test_a_channel_comes_back_with_the_end_of_the_call() -> None:
         call = incoming(
             endpoint, request(body=OFFER, branch=f"z9hG4bK{number}", Call_ID=f"{number}")
         )
-        call.refuse(486, "busy", 0.0)
+        call.refuse(486, "busy")
         endpoint.settle(call, 0.0)
     assert len(endpoint) == 0
 
@@ -219,12 +221,13 @@ def test_info_digits(endpoint) -> None:
         ("#", "application/dtmf"),
         ("Signal=10", "application/dtmf-relay"),
         ("Signal=99", "application/dtmf-relay"),
+        ("\u00b2\u00b2", "application/dtmf"),  # digits to Unicode, and no key
         ("<xml/>", "application/xml"),
     ]
     for number, (body, kind) in enumerate(bodies, start=2):
         endpoint.receive(inside("INFO", tag, str(number), body, Content_Type=kind), PEER, 1.0)
     assert events_of(endpoint, call) == [DigitPressed("5"), DigitPressed("#"), DigitPressed("*")]
-    assert statuses(endpoint) == [200, 200, 200, 200, 415]
+    assert statuses(endpoint) == [200, 200, 200, 200, 200, 415]
 
 
 def test_an_old_cseq_is_refused(endpoint) -> None:
@@ -337,7 +340,7 @@ def test_the_route_of_a_proxy_is_kept(endpoint) -> None:
 
 def test_a_flood_of_half_open_calls_is_bounded(endpoint, monkeypatch) -> None:
     """Transactions have a limit, and all of them go away by themselves."""
-    monkeypatch.setattr(module, "MAX_TRANSACTIONS", 300)
+    monkeypatch.setattr(transactions, "MAX_TRANSACTIONS", 300)
     dropped = 0
     for number in range(1_000):
         data = request(body=OFFER, branch=f"z9hG4bK{number}", Call_ID=f"c{number}")

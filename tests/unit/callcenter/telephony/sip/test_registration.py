@@ -3,7 +3,7 @@
 import pytest
 
 from callcenter.telephony.sip.auth import parse_digest
-from callcenter.telephony.sip.call import Ask
+from callcenter.telephony.sip.call_events import Ask
 from callcenter.telephony.sip.message import Request, Response, reply
 from callcenter.telephony.sip.registration import Account, Registration, Standing
 from callcenter.telephony.sip.uri import Peer, parse_uri

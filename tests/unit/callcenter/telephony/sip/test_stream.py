@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from callcenter.telephony.sip import rtp, sdp
+from callcenter.telephony.sip import offer_answer, rtp, sdp
+from callcenter.telephony.sip.media_plan import CODECS, SUITES, CryptoKey, LocalMedia, MediaPlan
 from callcenter.telephony.sip.rtp import RtpPacket
-from callcenter.telephony.sip.sdp import CryptoKey, LocalMedia, MediaPlan
 from callcenter.telephony.sip.stream import MAX_QUEUE_PACKETS, MediaStream
 from tests.unit.callcenter.telephony.sip.conftest import OFFER
 
@@ -20,7 +20,7 @@ LOUD = b"\x00" * 160
 def plan(text: str = OFFER, codecs: tuple[str, ...] = ("pcmu", "pcma")) -> MediaPlan:
     """What an offer leads to."""
     local = LocalMedia("198.51.100.1", 10_000, codecs, "may", 1, lambda size: b"k" * size)
-    return sdp.answer(sdp.parse(text.encode()), local, 1)[1]
+    return offer_answer.answer(sdp.parse(text.encode()), local, 1)[1]
 
 
 def a_stream(agreed: MediaPlan | None = None, trusted=lambda host: False) -> MediaStream:
@@ -172,10 +172,10 @@ def test_keys_both_ways() -> None:
 
 
 @pytest.mark.parametrize("codec", ["pcmu", "pcma", "g722", "opus"])
-@pytest.mark.parametrize("suite", [None, *sdp.SUITES])
+@pytest.mark.parametrize("suite", [None, *SUITES])
 def test_two_ends_talk(codec, suite) -> None:
     """Every codec, plain and with every SRTP suite; speech-like sound arrives."""
-    name = sdp.CODECS[codec]
+    name = CODECS[codec]
     number = 96 if name.static_type is None else name.static_type
     text = OFFER.replace("0 8 101", str(number)).replace(
         "a=rtpmap:101 telephone-event/8000\r\n", ""
@@ -185,7 +185,7 @@ def test_two_ends_talk(codec, suite) -> None:
     here = plan(text, (codec,))
     there = here
     if suite is not None:
-        size = sdp.SUITES[suite]
+        size = SUITES[suite]
         ours, theirs = CryptoKey(suite, b"a" * size), CryptoKey(suite, b"b" * size)
         here = replace(here, local_key=ours, remote_key=theirs)
         there = replace(here, local_key=theirs, remote_key=ours)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from callcenter.media.opus import PACKET_SAMPLES, OpusEncoder
 from callcenter.media.units import rms
 from callcenter.telephony.webrtc.inbound import Inbound
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusEncoder
 
 
 def packets(count: int) -> list[bytes]:

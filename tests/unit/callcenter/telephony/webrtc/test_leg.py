@@ -15,9 +15,9 @@ from callcenter.events import (
     LegMarkPlayed,
     LegStarted,
 )
+from callcenter.media.opus import PACKET_SAMPLES, OpusEncoder
 from callcenter.telephony.leg import CallControlFailed, Captioned
 from callcenter.telephony.webrtc.leg import MAX_EVENTS, MEDIA_TIMEOUT_S, WebRtcLeg
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusEncoder
 
 
 class Connection(AsyncIOEventEmitter):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
+from callcenter.media.opus import PACKET_SAMPLES, OpusDecoder
 from callcenter.media.units import rms
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusDecoder
 from callcenter.telephony.webrtc.track import AgentTrack
 
 TONE = (6_000 * np.sin(2 * np.pi * 500 * np.arange(PACKET_SAMPLES) / 24_000)).astype("<i2")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from callcenter.errors import ProtocolError
-from callcenter.telephony.webrtc.opus import PACKET_SAMPLES, OpusDecoder, OpusEncoder
+from callcenter.media.opus import PACKET_SAMPLES, OpusDecoder, OpusEncoder
 
 
 def tone(seconds: float, hz: float = 440.0) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""A call of ours: from our INVITE to the ACK of its answer, then as every call (RFC 3261 13.2).
+
+    ringing --2xx, ACK--> confirmed
+       |--3xx-6xx, nobody in 30 s, hang_up: CANCEL--> ended
+
+One INVITE may be answered by several (RFC 3261 13.2.2.4): the first is taken, the others get BYE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from callcenter.errors import ProtocolError
+from callcenter.telephony.sip.auth import Credentials
+from callcenter.telephony.sip.call import SipCall, State
+from callcenter.telephony.sip.call_events import Answered, Ask
+from callcenter.telephony.sip.dialog import Dialog
+from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
+from callcenter.telephony.sip.media_plan import LocalMedia
+from callcenter.telephony.sip.message import Request, Response
+from callcenter.telephony.sip.sdp import SDP_TYPE
+from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri
+
+ANSWER_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """Whom to call, as whom, over which way.
+
+    Attributes:
+        target: URI to call.
+        identity: ours, in From.
+        contact: under which we are reached, as text.
+        peer: where the INVITE goes unless the target is at the same host.
+        call_id, tag: fresh and random.
+        credentials: when the far end asks for them.
+    """
+
+    target: SipUri
+    identity: SipUri
+    contact: str
+    peer: Peer
+    call_id: str
+    tag: str
+    credentials: Credentials | None = None
+
+
+class OutboundCall(SipCall):
+    """One call of ours; the INVITE goes out with its first `outputs()`.
+
+    Attributes:
+        status: of the response that ended or answered it; 0 before.
+    """
+
+    def __init__(self, dialled: Dialled, local: LocalMedia, now: float) -> None:
+        super().__init__(_dialog(dialled), set(), dialled.credentials)
+        self.status = 0
+        self._ring_until = now + ANSWER_LIMIT_S
+        self._rings = False  # a provisional response came
+        self._given_up = False
+        self._cancelled = False
+        self._invite = self.dialog.request("INVITE", self._media.offer(local), SDP_TYPE)
+        self._invite.add("allow", ALLOW)
+        self._invite.add("supported", ", ".join(sorted(SUPPORTED)))
+        self._ask(self._invite)
+
+    def hang_up(self, code: str, now: float) -> None:
+        """Ends the call; while it rings by CANCEL."""
+        if self.state is State.RINGING:
+            self._give_up()
+        else:
+            super().hang_up(code, now)
+
+    def handle_timer(self, now: float) -> None:
+        """As every call's; and one that nobody answers is given up."""
+        if self.state is State.RINGING and self._ring_until and now >= self._ring_until:
+            self.status = 408
+            self._give_up()
+        super().handle_timer(now)
+
+    def receive_response(self, request: Request, response: Response, now: float) -> None:
+        """Takes the response to a request of ours; a time-out comes as a 408."""
+        if request is not self._invite:
+            super().receive_response(request, response, now)
+        elif response.status < 200:
+            self._rings = True
+            self._cancel_if_due()
+        elif response.status < 300:
+            self._on_answer(response, now)
+        elif self.state is State.RINGING and not self._prove(response):
+            self.status = response.status
+            self._end("refused")
+
+    def _give_up(self) -> None:
+        """A CANCEL may go out only after a provisional response (RFC 3261 9.1)."""
+        self._given_up = True
+        self._cancel_if_due()
+        self._end("local")
+
+    def _cancel_if_due(self) -> None:
+        if not (self._rings and self._given_up) or self._cancelled:
+            return
+        self._cancelled = True
+        invite = self._invite
+        number, _ = invite.cseq
+        names = ("via", "from", "to", "call-id", "route")
+        headers = [(name, value) for name, value in invite.headers if name in names]
+        headers += [("max-forwards", "70"), ("cseq", f"{number} CANCEL")]
+        cancel = Request(headers, b"", "CANCEL", invite.uri_text)
+        self._outputs.append(Ask(cancel, self.dialog.next_hop()))
+
+    def _prove(self, response: Response) -> bool:
+        again = self._ask_with_proof(self._invite, response)
+        self._invite = again or self._invite
+        return again is not None
+
+    def _on_answer(self, response: Response, now: float) -> None:
+        try:
+            answered = _answered(self.dialog, response)
+        except ProtocolError:  # a 2xx without Contact or tag: there is nobody to acknowledge it to
+            self._end("lost")
+            return
+        if self.state is State.RINGING:
+            self.status, self.dialog, self.state = response.status, answered, State.CONFIRMED
+            self._peer_allows = response.tokens("allow")
+            self._acknowledge(self._invite)
+            self._events.append(Answered())
+            self._timer.refreshed(response, now)
+            self._take_answer(response.body)
+        elif answered.id == self.dialog.id:  # the answer again
+            self._acknowledge(self._invite)
+        else:
+            self._leave(answered)
+
+    def _leave(self, answered: Dialog) -> None:
+        """An answer that comes too late, or from another branch of a fork."""
+        number, _ = self._invite.cseq
+        self._outputs.append(Ask(answered.ack(number), answered.next_hop()))
+        bye = answered.request("BYE")
+        bye.add(*reason_header(200, "not_wanted"))
+        self._outputs.append(Ask(bye, answered.next_hop()))
+
+
+def _dialog(dialled: Dialled) -> Dialog:
+    """What is known before anybody answers."""
+    return Dialog(
+        call_id=dialled.call_id,
+        local=NameAddr(dialled.identity).tagged(dialled.tag),
+        remote=NameAddr(dialled.target),
+        remote_target=dialled.target,
+        route_set=(),
+        local_contact=dialled.contact,
+        peer=dialled.peer,
+    )
+
+
+def _answered(dialog: Dialog, response: Response) -> Dialog:
+    """The dialog that a 2xx makes (RFC 3261 12.1.2).
+
+    Raises:
+        ProtocolError: it has no tag or no usable Contact.
+    """
+    contact = response.contact
+    if contact is None or not response.to.param("tag"):
+        raise ProtocolError("a 2xx needs a Contact and a tag in To")
+    routes = tuple(reversed(response.listed("record-route")))
+    return replace(dialog, remote=response.to, remote_target=contact.uri, route_set=routes)
