@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.store.database import Database
+from callcenter.background import end_all
 from callcenter.broker.broker import Broker, connect
 from callcenter.errors import ConfigurationError
 from callcenter.published.board import Board, Clips
@@ -33,7 +34,6 @@ from personas import library
 from personas.errors import PersonaError
 from personas.tokens import TokenCounter, estimate_tokens, sentencepiece_counter
 
-END_AGAIN_S = 0.5
 LISTEN_TIMEOUT_S = 5.0  # longer than a blocking read of the journal
 
 log = structlog.get_logger(__name__)
@@ -122,7 +122,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
         tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("admin_started", database=parts.database.kind)
         yield
-        await _end(tasks)
+        await end_all(tasks)
         await parts.http.aclose()
         for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
             await redis.aclose()
@@ -131,15 +131,6 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     made = app.create(parts.state, lifespan)
     console.mount(made, parts.settings.browser_gateway_url)
     return made
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancels until all are over: a client library may lose one cancellation to a time-out."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=END_AGAIN_S)
 
 
 async def prepare(parts: Parts, on_secret: Callable[[str], None]) -> None:

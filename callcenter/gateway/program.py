@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from callcenter import logs, tracing
+from callcenter.background import end_all
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -126,11 +127,9 @@ def create_app(parts: Parts) -> FastAPI:
         freeze_garbage()
         log.info("gateway_started", gateway_id=parts.settings.gateway_id)
         yield
-        for task in watch:
-            task.cancel()
         if parts.browser is not None:
             await parts.browser.close()
-        await asyncio.wait(watch)
+        await end_all(watch)
         await parts.journal.flush()
         await parts.http.aclose()
         await parts.redis.aclose()

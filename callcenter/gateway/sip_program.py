@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from callcenter import logs, metrics, tracing
+from callcenter.background import end_all
 from callcenter.broker.broker import Broker, connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
@@ -128,9 +129,7 @@ class SipGateway:
 
     async def stop(self) -> None:
         """Closes everything."""
-        for task in self._watch:
-            task.cancel()
-        await asyncio.wait(self._watch)
+        await end_all(self._watch)
         self._agent.close()
         await self._transports.close()
         await self._journal.flush()

@@ -4,18 +4,10 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from callcenter.link.protocol import Text
-from tests.integration.gateway.visitor import PAGE, browser, call
-
-
-def code(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal, which must have words for its visitor, too."""
-    body = response.json()
-    assert body["message"]
-    return response.status_code, body["code"]
+from tests.integration.gateway.visitor import PAGE, browser, call, code
 
 
 @pytest.mark.timeout(30)

@@ -10,8 +10,8 @@ from callcenter.broker.broker import connect
 from callcenter.errors import Refused
 from tests.integration.admin.conftest import Admin, serving
 from tests.integration.gateway.conftest import Stand
-from tests.integration.gateway.test_browser import PAGE, SECRET, Page, browser, code
-from tests.integration.gateway.test_browser import call as call_from
+from tests.integration.gateway.visitor import PAGE, SECRET, Page, browser, code
+from tests.integration.gateway.visitor import call as call_from
 
 BANK, HOTEL = "+15550100", "+15550105"
 pytestmark = pytest.mark.timeout(60)

@@ -121,3 +121,10 @@ async def call(page: Page, caller: Browser) -> str:
     await caller.hear()
     pc_id: str = response.json()["pc_id"]
     return pc_id
+
+
+def code(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal, which must have words for its visitor, too."""
+    body = response.json()
+    assert body["message"]
+    return response.status_code, body["code"]
