@@ -13,6 +13,7 @@ It knows how to read an address and opens nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -69,7 +70,7 @@ def parse(url: str) -> SingleServer | Sentinels | ClusterNodes:
     Raises:
         ConfigurationError: it cannot be read; the message never shows it, for it holds a password.
     """
-    scheme = urlsplit(url).scheme
+    scheme, _, rest = url.partition("://")
     transport, plus, kind = scheme.partition("+")
     if not plus:
         return SingleServer(url)
@@ -78,8 +79,15 @@ def parse(url: str) -> SingleServer | Sentinels | ClusterNodes:
             f"REDIS_URL: {scheme}:// is unknown; use redis://, redis+sentinel:// or "
             "redis+cluster://, with rediss for TLS"
         )
-    parts = urlsplit(url)
+    parts = _parts(scheme, rest)
     return _sentinels(parts) if kind == "sentinel" else _cluster(parts)
+
+
+def _parts(scheme: str, rest: str) -> SplitResult:
+    """Like `urlsplit`, which takes no IPv6 address behind another host."""
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    tail = urlsplit(rest[len(netloc) :])
+    return SplitResult(scheme, netloc, tail.path, tail.query, tail.fragment)
 
 
 def _sentinels(parts: SplitResult) -> Sentinels:

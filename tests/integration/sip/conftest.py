@@ -6,6 +6,7 @@ The callers are independent programs, or the plain text caller below.
 
 import asyncio
 import contextlib
+import itertools
 import re
 import secrets
 import shutil
@@ -147,7 +148,7 @@ def digits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 MakeStand = Callable[..., Awaitable[Stand]]
-RTP_PORTS = iter(range(20_000, 30_000, 200))
+RTP_PORTS = itertools.cycle(range(20_000, 30_000, 200))
 
 
 @pytest.fixture
