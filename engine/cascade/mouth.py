@@ -73,9 +73,9 @@ class Mouth:
         self._fetch()
 
     def hold(self) -> None:
-        """Pauses in the middle of the word, with the next frame."""
+        """Pauses in the middle of the word, with the next frame; nothing without a word."""
         self._keep_tail()
-        self._held = True
+        self._held = bool(self._lines)
 
     def go_on(self) -> None:
         """Goes on after a pause, from the quietest place shortly before it."""

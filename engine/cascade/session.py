@@ -168,7 +168,7 @@ class Session:
             at_s = chunk.end_sample / RATE_HZ
             for event in self._turns.update(chunk.voiced, self._mouth.sounding, at_s):
                 self._on(event)
-        if burst := self._turns.open_burst(at_s):
+        if self._mouth.sounding and (burst := self._turns.open_burst(at_s)):
             log_odds = self._networks.judge_burst(self._sound(burst))
             for event in self._turns.judge_burst(log_odds, at_s):
                 self._on(event)

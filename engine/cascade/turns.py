@@ -200,7 +200,7 @@ class TurnTracker:
             return []
         if not agent_speaking:
             self._state = _State.TURN
-            return []
+            return self._go_on(now_s)
         return self._interrupt(now_s) if self._voice_s >= BACKCHANNEL_MAX_S else []
 
     def _burst_s(self, now_s: float) -> float:
