@@ -175,6 +175,13 @@ def test_a_hesitation_ends_with_its_burst(line: Line) -> None:
     assert line.feed(0.4, False, agent=True) == [turns.WentOn, turns.ShortBurst]
 
 
+def test_a_hesitation_ends_when_the_agent_has_nothing_left_to_say(line: Line) -> None:
+    """The burst becomes a turn, and the answer to it is not held back."""
+    line.feed(0.16, True, agent=True)
+    assert line.judge(0.0) == [turns.Hesitated]
+    assert line.feed(0.4, True, agent=False) == [turns.WentOn]
+
+
 def test_no_backchannel_is_that_long(line: Line) -> None:
     """Whoever speaks on for 0.9 s wants the floor, whatever it sounds like."""
     kinds = line.feed(1.1, True, agent=True)
