@@ -201,7 +201,8 @@ def _rehearsed(
     try:
         for span in all_spans(limits):
             candidate(rows.narrow(span))
-        scratch = torch.zeros(2, dtype=torch.int32, device=step.pool.device)
+        pages = -(-max(PROMPT_PIECES) // limits.page_size)
+        scratch = torch.zeros(pages, dtype=torch.int32, device=step.pool.device)
         for piece in PROMPT_PIECES:
             candidate.prompt(step.lm.text_emb.weight[:piece], scratch, 0)
         torch.cuda.synchronize()

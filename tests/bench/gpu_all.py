@@ -6,7 +6,8 @@ PLAN is one of
 
     measure   the GPU tests, points of the curve, joins, a call that moves, the reference
     soak      8 minutes of real time through the worker's ticker
-    phases    two shorter soaks: one phase group, and two
+    phases    shorter soaks: one phase group and two, and more calls than there is memory for
+    curve     tick times up to the largest number of calls, for a larger device
 
 Each step is a program of its own with a time of its own; what fails or takes too long is killed and
 named, and the next one begins. The most important comes first; once the time is up the rest is
@@ -93,21 +94,32 @@ def soak(calls: int) -> list[Step]:
 
 
 def phases(calls: int) -> list[Step]:
-    """The same with one group and with two."""
-    seconds = 6 if SMALL else 190
+    """The same with one group and with two; then fp8 weights and the elastic window."""
+    seconds = 6 if SMALL else 100
     return [
-        _soak_step("one phase group", calls, seconds, 280),
-        _soak_step("two phase groups", calls, seconds, 280, "--phases", "2"),
+        _soak_step("one phase group", calls, seconds, 180),
+        _soak_step("two phase groups", calls, seconds, 180, "--phases", "2"),
+        _soak_step("elastic window", calls + calls // 4, seconds, 180, weights="fp8"),
     ]
 
 
-def _soak_step(name: str, calls: int, seconds: int, most_s: float, *more: str) -> Step:
+def curve(calls: int) -> list[Step]:
+    """Points up to `calls` with fp8 pages, for a device with more memory."""
+    points = [4, 2] if SMALL else sorted({calls, *range(32, calls, 32), 1}, reverse=True)
+    slots_and_calls = map(str, [points[0], *points])
+    command = (f"{BENCH}/gpu_engine.py", "curve", "fp8", "bf16", *slots_and_calls)
+    return [Step("curve", 500, command)]
+
+
+def _soak_step(
+    name: str, calls: int, seconds: int, most_s: float, *more: str, weights: str = "bf16"
+) -> Step:
     slots = 4 if SMALL else calls
-    command = (f"{BENCH}/gpu_soak.py", str(seconds), str(slots), "fp8", "bf16", *more)
+    command = (f"{BENCH}/gpu_soak.py", str(seconds), str(slots), "fp8", weights, *more)
     return Step(name, most_s, command)
 
 
-PLANS = {"measure": measure, "soak": soak, "phases": phases}
+PLANS = {"measure": measure, "soak": soak, "phases": phases, "curve": curve}
 
 
 class Run:
