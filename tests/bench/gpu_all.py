@@ -79,7 +79,7 @@ def measure(calls: int) -> list[Step]:
     gpu_tests = ("-m", "pytest", "-q", *alone, "-W", "ignore::Warning", "tests/gpu")
     return [
         Step("first engine, compiles", 240, (engine, "curve", "bf16", "bf16", *few)),
-        Step("gpu tests", 200, gpu_tests),
+        Step("gpu tests", 300, gpu_tests),
         Step("fp8", 200, (engine, "curve", "fp8", "bf16", most, dense, f"join={others}")),
         Step("move", 100, (engine, "move")),
         Step("reference", 100, (f"{BENCH}/gpu_reference.py", "1")),

@@ -196,7 +196,13 @@ def soak(wanted: argparse.Namespace) -> None:
         second += 1
         if second % 60 == 0:
             minute, since = minute + 1, -round(60 * wanted.phases / FRAME_S)
-            report(bench="soak minute", minute=minute, **summary(subject.recent(since)), **memory())
+            report(
+                bench="soak minute",
+                calls=wanted.slots,
+                minute=minute,
+                **summary(subject.recent(since)),
+                **memory(),
+            )
         time.sleep(max(0.0, begin + second - time.monotonic()))
     found = subject.findings(first)
     subject.stop()
