@@ -55,6 +55,8 @@ RECLAIMS = Counter(
     "Calls that lost their worker, by what became of them: moved or lost.",
     ["result"],
 )
+RECLAIMS.labels("moved")  # from 0 on: Prometheus sees no increase in a first sample
+RECLAIMS.labels("lost")
 
 # --- turn-taking (gateway) ------------------------------------------------------------------------
 
