@@ -124,7 +124,7 @@ class Broker:
         """
         found = []
         for pool in self._prefixes:
-            rows = await self._run("workers", pool, self._worker_times_ms[0])
+            rows = await self._run("workers", pool)
             found += sorted((_info(pool, *row) for row in rows), key=lambda info: info.worker_id)
         return found
 

@@ -5,7 +5,7 @@ script may touch all of its keys. The scripts get the prefix as their only decla
 the rest; the suffixes below are the whole list.
 
     {cc:<pool>}:workers       ZSET  worker id -> Unix ms at which its lease runs out
-    {cc:<pool>}:w:<worker>    HASH  url epoch slots kind model state primed tick_p99_ms
+    {cc:<pool>}:w:<worker>    HASH  url epoch slots kind model lease_ms state primed tick_p99_ms
     {cc:<pool>}:wc:<worker>   SET   ids of the calls that hold a slot there
     {cc:<pool>}:calls         ZSET  call id -> Unix ms at which its lease runs out
     {cc:<pool>}:c:<call>      HASH  worker epoch fence gateway prompt state

@@ -152,6 +152,16 @@ async def test_a_worker_without_heartbeat_is_dead_to_claims_before_it_is_reaped(
     assert await broker.heartbeat("w1", 1) is HeartbeatAnswer.UNKNOWN
 
 
+async def test_the_age_of_a_heartbeat_goes_by_the_workers_own_lease(
+    client: redis.asyncio.Redis,
+) -> None:
+    """Which the one who asks need not know."""
+    pool = next(POOLS)
+    await Broker(client, pool, worker_lease_s=1.0).register(worker("w1"))
+    (info,) = await Broker(client, pool).workers()
+    assert info.heartbeat_age_s < 0.5
+
+
 async def test_a_call_that_nobody_renews_loses_its_slot(client: redis.asyncio.Redis) -> None:
     """Renewed in time it keeps it, afterwards the next claim gets it without any reaping."""
     broker = Broker(client, next(POOLS), call_lease_s=SHORT_LEASE_S)
