@@ -44,7 +44,12 @@ def rendered(name: str, values: Path, *options: str) -> tuple[Manifest, ...]:
         name, "template", "cc", str(CHART), "--namespace", "voice", "-f", str(values), *options
     )
     assert done.returncode == 0, done.stderr
-    return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+    return tuple(yaml_documents(done.stdout))
+
+
+def yaml_documents(text: str) -> list[Manifest]:
+    """A YAML text's documents, without the empty ones; by libyaml, ten times as fast."""
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 @pytest.fixture(params=VALUES, ids=lambda path: path.stem)
