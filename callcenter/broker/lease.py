@@ -20,12 +20,10 @@ class Lease:
 
     Attributes:
         lease_s: how long a claim or a renewal is good for.
-        good_until_s: the holder's clock; after it others may have the slot.
-        next_try_s: when to renew.
+        next_try_s: when to renew, on the holder's clock.
     """
 
     lease_s: float
-    good_until_s: float
     next_try_s: float
 
     @classmethod
@@ -37,7 +35,7 @@ class Lease:
             asked_at_s: when the request left: the lease began no earlier, so counting from here
                 never overstates it.
         """
-        return cls(lease_s, asked_at_s + lease_s, asked_at_s + lease_s / RENEWALS_A_LEASE)
+        return cls(lease_s, asked_at_s + lease_s / RENEWALS_A_LEASE)
 
     def next_timer(self) -> float:
         """When to renew, on the clock of the `now` arguments."""
@@ -50,7 +48,3 @@ class Lease:
     def unanswered(self, now: float) -> Lease:
         """The lease after a renewal that Redis didn't answer."""
         return replace(self, next_try_s=now + self.lease_s / RETRIES_A_LEASE)
-
-    def is_good(self, now: float) -> bool:
-        """Whether the slot is still reserved for certain."""
-        return now < self.good_until_s

@@ -86,7 +86,7 @@ class CallAudio:
         lag_s = self._downlink.backlog_s(now)
         spoken = self._downlink.push(frame, now)
         self._unjudged.append(_Unjudged(Party.AGENT, spoken, now, lag_s))
-        return self._downlink.pop(now)
+        return self._downlink.pop()
 
     def lead_s(self, now: float) -> float:
         """How far the caller's audio has run ahead of real time; negative after gaps."""

@@ -36,7 +36,6 @@ class Channel(Generic[Incoming]):
     """One end of a link.
 
     Attributes:
-        frames_sent: frames that went to the socket.
         frames_dropped: frames that were thrown away because the peer was slow.
     """
 
@@ -48,7 +47,6 @@ class Channel(Generic[Incoming]):
         self._wake = asyncio.Event()
         self._closing = False
         self._sequence = 0
-        self.frames_sent = 0
         self.frames_dropped = 0
         limit_kernel_buffers(connection)
         self._writer = asyncio.create_task(self._write(), name="link-writer")
@@ -120,7 +118,6 @@ class Channel(Generic[Incoming]):
                     await self._connection.send(self._controls.popleft())
                 if self._frames:
                     await self._connection.send(self._frames.popleft())
-                    self.frames_sent += 1
                 elif self._closing:
                     return
                 else:

@@ -230,11 +230,6 @@ def _waited_ms(waited_s: float) -> int:
     return min(MAX_WAITED_MS, max(0, round(waited_s * 1_000)))
 
 
-def missing_between(previous: int, current: int) -> int:
-    """How many frames lie between two sequence numbers, modulo 2**32; 0 if they follow."""
-    return (current - previous - 1) % _SEQUENCE_MODULUS
-
-
 def encode_control(message: Control) -> str:
     """Writes one control message as JSON."""
     return message.model_dump_json()

@@ -17,10 +17,6 @@ class Backlog:
         """Seconds of audio that wait at `now`; 0.0 when the consumer has run dry."""
         return max(0.0, self._played_out_at_s - now)
 
-    def empty_at(self) -> float:
-        """When the consumer will have played everything; -inf before the first audio."""
-        return self._played_out_at_s
-
     def add(self, duration_s: float, now: float) -> float:
         """Adds audio sent at `now`.
 

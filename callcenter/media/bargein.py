@@ -113,10 +113,6 @@ class TurnTracker:
         events, self._events = self._events, []
         return events
 
-    def next_timer(self) -> float | None:
-        """When the oldest waiting edge will be certain."""
-        return self._edges[0][0] + self._settle_s if self._edges else None
-
     def _edge(self, party: Party, starts: bool, at_s: float, lag_s: float) -> None:
         if self._speaking[party] == starts:
             return

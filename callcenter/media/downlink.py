@@ -62,7 +62,6 @@ class DownlinkCounters:
     packets_cushion: int = 0  # silence sent ahead of audio after the far end had run dry
     packets_dropped_silent: int = 0
     packets_dropped_overrun: int = 0
-    packets_flushed: int = 0
     marks: int = 0
 
 
@@ -92,7 +91,6 @@ class Downlink:
         self._resampler = resampler(SAMPLE_RATE_HZ, rate_hz)
         self._playout = Playout()
         self._ready: list[Outgoing] = []
-        self._ready_at_s: float | None = None
         self._since_mark_s = 0.0
         self._trimming = False
         self._leasts: deque[float] = deque(maxlen=FRAMES_JUDGED)  # backlog as each frame came
@@ -116,20 +114,15 @@ class Downlink:
             else:
                 backlog_s -= PACKET_S
                 self._left_out()
-        self._make_ready(now)
+        self._make_ready()
         if self._since_mark_s >= MARK_EVERY_S:
             self._send_mark(now)
         return samples
 
-    def pop(self, now: float) -> list[Outgoing]:
-        """Returns all that is to be sent now, in order, and hands it over."""
-        del now  # everything is due at once; a pacing carrier would need it
-        ready, self._ready, self._ready_at_s = self._ready, [], None
+    def pop(self) -> list[Outgoing]:
+        """Returns all that is to be sent, at once and in order, and hands it over."""
+        ready, self._ready = self._ready, []
         return ready
-
-    def next_timer(self) -> float | None:
-        """When `pop` should be called: at once while something is ready, else None."""
-        return self._ready_at_s
 
     def mark_played(self, name: str, now: float) -> bool:
         """The carrier echoed a mark; False when it tells nothing (unknown, or cleared)."""
@@ -137,13 +130,7 @@ class Downlink:
 
     def flush(self, now: float) -> None:
         """Throws away what is ready and begins a new generation of marks, along with a clear."""
-        packet_bytes = self._packet_samples * self._codec.bytes_per_sample
-        self.counters.packets_flushed += sum(
-            len(item.payload) // packet_bytes
-            for item in self._ready
-            if isinstance(item, AudioPayload)
-        )
-        self._ready, self._ready_at_s = [], None
+        self._ready = []
         self._playout.clear(now)
         self._since_mark_s = 0.0
         self._trimming = False
@@ -188,12 +175,11 @@ class Downlink:
         self._playout.sent(PACKET_S, now)
         self._since_mark_s += PACKET_S
 
-    def _make_ready(self, now: float) -> None:
+    def _make_ready(self) -> None:
         kept, self._kept = self._kept, []
         if kept:
             pieces = [np.concatenate(kept)] if self._any_length else kept
             self._ready += [AudioPayload(self._codec.encode(piece)) for piece in pieces]
-            self._ready_at_s = now
 
     def _send_mark(self, now: float) -> None:
         self._ready.append(Mark(self._playout.mark(now)))

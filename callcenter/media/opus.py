@@ -19,7 +19,6 @@ RTP_RATE_HZ = 48_000  # RFC 7587 4.1: the RTP clock, whatever the audio's rate
 PACKET_SAMPLES = round(SAMPLE_RATE_HZ * PACKET_S)
 RTP_TICKS_PER_PACKET = round(RTP_RATE_HZ * PACKET_S)
 BIT_RATE = 48_000  # speech up to 12 kHz, mono
-MAX_PACKET_SAMPLES = round(SAMPLE_RATE_HZ * 0.12)  # RFC 6716 2.1.4: a packet holds up to 120 ms
 
 _TIME_BASE = Fraction(1, SAMPLE_RATE_HZ)
 

@@ -34,7 +34,6 @@ class Playout:
         self._expected: OrderedDict[str, float] = OrderedDict()  # mark -> time played, by estimate
         self._round_trip_s: float | None = None
         self._shifted_s = 0.0  # corrections in force, never negative
-        self.marks_ignored = 0
 
     def sent(self, duration_s: float, now: float) -> None:
         """Audio of this length went out at `now`."""
@@ -58,7 +57,6 @@ class Playout:
         """
         expected_s = self._expected.pop(name, None)
         if expected_s is None:
-            self.marks_ignored += 1
             return False
         self._forget_before(expected_s)
         self._learn(now - expected_s)

@@ -16,7 +16,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from callcenter.media.units import NARROWBAND_HZ, SAMPLE_RATE_HZ, Pcm16
+from callcenter.media.units import Pcm16
 
 # int16 (2^15) x tap (< 2^20) x 2^14 taps stays under 2^53: exact in float64.
 _TAP_SCALE = 1 << 19
@@ -74,11 +74,6 @@ class Resampler:
         self._least = history + (up - 1) * down // up + 1  # inputs that a group needs
         self._pending: NDArray[np.float64] = np.zeros(history)
 
-    @property
-    def delay_s(self) -> float:
-        """The filter's delay in seconds of the input's clock, for an input at 1 Hz."""
-        return _HALF_TAPS_PER_PHASE * max(self._up, self._down) / self._up
-
     def process(self, samples: Pcm16) -> Pcm16:
         """Takes int16 [n] and returns every output that is now complete.
 
@@ -108,20 +103,6 @@ class Resampler:
         return made.reshape(-1)
 
 
-class Upsampler3(Resampler):
-    """8 kHz -> 24 kHz."""
-
-    def __init__(self) -> None:
-        super().__init__(3, 1)
-
-
-class Downsampler3(Resampler):
-    """24 kHz -> 8 kHz."""
-
-    def __init__(self) -> None:
-        super().__init__(1, 3)
-
-
 class Passthrough(Resampler):
     """The rates are equal: what comes in goes out."""
 
@@ -134,12 +115,8 @@ class Passthrough(Resampler):
 
 
 def resampler(from_hz: int, to_hz: int) -> Resampler:
-    """The resampler between two rates: `Upsampler3` for 8000 -> 24000, and so on."""
+    """The resampler between two rates."""
     if from_hz == to_hz:
         return Passthrough()
-    if (from_hz, to_hz) == (NARROWBAND_HZ, SAMPLE_RATE_HZ):
-        return Upsampler3()
-    if (from_hz, to_hz) == (SAMPLE_RATE_HZ, NARROWBAND_HZ):
-        return Downsampler3()
     common = gcd(from_hz, to_hz)
     return Resampler(to_hz // common, from_hz // common)

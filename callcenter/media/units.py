@@ -16,7 +16,6 @@ FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.08 s
 
 NARROWBAND_HZ = 8_000  # G.711
 PACKET_S = 0.02  # ptime
-PACKETS_PER_FRAME = 4
 
 SPEECH_WINDOW_S = 0.032  # resolution of voice activity
 SPEECH_HANGOVER_S = 0.288  # nine windows: a longer pause than between words ends speech

@@ -56,7 +56,7 @@ class Uplink:
         self._codec = codec(encoding)
         self._rate_hz = check_rate(rate_hz)
         self._resampler = resampler(rate_hz, SAMPLE_RATE_HZ)
-        self._framer = Framer()
+        self._framer = Framer(round(rate_hz * FRAME_S))  # whole frames are resampled: fewer calls
         self._waiting: deque[Pcm16] = deque()
         self._inbox = Backlog()
         self._phase = TickPhase()
@@ -77,13 +77,12 @@ class Uplink:
         samples = self._codec.decode(payload)
         self.counters.packets += 1
         self._note_gap(timestamp_s, samples.size / self._rate_hz)
-        wide = self._resampler.process(samples)  # a packet that is left out passes the filter, too
         if is_silent(samples) and self._phase.leave_out():
             self.counters.packets_left_out += 1
             return samples
-        self._framer.push(wide)
-        while (frame := self._framer.pop()) is not None:
-            self._waiting.append(frame)
+        self._framer.push(samples)
+        while (spoken := self._framer.pop()) is not None:
+            self._waiting.append(self._resampler.process(spoken))
         self._drop_oldest(now)
         return samples
 
@@ -109,12 +108,6 @@ class Uplink:
             else:
                 return None
         return None
-
-    def next_timer(self) -> float | None:
-        """When a frame that waits now may pass, for a call whose packets have stopped."""
-        if not self._waiting:
-            return None
-        return self._inbox.empty_at() - INBOX_LIMIT_S + FRAME_S
 
     def _drop_oldest(self, now: float) -> None:
         room = int((INBOX_LIMIT_S - self._inbox.level_s(now)) / FRAME_S + 1e-6)

@@ -18,7 +18,7 @@ import numpy as np
 from callcenter.media.bargein import Party, TurnTracker
 from callcenter.media.downlink import Downlink
 from callcenter.media.g711 import decode_ulaw, encode_ulaw
-from callcenter.media.resample import Downsampler3, Upsampler3
+from callcenter.media.resample import Resampler
 from callcenter.media.units import FRAME_S, FRAME_SAMPLES, NARROWBAND_HZ, PACKET_S, Pcm16
 from callcenter.media.uplink import Uplink
 from callcenter.media.vad import SpeechDetector
@@ -45,7 +45,7 @@ def core_share(seconds: float, work: Callable[[], None]) -> float:
 
 def transcode(packets: list[bytes]) -> None:
     """Both directions of a call, without governor or voice activity."""
-    up, down = Upsampler3(), Downsampler3()
+    up, down = Resampler(3, 1), Resampler(1, 3)
     for packet in packets:
         encode_ulaw(down.process(up.process(decode_ulaw(packet))))
 
@@ -64,7 +64,7 @@ def downlink(frames: list[Pcm16]) -> None:
     line = Downlink("audio/x-mulaw", 8_000)
     for index, frame in enumerate(frames):
         line.push(frame, index * FRAME_S)
-        line.pop(index * FRAME_S)
+        line.pop()
 
 
 def voice_activity(frames: list[Pcm16]) -> None:
@@ -86,7 +86,7 @@ def main() -> None:
     narrow = conversation(seconds)
     coded = encode_ulaw(narrow)
     packets = [coded[i : i + 160] for i in range(0, len(coded) - 159, 160)]
-    wide = Upsampler3().process(narrow)
+    wide = Resampler(3, 1).process(narrow)
     frames = [wide[i : i + FRAME_SAMPLES] for i in range(0, wide.size - FRAME_SAMPLES + 1, 1_920)]
     narrow_frames = [narrow[i : i + 640] for i in range(0, narrow.size - 639, 640)]
     shares = {

@@ -67,11 +67,9 @@ def test_the_bytes_are_as_drawn() -> None:
 
 
 def test_the_sequence_number_wraps() -> None:
-    """After 2**32 - 1 comes 0, and no frame is missing between them."""
+    """After 2**32 - 1 comes 0."""
     data = protocol.encode_audio(AudioFrame(2**32, RAMP))
     assert protocol.decode_audio(data).sequence == 0
-    assert protocol.missing_between(2**32 - 1, 0) == 0
-    assert protocol.missing_between(2**32 - 2, 1) == 2
 
 
 @pytest.mark.parametrize(("waited_s", "told_s"), [(-0.1, 0.0), (0.0306, 0.031), (3.0, 0.254)])

@@ -29,7 +29,7 @@ def test_a_shift_moves_the_end() -> None:
     backlog.add(0.1, now=0.0)
     backlog.shift(0.4)
     backlog.add(0.1, now=0.2)
-    assert backlog.empty_at() == pytest.approx(0.6)
+    assert backlog.level_s(0.5) == pytest.approx(0.1)
 
 
 def test_clear_empties_it_and_owes_nothing() -> None:

@@ -123,16 +123,6 @@ def test_late_decisions_are_put_in_order() -> None:
     assert tracker.talk.agent_s == pytest.approx(0.9)
 
 
-def test_the_timer_is_when_the_oldest_edge_settles() -> None:
-    """And None when nothing waits."""
-    tracker = TurnTracker()
-    assert tracker.next_timer() is None
-    tracker.hear(Party.CALLER, SpeechStarted(3.0))
-    assert tracker.next_timer() == 3.0 + SETTLE_S
-    tracker.pop(3.0 + SETTLE_S)
-    assert tracker.next_timer() is None
-
-
 def test_a_repeated_edge_changes_nothing() -> None:
     """Two starts in a row are one."""
     tracker = TurnTracker(settle_s=0.0)

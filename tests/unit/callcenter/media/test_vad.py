@@ -10,7 +10,7 @@ import pytest
 from callcenter.evaluation.wav import read_wav
 from callcenter.events import SpeechEdge, SpeechStarted, SpeechStopped
 from callcenter.media import vad
-from callcenter.media.resample import Upsampler3
+from callcenter.media.resample import resampler
 from callcenter.media.units import FRAME_S, FRAME_SAMPLES, SPEECH_HANGOVER_S, Pcm16
 from callcenter.media.vad import SpeechDetector, SpeechProbability
 
@@ -24,7 +24,7 @@ def speech() -> Pcm16:
     narrow = np.concatenate(
         (np.zeros(8_000, np.int16), read_wav(SPEECH_WAV), np.zeros(9_600, np.int16))
     )
-    return Upsampler3().process(narrow)
+    return resampler(8_000, 24_000).process(narrow)
 
 
 def detect(samples: Pcm16, start_s: float = 0.0, chunk: int = FRAME_SAMPLES) -> list[SpeechEdge]:
