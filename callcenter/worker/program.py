@@ -17,7 +17,8 @@ import structlog
 
 from callcenter import logs, metrics, tracing
 from callcenter.broker import keys
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer

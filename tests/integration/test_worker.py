@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError, Draining, LinkLost, NoCapacity, Unauthorized
 from callcenter.link.client import LinkClient
