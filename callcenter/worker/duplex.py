@@ -43,7 +43,8 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
         raise ConfigurationError(f"CHECKPOINT={settings.checkpoint}: {error}") from None
     except NoMemory as error:
         raise ConfigurationError(
-            f"WORKER_SLOTS={settings.worker_slots}: {error}; fewer slots or KV_FP8=true need less"
+            f"WORKER_SLOTS={settings.worker_slots}, KV_PAGES={settings.kv_pages}, "
+            f"KV_FP8={str(settings.kv_fp8).lower()}: {error}"
         ) from None
     _tell(engine)
     return engine
