@@ -25,7 +25,7 @@ USAGE_ERROR = 2
 
 @app.command()
 def gateway() -> None:
-    """Answer carriers' calls; settings come from the environment (callcenter/settings.py)."""
+    """Answer carriers' calls; settings come from the environment (callcenter/settings/)."""
     from callcenter.gateway import program
     from callcenter.settings import GatewaySettings
 

@@ -165,7 +165,7 @@ ENGINE_FRAME_SECONDS = Histogram(
     buckets=FRAME_BUCKETS_S,
 )
 ENGINE_FRAME_DEADLINE_MISSES = Counter(
-    "engine_frame_deadline_misses_total", "Ticks that took more than 80 ms.", ["engine"]
+    "engine_frame_deadline_misses_total", "Ticks that ended after the next was due.", ["engine"]
 )
 ENGINE_TICKS_SKIPPED = Counter(
     "engine_ticks_skipped_total",
@@ -196,6 +196,11 @@ ENGINE_FALLBACKS = Counter(
     "Fast ways (kernels, graphs, fp8 pages) that were given up at start; the log says why.",
     ["engine"],
 )
+ENGINE_MEMORY_BYTES = Gauge(
+    "engine_memory_bytes",
+    "The device's memory as divided at start: weights, sessions (codec state), pages, reserve.",
+    ["engine", "kind"],
+)
 ENGINE_KV_PAGES = Gauge(
     "engine_kv_pages",
     "KV pages; state total, free, or shortened: taken so far from the longest calls' windows.",
@@ -214,7 +219,7 @@ WORKER_VOICES = Counter(
 )
 WORKER_SESSIONS = Counter(
     "worker_sessions_total",
-    "Sessions by how they ended: ended, link_lost, failed, drained, superseded, refused.",
+    "Sessions by how they ended: ended, failed, drained, superseded, refused.",
     ["engine", "outcome"],
 )
 

@@ -16,7 +16,7 @@ from engine.agreement import columns, compare, forced_logits
 from engine.calibration import HiddenStates, kv_scales
 from engine.config import EngineLimits, Execution
 from engine.graphs import CapturedStep, Report, StepFunction
-from engine.memory import GIB, MemoryPlan, plan
+from engine.memory import GIB, MemoryPlan, check_pages, plan
 from engine.model.kv import new_pool
 from engine.model.lm import LanguageModel
 from engine.model.sampling import CounterNoise, Noise
@@ -72,8 +72,13 @@ def settle_codec(execution: Execution) -> None:
 
 
 def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machine:
-    """The step in plain PyTorch, as on a CPU."""
+    """The step in plain PyTorch, as on a CPU.
+
+    Raises:
+        NoMemory: so few pages were asked for that no call could be admitted.
+    """
     config = models.lm.config
+    check_pages(limits, config)
     pages = limits.pages or settle_pages(limits, config.window_positions)
     limits = replace(limits, pages=pages)
     pool = new_pool(config, pages, limits.page_size, models.lm.text_linear.weight)
@@ -122,8 +127,9 @@ def assemble_on_gpu(
     free, total = torch.cuda.mem_get_info()
     value_bytes = models.lm.text_linear.weight.element_size() if scales is None else 1
     limits, memory = plan(
-        limits, config, value_bytes, total - free, free, round(execution.reserve_gib * GIB)
-    )
+        limits, config, value_bytes, total - free, free, round(execution.reserve_gib * GIB),
+        rows.nbytes,
+    )  # fmt: skip
     like = models.lm.text_linear.weight
     pool = new_pool(config, limits.pages, page_size, like, fp8=scales is not None)
     step = plain_step(models, limits, pool, scales, CounterNoise())
@@ -150,9 +156,9 @@ def _fuse(
     from triton.errors import TritonError
 
     try:
-        fused = FusedModel(
-            models.lm, max(limits.slots, limits.prefill_chunk), execution.fp8_weights
-        )
+        # The rows that it will ever be given: all slots, a piece of a prompt, the checks at start.
+        rows = max(limits.slots, *PROMPT_PIECES)
+        fused = FusedModel(models.lm, rows, execution.fp8_weights)
         fused.hidden(models.lm.text_emb.weight[: limits.prefill_chunk], _values_alone)
         torch.cuda.synchronize()
     except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits

@@ -269,6 +269,14 @@ class CheckpointConfig:
     lm: LMConfig = field(default_factory=LMConfig)
     mimi: MimiConfig = field(default_factory=MimiConfig)
 
+    def __post_init__(self) -> None:
+        """Refuses a codec whose codes the language model has no tables for."""
+        theirs, ours = self.mimi.codebook_size, self.lm.audio_card
+        if theirs != ours:
+            raise ValueError(f"mimi.codebook_size is {theirs} and lm.audio_card {ours}: not equal")
+        if self.mimi.codebooks != AGENT_CODEBOOKS:
+            raise ValueError(f"mimi.codebooks is {self.mimi.codebooks}, not {AGENT_CODEBOOKS}")
+
     @staticmethod
     def parse(data: Mapping[str, Any]) -> CheckpointConfig:
         """Reads {"lm": {...}, "mimi": {...}}; what is not named keeps its default.

@@ -21,6 +21,7 @@ from engine.interface import (
     FRAME_SAMPLES,
     Frame,
     FrameOutput,
+    NoFreeSlot,
     SessionSpec,
     TickResult,
 )
@@ -174,11 +175,20 @@ class PersonaPlexEngine:
         return slot
 
     def prime(self) -> list[int]:
-        """Starts the slots whose prompt is known; else computes one piece of prompt."""
-        started = self._start_ready()
-        chunk = None if started else self.scheduler.next_chunk()
+        """Starts the slots whose prompt is known; else computes one piece of prompt.
+
+        Raises:
+            NoFreeSlot: the device has no memory for the work; the slots that wait must be released.
+        """
+        try:
+            return self._start_ready() or self._compute_piece()
+        except torch.OutOfMemoryError as error:
+            raise NoFreeSlot(f"the device has no memory for one more prompt: {error}") from error
+
+    def _compute_piece(self) -> list[int]:
+        chunk = self.scheduler.next_chunk()
         if chunk is None:
-            return started
+            return []
         self._prefiller.run(chunk)
         self.scheduler.finish_chunk(chunk)
         return self._start_ready()
@@ -270,7 +280,7 @@ class PersonaPlexEngine:
 
         Raises:
             HandoffRefused: the state does not belong into this engine.
-            PromptRejected: this engine has not the session's voice.
+            PromptRejected: this engine has not the session's voice, or cannot draw as it does.
             NoFreeSlot: every slot is taken, or too few pages are free.
         """
         slot = self._mover.put_in(state)

@@ -35,6 +35,7 @@ class Standing:
         weights_id: the checkpoint's.
         pages: type and size of the KV pages, as `page_kind` says.
         prompt: positions of the prompt.
+        prompt_sha256: of what it reads, as `Prefix.sha256` says.
         first_page: the oldest live page, counted from the first.
         stop: the next live offset.
         floor: live offsets below it were given up.
@@ -43,6 +44,7 @@ class Standing:
     weights_id: str
     pages: str
     prompt: int
+    prompt_sha256: str
     first_page: int
     stop: int
     floor: int
@@ -81,9 +83,12 @@ class SessionState:
         try:
             length = int.from_bytes(data[:8], "little")
             header = json.loads(data[8 : 8 + length])["__metadata__"]
-            spec, standing = json.loads(header["spec"]), json.loads(header["standing"])
+            spec, standing = json.loads(header["spec"]), Standing(**json.loads(header["standing"]))
             spec["sampling"] = Sampling(**spec["sampling"])
-            return SessionState(SessionSpec(**spec), Standing(**standing), load(data))
+            for entry in fields(standing):
+                if type(getattr(standing, entry.name)).__name__ != entry.type:
+                    raise TypeError(f"{entry.name} is not {entry.type}")
+            return SessionState(SessionSpec(**spec), standing, load(data))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:  # cut or foreign
             raise HandoffRefused(f"these bytes are no exported session: {error}") from error
 
@@ -109,6 +114,23 @@ def write_pages(pool: Tensor, pages: list[int], contents: Tensor) -> None:
     index = torch.tensor(pages, dtype=torch.long, device=pool.device)
     for layer, content in zip(pool, contents, strict=True):
         layer.view(torch.uint8)[index] = content.to(pool.device)
+
+
+def check_tensors(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Compares names, types and shapes.
+
+    Raises:
+        HandoffRefused: names what is missing, too much or different.
+    """
+    if odd := sorted(tensors.keys() ^ wanted.keys()):
+        raise HandoffRefused(f"the session's data are not this engine's: {odd[0]}")
+    for name, like in wanted.items():
+        given = tensors[name]
+        if (given.dtype, given.shape) != (like.dtype, like.shape):
+            raise HandoffRefused(
+                f"the session's {name} is {given.dtype} {list(given.shape)}, "
+                f"this engine's {like.dtype} {list(like.shape)}"
+            )
 
 
 def export_rows(prefix: str, rows: Any, slot: int) -> dict[str, Tensor]:

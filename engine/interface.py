@@ -124,6 +124,9 @@ class Engine(Protocol):
 
         Returns:
             The slots that became ready by it; with a known prompt that is the slot's first call.
+
+        Raises:
+            NoFreeSlot: memory for the work is missing; the slots that wait are to be released.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.config import EngineLimits, LMConfig
-from engine.scheduler import ring_pages, settle_pages
+from engine.scheduler import least_pages, ring_pages, settle_pages
 
 GIB = 1 << 30
 
@@ -22,14 +22,16 @@ class MemoryPlan:
     """What the device's memory is for, in bytes.
 
     Attributes:
-        resident: weights, codec state and everything else that was there before the pages.
+        weights: the weights and everything else that was there before the pages.
+        sessions: codec state and the rest of the slots' rows.
         pages: all KV pages together.
         page: one page over all layers.
         reserve: kept for graphs, workspaces and prompt work.
         calls: how many calls with a full window the pages hold, prompts shared.
     """
 
-    resident: int
+    weights: int
+    sessions: int
     pages: int
     page: int
     reserve: int
@@ -38,7 +40,8 @@ class MemoryPlan:
     def __str__(self) -> str:
         """One line for the log."""
         return (
-            f"{self.resident / GIB:.1f} GiB resident, {self.pages / GIB:.1f} GiB in KV pages of "
+            f"{self.weights / GIB:.1f} GiB weights, {self.sessions / GIB:.1f} GiB codec state, "
+            f"{self.pages / GIB:.1f} GiB in KV pages of "
             f"{self.page / 2**20:.1f} MiB, {self.reserve / GIB:.1f} GiB reserve: "
             f"{self.calls} calls with a full window"
         )
@@ -49,8 +52,25 @@ def page_bytes(config: LMConfig, page_size: int, value_bytes: int) -> int:
     return config.layers * 2 * config.dim * page_size * value_bytes
 
 
+def check_pages(limits: EngineLimits, config: LMConfig) -> None:
+    """Refuses a number of pages that was asked for and would let no call in.
+
+    Raises:
+        NoMemory: names both numbers.
+    """
+    least = least_pages(limits, config.window_positions)
+    if 0 < limits.pages < least:
+        raise NoMemory(f"{limits.pages} KV pages were asked for and one call alone needs {least}")
+
+
 def plan(
-    limits: EngineLimits, config: LMConfig, value_bytes: int, resident: int, free: int, reserve: int
+    limits: EngineLimits,
+    config: LMConfig,
+    value_bytes: int,
+    resident: int,
+    free: int,
+    reserve: int,
+    sessions: int = 0,
 ) -> tuple[EngineLimits, MemoryPlan]:
     """Settles the number of pages: as many as wanted, or as many as fit.
 
@@ -61,6 +81,7 @@ def plan(
         resident: bytes in use already.
         free: bytes that are free.
         reserve: bytes that must stay free.
+        sessions: what of `resident` belongs to the slots.
 
     Raises:
         NoMemory: not even one call fits, or the pages that were asked for do not.
@@ -68,15 +89,15 @@ def plan(
     page = page_bytes(config, limits.page_size, value_bytes)
     fitting = (free - reserve) // page
     wanted = limits.pages or settle_pages(limits, config.window_positions)
-    ring = ring_pages(limits, config.window_positions)
-    least = 1 + ring + -(-limits.prompt_positions // limits.page_size)
-    if (limits.pages and wanted > fitting) or fitting < least:
+    check_pages(limits, config)
+    needed = limits.pages or least_pages(limits, config.window_positions)
+    if needed > fitting:
         raise NoMemory(
-            f"{max(wanted if limits.pages else least, least)} KV pages of {page >> 20} MiB are "
-            f"needed and {max(fitting, 0)} fit: {free / GIB:.1f} GiB are free, of which "
-            f"{reserve / GIB:.1f} GiB are kept for work; lower the slots or pages, or use fp8"
+            f"{needed} KV pages of {page >> 20} MiB are needed and {max(fitting, 0)} fit: "
+            f"{free / GIB:.1f} GiB are free, of which {reserve / GIB:.1f} GiB are kept for work; "
+            "ask for fewer pages or slots, a shorter prompt, or keys and values in fp8"
         )
     pages = min(wanted, fitting)
-    calls = (pages - 1) // ring
+    calls = (pages - 1) // ring_pages(limits, config.window_positions)
     settled = replace(limits, pages=pages)
-    return settled, MemoryPlan(resident, pages * page, page, reserve, calls)
+    return settled, MemoryPlan(resident - sessions, sessions, pages * page, page, reserve, calls)

@@ -5,12 +5,16 @@ What such data looks like is said in `handoff.py`. Between two ticks; nobody els
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
+from torch import Tensor
 
 from engine.handoff import (
     HandoffRefused,
     SessionState,
     Standing,
+    check_tensors,
     export_rows,
     page_kind,
     read_pages,
@@ -54,6 +58,7 @@ class Mover:
     ) -> None:
         self._weights_id = weights_id
         self._rows = rows
+        self._step = step
         self._pool, self._scales = step.pool, step.scales
         self._scheduler = scheduler
         self._prefiller = prefiller
@@ -64,6 +69,8 @@ class Mover:
     def take_out(self, slot: int, spec: SessionSpec) -> SessionState:
         """Copies a live session to the host; see `PersonaPlexEngine.export_session`."""
         scheduler = self._scheduler
+        if self._compat:
+            raise HandoffRefused("a session of an engine in reference_compat stays where it is")
         if not scheduler.started(slot):
             raise HandoffRefused(f"slot {slot} still waits for its prompt")
         live, prefix = scheduler.live(slot), self._prefiller[scheduler.key(slot)]
@@ -82,6 +89,7 @@ class Mover:
             weights_id=self._weights_id,
             pages=page_kind(self._pool),
             prompt=prefix.positions,
+            prompt_sha256=prefix.sha256,
             first_page=live.first_page,
             stop=live.stop,
             floor=live.floor,
@@ -91,18 +99,21 @@ class Mover:
     def put_in(self, state: SessionState) -> int:
         """Seats a session that was taken out; see `PersonaPlexEngine.import_session`."""
         standing, tensors = state.standing, state.tensors
-        self._check(state)
+        self._check_kind(standing)
+        self._intake.check_sampling(state.spec.sampling)
         key, prefix = self._intake.prompt(state.spec)
+        self._check_content(state, prefix)
         slot, empty = self._scheduler.adopt(
             key, standing.prompt, standing.first_page, tensors["live"].shape[1], standing.stop
         )
         self._prefiller.forget(self._scheduler.forgotten())
         live = self._scheduler.live(slot)
-        live.floor = standing.floor
+        live.floor = max(live.floor, standing.floor)
+        kept = tensors["live"][:, live.first_page - standing.first_page :]
         if empty:
             self._fill_prompt(slot, prefix, state)
             self._prefiller.replace(key, prefix)
-        write_pages(self._pool, live.pages(), tensors["live"])
+        write_pages(self._pool, live.pages(), kept)
         self._seating.resume(slot, state.spec, standing, tensors)
         return slot
 
@@ -113,15 +124,59 @@ class Mover:
         device = self._pool.device
         prefix.last = Hidden(**{name: tensor.to(device) for name, tensor in last.items()})
 
-    def _check(self, state: SessionState) -> None:
-        standing, here = state.standing, page_kind(self._pool)
+    def _check_kind(self, standing: Standing) -> None:
+        """Refuses sessions of another engine's kind."""
+        here = page_kind(self._pool)
         if self._compat:
             raise HandoffRefused("an engine in reference_compat takes no session over")
         if standing.weights_id != self._weights_id:
             raise HandoffRefused("the session ran on other weights")
         if standing.pages != here:
             raise HandoffRefused(f"the session's pages are {standing.pages}, this engine's {here}")
+
+    def _check_content(self, state: SessionState, prefix: Prefix) -> None:
+        """Refuses what would be read or written amiss; nothing was taken for it yet."""
+        standing = state.standing
+        if (standing.prompt, standing.prompt_sha256) != (prefix.positions, prefix.sha256):
+            raise HandoffRefused(f"voice {state.spec.voice!r} is another one in this engine")
+        check_tensors(state.tensors, self._tensors_of(standing))
         if self._scales is not None and not torch.equal(
             state.tensors["scales"], self._scales.cpu()
         ):
             raise HandoffRefused("the session's fp8 pages were written with other scales")
+        config = self._step.config
+        text, audio = config.initial_text, config.initial_audio
+        for name, most in (("text", text), ("agent", audio), ("user_acoustic", audio)):
+            tokens = state.tensors[f"grid.{name}"]
+            if int(tokens.min()) < 0 or int(tokens.max()) > most:
+                raise HandoffRefused(f"the session's grid.{name} lies outside 0 .. {most}")
+
+    def _tensors_of(self, standing: Standing) -> dict[str, Tensor]:
+        """What a session that stands there consists of: names, types and shapes.
+
+        Raises:
+            HandoffRefused: no session can stand there.
+        """
+        size, config, rows = self._pool.shape[4], self._step.config, self._rows
+        live = -(-standing.stop // size) - standing.first_page
+        ring = self._scheduler.ring_pages
+        if not (0 <= live <= ring and standing.first_page >= 0 and standing.floor >= 0):
+            raise HandoffRefused(
+                f"the session stands at {standing.stop} with {live} pages from "
+                f"{standing.first_page} on; this engine's calls hold up to {ring}"
+            )
+        page = self._pool.view(torch.uint8)[0, 0]
+        like = self._step.lm.text_linear.weight
+
+        def pages(count: int) -> Tensor:
+            return page.new_empty(len(self._pool), count, *page.shape, device="meta")
+
+        return {
+            "sink": pages(-(-standing.prompt // size)),
+            "live": pages(live),
+            **{f"grid.{f.name}": getattr(rows.grid, f.name)[0] for f in fields(rows.grid)},
+            **{f"codec.{name}": tensor[0] for name, tensor in rows.codec.tensors.items()},
+            "last.state": like.new_empty(1, config.dim, device="meta"),
+            "last.text_logits": like.new_empty(1, config.text_card, device="meta"),
+            **({} if self._scales is None else {"scales": self._scales}),
+        }

@@ -71,9 +71,7 @@ class Scheduler:
         self._limits = limits
         self._window = window
         self.ring_pages = ring_pages(limits, window)
-        self._floor_pages = min(
-            self.ring_pages, -(-min(limits.min_window_positions, window) // limits.page_size) + 1
-        )
+        self._floor_pages = floor_pages(limits, window)
         self.pool = PagePool(limits.pages)
         self.prompts = PromptCache(self.pool, limits.cached_prompts)
         self.seats: dict[int, Seat] = {}
@@ -134,6 +132,8 @@ class Scheduler:
     ) -> tuple[int, bool]:
         """Takes a slot for a session that began elsewhere; it is live at once.
 
+        Under pressure it may get fewer pages than it held: the newest.
+
         Args:
             key: its prompt.
             positions: the prompt's.
@@ -154,7 +154,7 @@ class Scheduler:
         seat.started = True
         seat.live.begin_at(first_page)
         for _ in range(pages):
-            seat.live.grow(self._take_page())
+            seat.live.grow(self._take_page(seat.live))
         seat.live.stop = stop
         return slot, empty
 
@@ -274,15 +274,20 @@ class Scheduler:
         if live.wraps:
             live.wrap()
             return bool(freed)
-        live.grow(self._take_page())
+        live.grow(self._take_page(live))
         return True
 
-    def _take_page(self) -> int:
-        """A free page: else an unused prompt's, else the longest call's oldest."""
+    def _take_page(self, grower: LivePages | None = None) -> int:
+        """A free page: else an unused prompt's, else the longest call's oldest.
+
+        Of equals the one that grows pays, so that no call falls below the promised pages.
+        """
         if not self.pool.free and (key := self.prompts.evict_one()) is not None:
             self._forgotten.append(key)
         if not self.pool.free:
-            slot, seat = max(self.seats.items(), key=lambda item: item[1].live.held)
+            slot, seat = max(
+                self.seats.items(), key=lambda item: (item[1].live.held, item[1].live is grower)
+            )
             self.pool.give([seat.live.drop_oldest()])
             self._shortened[slot] = self._shortened.get(slot, 0) + 1
         return self.pool.take()
@@ -291,6 +296,18 @@ class Scheduler:
 def ring_pages(limits: EngineLimits, window: int) -> int:
     """Places in a call's ring: the window in pages."""
     return -(-window // limits.page_size)
+
+
+def floor_pages(limits: EngineLimits, window: int) -> int:
+    """Pages that every call is promised: `min_window_positions`, wherever in a page they begin."""
+    least = min(limits.min_window_positions, window)
+    return min(ring_pages(limits, window), -(-least // limits.page_size) + 1)
+
+
+def least_pages(limits: EngineLimits, window: int) -> int:
+    """Pages without which not even one call is admitted, with the scratch page."""
+    prompt = min(limits.prompt_positions, window // 2)
+    return 1 + floor_pages(limits, window) + -(-prompt // limits.page_size)
 
 
 def settle_pages(limits: EngineLimits, window: int) -> int:

@@ -80,6 +80,13 @@ class Rows:
         """Which rows of all these are."""
         return Span(self.first, len(self.frame.live))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        parts = (self.frame, self.cache, self.grid, self.sampling)
+        tensors = [getattr(part, field.name) for part in parts for field in fields(part)]
+        return sum(tensor.nbytes for tensor in (*tensors, *self.codec.tensors.values()))
+
     def narrow(self, span: Span) -> Rows:
         """Views of some of all rows."""
         first, stop = span.first, span.first + span.batch

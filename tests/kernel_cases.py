@@ -63,18 +63,32 @@ class On:
         assert error <= slack * TOLERANCE[self.dtype], f"relative error {error:.2e}"
 
 
+def guarded(table: torch.Tensor, page: int) -> torch.Tensor:
+    """A copy of a page table in memory where everything around it names `page`."""
+    around = torch.full((table.numel() + 128,), page, dtype=table.dtype, device=table.device)
+    inside = around[64 : 64 + table.numel()].view(table.shape)
+    return inside.copy_(table)
+
+
 def check_attention(on: On, heads: int, dim: int, slots: int, window: int, quantised: bool) -> None:
-    """Five rows: sink and wrapped ring, no sink, idle, sink alone, one single position."""
-    ring = window // slots + 2
+    """Five rows: sink and wrapped ring, no sink, idle, sink alone, one single position.
+
+    The first row's window begins and ends in one page. Behind the tables stands a page full of NaN.
+    """
+    ring = -(-window // slots)
     pages = torch.randperm(5 * ring + 7, device=on.device).int()
-    live_table, sink_pages = pages[: 5 * ring].view(5, ring), pages[5 * ring :]
+    nobodys = int(pages[-1])
+    live_table = guarded(pages[: 5 * ring].view(5, ring), nobodys)
+    sink_pages = pages[5 * ring :]
     sink_table = sink_pages[[0, 1, 2, 0, 1, 2, 6, 6, 6, 0, 1, 2, 3, 4, 5]].view(5, 3)
+    sink_table = guarded(sink_table, nobodys)
     numbers = {"dtype": torch.int32, "device": on.device}
     sink_length = torch.tensor([2 * slots + 3, 0, 0, 2 * slots, 0], **numbers)
     live_start = torch.tensor([window + slots // 2, 5, 0, 0, 7], **numbers)
-    live_stop = torch.tensor([2 * window, window, 0, 0, 8], **numbers)
+    live_stop = torch.tensor([2 * window + slots // 2, window, 0, 0, 8], **numbers)
     query_live, query_sink = on.randn(5, heads, dim), on.randn(5, heads, dim)
     pool = on.randn(len(pages), 2, heads, slots, dim)
+    pool[nobodys] = float("nan")
     seen = pool
     scales = None
     if quantised:

@@ -26,7 +26,8 @@ from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.store.database import Database
 from callcenter.background import end_all
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
 from callcenter.published.board import Board, Clips
 from callcenter.settings import AdminSettings

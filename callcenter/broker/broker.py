@@ -22,11 +22,9 @@ from redis.exceptions import RedisError
 
 from callcenter.broker import keys, scripts
 from callcenter.broker.claims import Claim, HeartbeatAnswer, HeldSession, Reaped
-from callcenter.broker.connection import TIMEOUT_S, connect
+from callcenter.broker.connection import TIMEOUT_S
 from callcenter.broker.placement import State, WorkerInfo
 from callcenter.errors import BrokerUnavailable, NoCapacity
-
-__all__ = ["Broker", "connect"]
 
 REAP_LIMIT = 100
 

@@ -12,7 +12,8 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallResult, CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot

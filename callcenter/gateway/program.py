@@ -24,7 +24,8 @@ from redis.asyncio import Redis
 
 from callcenter import logs, tracing
 from callcenter.background import end_all
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError

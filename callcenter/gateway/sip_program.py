@@ -20,7 +20,8 @@ from fastapi import FastAPI
 
 from callcenter import logs, metrics, tracing
 from callcenter.background import end_all
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError

@@ -43,9 +43,10 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
         raise ConfigurationError(f"CHECKPOINT={settings.checkpoint}: {error}") from None
     except NoMemory as error:
         raise ConfigurationError(
-            f"WORKER_SLOTS={settings.worker_slots}: {error}; fewer slots or KV_FP8=true need less"
+            f"WORKER_SLOTS={settings.worker_slots}, KV_PAGES={settings.kv_pages}, "
+            f"KV_FP8={str(settings.kv_fp8).lower()}: {error}"
         ) from None
-    _tell(engine)
+    tell(engine)
     return engine
 
 
@@ -73,9 +74,13 @@ def execution(settings: WorkerSettings) -> Execution:
     )
 
 
-def _tell(engine: PersonaPlexEngine) -> None:
+def tell(engine: PersonaPlexEngine) -> None:
     """Logs and counts how the engine came up, and shows its pages from now on."""
-    log.info("engine_started", memory=str(engine.memory), slots=engine.slots)
+    log.info("engine_started", memory=str(engine.memory or "of the host"), slots=engine.slots)
+    if (plan := engine.memory) is not None:
+        kinds = {"weights": plan.weights, "sessions": plan.sessions, "pages": plan.pages}
+        for kind, size in {**kinds, "reserve": plan.reserve}.items():
+            metrics.ENGINE_MEMORY_BYTES.labels(engine.kind, kind).set(size)
     for reason in engine.fallbacks:
         log.warning("engine_fallback", reason=reason)
         metrics.ENGINE_FALLBACKS.labels(engine.kind).inc()

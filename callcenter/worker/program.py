@@ -16,8 +16,10 @@ from collections.abc import AsyncIterator, Iterable
 import structlog
 
 from callcenter import logs, metrics, tracing
+from callcenter.background import end_all
 from callcenter.broker import keys
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer
@@ -141,11 +143,13 @@ class Worker:
             await self._listen(stack)
             stack.push_async_callback(self._clips_redis.aclose)
             membership = await self._join(stack)
-            pulse = asyncio.create_task(self._pulse(), name="pulse")
-            stack.callback(pulse.cancel)
-            beating = asyncio.create_task(membership.run(), name="heartbeat")
-            stack.callback(beating.cancel)
-            await self._tell_deletion_cost(stack)
+            cost = await self._deletion_cost(stack)
+            tasks = [
+                asyncio.create_task(self._pulse(), name="pulse"),
+                asyncio.create_task(membership.run(), name="heartbeat"),
+                *([asyncio.create_task(cost.run(), name="deletion-cost")] if cost else []),
+            ]
+            stack.push_async_callback(end_all, tasks)
             metrics.WORKER_SLOTS_TOTAL.labels(self._engine.kind).set(self._engine.slots)
             # What start-up made stays for good: collections need not look at it again.
             gc.collect()
@@ -237,21 +241,20 @@ class Worker:
         self._membership = membership
         return membership
 
-    async def _tell_deletion_cost(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _deletion_cost(self, stack: contextlib.AsyncExitStack) -> DeletionCost | None:
         """In a cluster: lets a scale-down know how many calls this pod has."""
         settings = self._settings
         if not (settings.pod_name and settings.pod_namespace and settings.kubernetes_service_host):
-            return
+            return None
         host, port = settings.kubernetes_service_host, settings.kubernetes_service_port
         api_url = f"https://{f'[{host}]' if ':' in host else host}:{port}"
         try:
             http = await stack.enter_async_context(deletion_cost.client())
         except OSError as error:  # the pod's account is not mounted
             log.warning("no_deletion_cost", why=str(error))
-            return
+            return None
         pod = Pod(api_url, settings.pod_namespace, settings.pod_name)
-        cost = DeletionCost(http, pod, lambda: len(self._admission.sessions))
-        stack.callback(asyncio.create_task(cost.run(), name="deletion-cost").cancel)
+        return DeletionCost(http, pod, lambda: len(self._admission.sessions))
 
     def _hand_over(self, post: Post) -> None:
         """Called in the tick thread: results cross to the event loop in one hop."""

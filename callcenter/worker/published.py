@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.errors import BrokerUnavailable
 from callcenter.link.refusals import PromptRefused
 from callcenter.published.board import Board, Clips

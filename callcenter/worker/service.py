@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from callcenter import metrics, tracing
-from callcenter.errors import NoCapacity, Refused
+from callcenter.errors import Draining, NoCapacity, Refused
 from callcenter.link.protocol import Action, DrainSoon, End, OpenSession, Ready, Stats, Text
 from callcenter.link.refusals import PromptRefused, SessionFailed, StaleClaim
 from callcenter.link.server import GatewayChannel, SessionLink
@@ -41,8 +41,19 @@ class LiveSession:
         self._channel: GatewayChannel = link.channel
         self._kind = kind
         self._trimmed = 0
+        self._began = False
+        self._drain_deadline_s: float | None = None
         self.session = Session(spec_of(link.spec), self.deliver)
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        """Tells the gateway, once, that the session has its slot: its first word must be that."""
+        if self._began:
+            return
+        self._began = True
+        self._channel.send_control(Ready())
+        if self._drain_deadline_s is not None:
+            self._channel.send_control(DrainSoon(deadline_s=self._drain_deadline_s))
 
     def deliver(self, delivery: Delivery) -> None:
         """Sends one tick's result, unless the session is over."""
@@ -51,6 +62,7 @@ class LiveSession:
         if delivery.output is None:
             self.ended.set_exception(SessionFailed(delivery.failure))
             return
+        self.begin()  # its first tick may overtake the word that its prompt is in
         self._count(delivery)
         self._channel.send_frame(delivery.output.pcm, waited_s=delivery.waited_s)
         if delivery.output.text:
@@ -76,8 +88,10 @@ class LiveSession:
             self.ended.set_exception(refusal)
 
     def warn_of_drain(self, deadline_s: float) -> None:
-        """Tells the gateway that this worker leaves."""
-        self._channel.send_control(DrainSoon(deadline_s=deadline_s))
+        """Tells the gateway that this worker leaves, as soon as the session has begun."""
+        self._drain_deadline_s = deadline_s
+        if self._began:
+            self._channel.send_control(DrainSoon(deadline_s=deadline_s))
 
     async def carry(self, link: SessionLink) -> str:
         """Moves the caller's frames until somebody ends the session.
@@ -195,6 +209,25 @@ class SessionService:
         return True
 
     async def _admit(self, live: LiveSession, link: SessionLink) -> None:
+        """Waits for the session's slot, unless somebody ends it before.
+
+        Raises:
+            Refused: it gets none.
+        """
+        seating = asyncio.create_task(self._seat(live, link), name="session-seating")
+        try:
+            ends: set[asyncio.Future[Any]] = {seating, live.ended}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not seating.done():
+                live.ended.result()
+                raise Draining("this worker has ended its sessions; this one had not begun")
+            seating.result()
+        finally:
+            seating.cancel()
+            await asyncio.gather(seating, return_exceptions=True)
+        live.begin()
+
+    async def _seat(self, live: LiveSession, link: SessionLink) -> None:
         voice = await self._voices.name_of(link.spec.voice, link.spec.voice_sha256)
         live.session.spec = replace(live.session.spec, voice=voice)
         try:
@@ -207,7 +240,6 @@ class SessionService:
         except EngineError as error:
             raise SessionFailed(str(error)) from None
         self._admission.remember_prompt(link.token.prompt_hash)
-        link.channel.send_control(Ready())
         log.info(
             "session_started",
             call_id=link.token.call_id,

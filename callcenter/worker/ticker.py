@@ -43,6 +43,7 @@ BROKEN_AFTER_FAILURES = 3
 PRIME_RESERVE_S = 0.02  # a piece of prompt work takes up to 18 ms: begin none closer to a tick
 RECENT_TICKS = 250  # 20 s of one phase group
 HEARTBEAT_FRESH_S = 1.0
+STOP_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -89,10 +90,12 @@ class Ticker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops after the present tick and waits for the thread."""
+        """Stops after the present tick; a thread that hangs in the engine is left to itself."""
         self._stopping.set()
         self._orders.put(lambda: None)  # wakes a thread that waits for orders
-        self._thread.join()
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            log.error("tick_thread_hangs", engine=self._engine.kind, waited_s=STOP_S)
 
     def admit(self, session: Session) -> Future[None]:
         """Orders a slot; the future is done when the session's prompt is in.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import structlog
 
 from callcenter import metrics
-from engine.interface import Engine, PromptRejected, SessionSpec
+from engine.interface import Engine, NoFreeSlot, PromptRejected, SessionSpec
 from personas.errors import PersonaError
 from personas.schema import Persona, RenderedPersona
 
@@ -63,14 +63,17 @@ def session_of(persona: RenderedPersona, name: str) -> SessionSpec:
 
 def _prime(engine: Engine, persona: RenderedPersona) -> bool:
     began_s = time.monotonic()
+    slot = None
     try:
         slot = engine.admit(session_of(persona, f"warm-up of {persona.name}"))
-    except PromptRejected as error:
+        while slot not in engine.prime():
+            time.sleep(PRIME_PAUSE_S)
+    except (PromptRejected, NoFreeSlot) as error:
         log.warning("persona_refused", persona=persona.name, why=str(error))
         return False
-    while slot not in engine.prime():
-        time.sleep(PRIME_PAUSE_S)
-    engine.release(slot)
+    finally:
+        if slot is not None:
+            engine.release(slot)
     elapsed_s = time.monotonic() - began_s
     metrics.ENGINE_PROMPT_PREFILL_SECONDS.labels(engine.kind).observe(elapsed_s)
     log.info("persona_warmed_up", persona=persona.name, seconds=round(elapsed_s, 3))

@@ -5,6 +5,8 @@ Reads 17 rows of 8 KiB a call and writes two; in separate operations it would be
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
@@ -66,7 +68,7 @@ def embed(
     """
     rows = tokens.shape[0]
     streams, audio_rows, dim = audio_table.shape
-    block = min(_BLOCK, dim)
+    block = math.gcd(_BLOCK, dim)
     value = audio_table.new_empty(rows, dim)
     weighted = torch.empty_like(value)
     squares = audio_table.new_empty(dim // block, rows, dtype=torch.float32)

@@ -6,6 +6,7 @@ nothing of windows: the caller gives the angles for both queries and the slot to
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +116,7 @@ def write_kv(
     dim = pages.shape[4]
     query_live = packed.new_empty(rows, heads, dim)
     query_sink = packed.new_empty(rows, heads, dim)
-    group = min(_HEADS_A_PROGRAM, heads)
+    group = math.gcd(_HEADS_A_PROGRAM, heads)
     _write_kv[(rows, heads // group)](
         packed, rotation.cos_live, rotation.sin_live, rotation.cos_sink, rotation.sin_sink,
         pages, scales, page_of, slot_of, query_live, query_sink,

@@ -34,12 +34,13 @@ class FusedModel:
 
     Args:
         lm: the loaded model, on a CUDA device, `prepare`d.
-        rows: the largest number of rows that will ever be given.
+        rows: the largest number of rows that will ever be given; more are refused.
         quantise: keep the temporal layers' weights in fp8. Their plain form is freed.
     """
 
     def __init__(self, lm: LanguageModel, rows: int, quantise: bool = False) -> None:
         self._lm = lm
+        self._most_rows = rows
         self._quantised = quantise
         self._audio_table = _joined_tables(lm)
         self._layers = _temporal_layers(lm, quantise)
@@ -96,7 +97,13 @@ class FusedModel:
         )
         return self._through_layers(x, attend)
 
+    def _check_rows(self, rows: int) -> None:
+        """Refuses more rows than the scratch of split projections holds: it would be overrun."""
+        if rows > self._most_rows:
+            raise ValueError(f"{rows} rows, and the kernels were made for {self._most_rows}")
+
     def _through_layers(self, x: Tensor, attend: AttendPacked) -> Tensor:
+        self._check_rows(len(x))
         value = x.contiguous().clone()
         squares = value.float().square().sum(-1)[None]
         stream = run_temporal(
@@ -117,6 +124,7 @@ class FusedModel:
             ks: the largest text and audio top-k of any row.
         """
         rows, config = len(column), self._lm.config
+        self._check_rows(rows)
         tiles = temporal_tiles(rows, self._quantised)
         heads = temporal_tiles(rows, quantised=False).heads
         stream = embed(column, self._lm.text_emb.weight, self._audio_table, self._first_norm)

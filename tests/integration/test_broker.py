@@ -12,8 +12,9 @@ import pytest
 import redis.asyncio
 
 from callcenter.broker import keys
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
 from callcenter.broker.claims import HeartbeatAnswer, HeldSession
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo, choose
 from callcenter.errors import BrokerUnavailable, NoCapacity
 

@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.errors import BrokerUnavailable, Unauthorized
 from callcenter.telephony.twilio.grants import StreamGrant, StreamGrants
 

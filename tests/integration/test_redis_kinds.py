@@ -13,7 +13,8 @@ from redis.exceptions import MovedError
 from callcenter.admin.intake import Intake
 from callcenter.admin.store import calls
 from callcenter.admin.store.database import Database
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import BrokerUnavailable, Unauthorized
 from callcenter.gateway.quotas import LimitReached, Quotas

@@ -1,30 +1,15 @@
 """A worker that is ready has stepped a frame, with or without calls."""
 
 import asyncio
-import time
 
 from callcenter.link.client import LinkClient
-from callcenter.link.protocol import AudioFrame, OpenSession, prompt_hash
-from callcenter.link.token import SessionToken, sign
-from callcenter.settings import WorkerSettings
+from callcenter.link.protocol import AudioFrame
 from callcenter.worker.program import Worker
 from engine.interface import PromptRejected, SessionSpec
 from engine.rehearsal import RehearsalEngine
+from tests.integration.worker_cases import join, settings
 
-SECRET = "s" * 32
 PROBE = SessionSpec("probe", "bank", "Be kind.", "nora")
-
-
-def settings(redis_url: str) -> WorkerSettings:
-    """A worker on free ports, in a pool of its own."""
-    return WorkerSettings.load(
-        redis_url=redis_url,
-        link_secret=SECRET,
-        worker_id="w1",
-        worker_pool=f"pool-{time.time_ns()}",
-        worker_port=0,
-        worker_http_port=0,
-    )
 
 
 class Refusing(RehearsalEngine):
@@ -47,16 +32,7 @@ async def test_an_idle_worker_becomes_ready_by_a_frame_of_its_own(redis_url: str
     assert "80 ms" in worker.unready() or "tick" in worker.unready()
     async with worker.running():
         await until(lambda: worker.unready() == "")
-        prompt = prompt_hash("nora", "Be kind.")
-        spec = OpenSession(
-            call_id="CA1", persona="bank", persona_version="1", role_text="Be kind.",
-            voice="nora", prompt_hash=prompt,
-        )  # fmt: skip
-        token = SessionToken(
-            call_id="CA1", worker_id="w1", epoch=worker.epoch, fencing_token=1,
-            prompt_hash=prompt, expires_at_s=time.time() + 30,
-        )  # fmt: skip
-        link = await LinkClient.open(worker.url, sign(token, SECRET), spec)
+        link = await join(worker, "CA1")
         async with asyncio.timeout(3):
             assert any([isinstance(message, AudioFrame) async for message in first(link, 2)])
         await link.close("done")

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from tests.e2e.webrtc.echo import serving
 
 pytestmark = pytest.mark.timeout(60)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from callcenter.admin import intake
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.published.board import Board
 from callcenter.records.journal import STREAM, Entry, Journal, encode
 from tests.integration.admin.conftest import Admin

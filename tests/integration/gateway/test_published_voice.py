@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from websockets.asyncio.client import ClientConnection
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.errors import Refused
 from callcenter.link.refusals import PromptRefused
 from callcenter.settings import WorkerSettings

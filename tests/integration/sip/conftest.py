@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callcenter.broker.broker import Broker, connect
+from callcenter.broker.broker import Broker
+from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.events import LegDigit
 from callcenter.gateway.sip_program import SipGateway

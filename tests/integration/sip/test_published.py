@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.published.board import Board, Command
 from callcenter.published.snapshot import Snapshot
 from callcenter.records.journal import STREAM, decode

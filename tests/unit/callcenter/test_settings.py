@@ -1,14 +1,18 @@
 """The environment, read once."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from callcenter.errors import ConfigurationError
-from callcenter.settings import GatewaySettings, WorkerSettings
+from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
+DOCUMENTED = {
+    f"callcenter.settings.{name}" for name in ("common", "gateway", "sip", "worker", "admin")
+}
 
 
 @pytest.fixture
@@ -145,3 +149,24 @@ def test_wrong_browser_settings_are_named(environment, variable: str, value: str
     environment.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=variable):
         GatewaySettings.load()
+
+
+@pytest.mark.parametrize("program", [GatewaySettings, SipSettings, WorkerSettings, AdminSettings])
+def test_every_variable_is_explained(program) -> None:
+    """In the docstring of the class that has it, or of the one that all programs share."""
+    words = "".join(each.__doc__ for each in program.__mro__ if each.__module__ in DOCUMENTED)
+    explained = set(re.findall(r"\w+", words))
+    assert set(program.model_fields) <= explained
+
+
+def test_lists_are_split_at_commas(monkeypatch) -> None:
+    """In every program alike; blanks and empty parts are nothing."""
+    monkeypatch.setenv("LINK_SECRET", SECRET)
+    monkeypatch.setenv("ADMIN_SECRET", SECRET)
+    monkeypatch.setenv("GATEWAY_POOLS", "main, ,overflow,")
+    monkeypatch.setenv("ADMIN_POOLS", " main ")
+    assert SipSettings.load().gateway_pools == ("main", "overflow")
+    assert AdminSettings.load().admin_pools == ("main",)
+    monkeypatch.setenv("ADMIN_POOLS", ",")
+    with pytest.raises(ConfigurationError, match="ADMIN_POOLS"):
+        AdminSettings.load()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from safetensors.torch import load_file
 from engine.checkpoint import TINY, write_tiny
 from engine.config import CheckpointConfig, EngineLimits, LMConfig
 from engine.engine import PersonaPlexEngine
-from engine.interface import FRAME_SAMPLES, Frame, Sampling, SessionSpec
+from engine.interface import FRAME_SAMPLES, Frame, FrameOutput, Sampling, SessionSpec
 from engine.model.sampling import Noise
 from engine.weights import LM_FILE, Models, load_models, open_checkpoint
 
@@ -54,6 +56,13 @@ def models(compat: bool = False, window: int = WINDOW) -> Models:
     if not path.exists():
         write_tiny(path, seed=3, config=tiny_config(window))
     return load_models(open_checkpoint(path), torch.device("cpu"), compat)
+
+
+def narrowed(window: int) -> Models:
+    """The tiny checkpoint with another window; the weights are shared."""
+    lm = copy.copy(models().lm)
+    lm.config = replace(lm.config, window_positions=window)
+    return replace(models(), lm=lm)
 
 
 @functools.cache
@@ -102,3 +111,26 @@ def join(subject: PersonaPlexEngine, **changes: Any) -> int:
 def config() -> LMConfig:
     """The language model's sizes."""
     return tiny_config().lm
+
+
+def talk(
+    subject: PersonaPlexEngine, slot: int, ticks: Iterable[int], caller: int = 0
+) -> list[FrameOutput]:
+    """Lets one slot alone hear its caller's frames."""
+    return [subject.tick({slot: frame(tick, caller)}).outputs[slot] for tick in ticks]
+
+
+def same(ours: list[FrameOutput], theirs: list[FrameOutput]) -> bool:
+    """Whether two calls said the same, bit for bit."""
+    assert len(ours) == len(theirs)
+    return all(
+        mine.text == other.text and np.array_equal(mine.pcm, other.pcm)
+        for mine, other in zip(ours, theirs, strict=True)
+    )
+
+
+@functools.cache
+def alone() -> list[FrameOutput]:
+    """What caller 0 hears in a call without company: 24 frames."""
+    subject = engine()
+    return talk(subject, join(subject), range(24))

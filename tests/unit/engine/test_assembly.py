@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from engine import assembly
 from engine.assembly import assemble_plain, settle_batches
 from engine.config import EngineLimits, Execution
 from engine.model.sampling import CounterNoise
-from engine.step import Step
+from engine.step import NextColumn, Step
 from tests.unit.engine.engine_cases import LIMITS, engine, models
 
 
@@ -73,6 +74,39 @@ def test_broken_kernels_cannot_be_given_up_for_weights_that_are_gone() -> None:
     """With fp8 weights there is no plain way back: the start fails."""
     with pytest.raises(RuntimeError, match="out of registers"):
         rehearsed(Execution(fp8_weights=True))
+
+
+class CarefulModel:
+    """Kernels that look where each position of a piece would be written."""
+
+    def __init__(self, page_size: int) -> None:
+        self.page_size = page_size
+        self.pieces: list[int] = []
+
+    def next_column(self, column: Tensor, *_: Any) -> NextColumn:
+        text = torch.zeros(len(column), dtype=torch.int64)
+        return NextColumn(text, torch.zeros(len(column), 8, dtype=torch.int64), text.bool())
+
+    def prompt(self, x: Tensor, pool: Tensor, scales: None, pages: Tensor, start: int) -> Tensor:
+        assert pages[torch.arange(start, start + len(x)) // self.page_size].shape == (len(x),)
+        self.pieces.append(len(x))
+        return x
+
+
+@pytest.mark.parametrize("page_size", [7, 16, 64, 200])
+def test_pieces_are_rehearsed_within_their_page_table(
+    page_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the size of a page: kernels would read on behind the table."""
+    pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds alone")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    subject, heard = engine(replace(LIMITS, page_size=page_size)), []
+    model = CarefulModel(page_size)
+    assembly._rehearsed(
+        subject._step, model, subject.rows, subject.limits, Execution(), heard.append
+    )
+    assert heard == []
+    assert model.pieces == list(assembly.PROMPT_PIECES)
 
 
 @pytest.mark.timeout(60)  # leads a model through 512 positions twice

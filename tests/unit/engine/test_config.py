@@ -50,6 +50,8 @@ def test_config_survives_its_file() -> None:
         ({"lm": {"layers": True}}, r"lm\.layers is True; it must be int"),
         ({"mimi": {"ratios": 4}}, r"mimi\.ratios is 4; it must be tuple"),
         ({"lm": {"dim": 12, "heads": 4}}, "heads of even width"),
+        ({"lm": {"audio_card": 1024}}, "codebook_size is 2048 and lm.audio_card 1024: not equal"),
+        ({"mimi": {"codebooks": 16}}, r"mimi\.codebooks is 16, not 8"),
     ],
 )
 def test_slip_in_the_sizes_is_named(data: dict[str, object], words: str) -> None:

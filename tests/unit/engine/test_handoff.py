@@ -128,15 +128,75 @@ def test_full_engine_refuses_and_stays_whole() -> None:
     [
         ({"weights_id": "other"}, "other weights"),
         ({"pages": "bfloat16 1 x 1 x 1 x 1"}, "pages are bfloat16"),
+        ({"prompt": 8}, "voice 'ada' is another one in this engine"),
+        ({"prompt_sha256": "other"}, "voice 'ada' is another one in this engine"),
+        ({"stop": 4000}, "with 500 pages from 0 on; this engine's calls hold up to 12"),
+        ({"first_page": 5}, "with -4 pages from 5 on"),
+        ({"stop": 40}, r"session's live is torch\.uint8 \[3, 1, .*this engine's .* \[3, 5, "),
     ],
 )
 def test_foreign_state_is_refused(change: dict[str, str], why: str) -> None:
-    """Other weights or other pages: said before anything is taken."""
+    """Said before anything is taken; a page too few would be read from somebody else's."""
     subject = engine()
-    state = subject.export_session(join(subject))
+    slot = join(subject)
+    talk(subject, slot, range(3))
+    state = subject.export_session(slot)
     with pytest.raises(HandoffRefused, match=why):
         subject.import_session(replace(state, standing=replace(state.standing, **change)))
     assert subject.scheduler.seats.keys() == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("grid.text", torch.tensor(401), "grid.text lies outside 0 .. 400"),
+        ("grid.agent", torch.full((8,), -1), "grid.agent lies outside 0 .. 2048"),
+        ("grid.agent", torch.zeros(7, dtype=torch.int64), r"grid.agent is torch.int64 \[7\]"),
+        ("last.state", torch.zeros(1, 64, dtype=torch.float16), "last.state is torch.float16"),
+        ("sink", None, "not this engine's: sink"),
+        ("more", torch.zeros(1), "not this engine's: more"),
+    ],
+)
+def test_damaged_state_is_refused(name: str, value: torch.Tensor | None, why: str) -> None:
+    """Tokens without an embedding, other shapes, something missing or too much."""
+    subject = engine()
+    state = subject.export_session(join(subject))
+    tensors = {**state.tensors, name: value} if value is not None else dict(state.tensors)
+    if value is None:
+        del tensors[name]
+    with pytest.raises(HandoffRefused, match=why):
+        subject.import_session(replace(state, tensors=tensors))
+    assert subject.scheduler.seats.keys() == {0}
+
+
+def test_long_session_moves_into_an_engine_with_few_pages() -> None:
+    """It loses its oldest there, like any call under pressure; all calls go on."""
+    here, there = engine(), engine(replace(LIMITS, pages=1 + 6 + 8))
+    resident, slot = join(there), join(here, seed=3)
+    talk(here, slot, range(60))
+    talk(there, resident, range(30))
+    there._step.pool[:, list(there.scheduler.pool.pages())] = torch.nan
+    moved = there.import_session(here.export_session(slot))
+    for tick in range(60, 90):
+        heard = there.tick({moved: frame(tick), resident: frame(tick, caller=1)})
+        assert not heard.failed
+    assert there.stats().pages_shortened > 0
+    assert int(there.rows.cache.live_floor[moved]) >= 60 - 5 * LIMITS.page_size
+
+
+def test_session_whose_prompt_scrolls_away_stays_where_it_is() -> None:
+    """With the reference's window there is no shared prompt to find elsewhere."""
+    subject = engine(replace(LIMITS, reference_compat=True))
+    with pytest.raises(HandoffRefused, match="stays where it is"):
+        subject.export_session(join(subject))
+
+
+def test_numbers_that_are_none() -> None:
+    """A header that was tampered with is no session."""
+    subject = engine()
+    data = subject.export_session(join(subject)).to_bytes()
+    with pytest.raises(HandoffRefused, match="floor is not int"):
+        SessionState.from_bytes(data.replace(b'\\"floor\\": 0', b'\\"floor\\":[]'))
 
 
 @pytest.mark.parametrize("data", [b"", b"\x05", b"\x02\0\0\0\0\0\0\0{}", b"x" * 100])

@@ -19,10 +19,11 @@ def test_page_of_the_published_model() -> None:
 
 def test_everything_wanted_fits() -> None:
     """With memory to spare there are pages for every slot's full window."""
-    settled, memory = plan(LIMITS, SIZES, 1, 17 * GIB, 80 * GIB, 3 * GIB)
+    settled, memory = plan(LIMITS, SIZES, 1, 17 * GIB, 80 * GIB, 3 * GIB, 2 * GIB)
     assert memory.calls >= 64
     assert memory.pages == settled.pages * memory.page <= 77 * GIB
-    assert memory.resident == 17 * GIB
+    assert (memory.weights, memory.sessions) == (15 * GIB, 2 * GIB)
+    assert "15.0 GiB weights, 2.0 GiB codec state" in str(memory)
 
 
 def test_less_than_wanted_takes_what_there_is() -> None:
@@ -47,3 +48,10 @@ def test_pages_that_were_asked_for_are_not_cut_down() -> None:
     assert settled.pages == 1000
     with pytest.raises(NoMemory, match="1000 KV pages"):
         plan(asked, SIZES, 2, 0, 30 * GIB, 3 * GIB)
+
+
+def test_fewer_pages_than_one_call_needs_are_refused() -> None:
+    """Such an engine would start and then turn every call away."""
+    asked = EngineLimits(slots=4, pages=36)
+    with pytest.raises(NoMemory, match="36 KV pages were asked for and one call alone needs 38"):
+        plan(asked, SIZES, 2, 0, 60 * GIB, 3 * GIB)

@@ -10,7 +10,7 @@ import pytest
 from engine.config import EngineLimits
 from engine.interface import NoFreeSlot
 from engine.phases import Span
-from engine.scheduler import Scheduler, ring_pages, settle_pages
+from engine.scheduler import Scheduler, least_pages, ring_pages, settle_pages
 
 WINDOW = 32
 LIMITS = EngineLimits(
@@ -156,6 +156,44 @@ def test_longest_call_pays_first() -> None:
     assert (subject.live(long).held, subject.live(short).held) == (4, 4)
 
 
+def test_no_call_falls_below_what_it_was_promised() -> None:
+    """Two calls share exactly their promised pages: whoever grows pays for itself."""
+    subject = scheduler(pages=1 + 3 + 6)
+    slots = [live_call(subject), live_call(subject)]
+    for step in range(60):
+        subject.plan(slots if step % 3 else slots[1:])
+        assert all(remembered(subject, slot) >= min(8, subject.live(slot).stop) for slot in slots)
+
+
+def remembered(subject: Scheduler, slot: int) -> int:
+    """Live offsets that a call's newest query sees."""
+    live = subject.live(slot)
+    return live.stop - max(live.floor, live.stop - live.window, 0)
+
+
+def test_a_call_that_comes_from_elsewhere_takes_no_more_than_its_share() -> None:
+    """Where pages are few it gets its newest, and the calls that are there keep theirs."""
+    subject = scheduler(pages=1 + 3 + 8)
+    here = live_call(subject)
+    for _ in range(20):
+        subject.plan([here])
+    slot, empty = subject.adopt("bank", 10, first_page=4, pages=6, stop=38)
+    moved = subject.live(slot)
+    assert not empty
+    assert (moved.first_page, moved.held, moved.floor) == (6, 4, 24)
+    assert moved.pages() == [moved.table[page % len(moved.table)] for page in range(6, 10)]
+    assert (subject.live(here).held, remembered(subject, here)) == (4, 16)
+    check_accounts(subject)
+
+
+def test_least_pages_let_one_call_in_and_one_less_none() -> None:
+    """The longest prompt, the promised window and the scratch page."""
+    least = least_pages(LIMITS, WINDOW)
+    assert scheduler(pages=least).admit("bank", 12) == 0
+    with pytest.raises(NoFreeSlot, match="cannot hold one more call"):
+        scheduler(pages=least - 1).admit("bank", 12)
+
+
 def test_loss_of_a_call_that_has_gone_is_nobodys() -> None:
     """A page that was taken for a new prompt is not laid to the slot's next caller."""
     subject = scheduler(pages=1 + 3 + 10, cached_prompts=0)
@@ -224,6 +262,7 @@ def test_pages_are_never_lost_or_shared_by_mistake(seed: int, compat: bool) -> N
             subject.start_ready()
         elif live:
             subject.plan(chance.sample(live, chance.randint(1, len(live))))
+            assert all(remembered(subject, s) >= min(8, subject.live(s).stop) for s in live)
         check_accounts(subject)
 
 

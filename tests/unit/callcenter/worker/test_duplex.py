@@ -1,9 +1,15 @@
 """PersonaPlex as a worker builds it."""
 
+from dataclasses import replace
+
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
+from callcenter.worker.health import HealthServer
 
 duplex = pytest.importorskip("callcenter.worker.duplex", reason="needs the worker's packages")
 
@@ -59,3 +65,60 @@ def test_every_switch_arrives() -> None:
     assert small.fp8_weights
     assert small.kernels
     assert small.graphs
+
+
+def shown() -> dict[tuple[str, str], float]:
+    """The worker's metrics page: (name, kind or state) -> value of this engine."""
+    server = HealthServer("127.0.0.1", 0, dead=str, unready=str)
+    server.start()
+    try:
+        page = httpx.get(f"http://127.0.0.1:{server.port}/metrics").text
+    finally:
+        server.stop()
+    samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
+    return {
+        (each.name, each.labels.get("kind") or each.labels.get("state") or ""): each.value
+        for each in samples
+        if each.labels.get("engine") == "personaplex"
+    }
+
+
+@pytest.mark.timeout(60)  # writes and loads a small checkpoint
+def test_how_the_engine_came_up_stands_on_the_page_and_in_the_log() -> None:
+    """The plan of its memory, what was given up, and pages that calls lose while it runs."""
+    from engine.memory import MemoryPlan
+    from tests.unit.engine.engine_cases import LIMITS, engine, frame, join
+
+    subject = engine(replace(LIMITS, slots=2, pages=1 + 6 + 6, cached_prompts=0))
+    subject.memory = MemoryPlan(15 << 30, 2 << 30, 40 << 30, 16 << 20, 3 << 30, calls=54)
+    subject.fallbacks.append("no kernels: out of registers")
+    before = shown().get(("engine_fallbacks_total", ""), 0.0)
+    with capture_logs() as lines:
+        duplex.tell(subject)
+        long = join(subject, session_id="long")
+        for tick in range(41):
+            subject.tick({long: frame(tick)})
+        late = join(subject, session_id="late")
+        subject.tick({late: frame(0)})
+    page = shown()
+    memory = {kind: value for (name, kind), value in page.items() if name == "engine_memory_bytes"}
+    assert memory == {
+        kind: size * 2**30
+        for kind, size in {"weights": 15, "sessions": 2, "pages": 40, "reserve": 3}.items()
+    }
+    assert page["engine_fallbacks_total", ""] == before + 1
+    pages = [page["engine_kv_pages", state] for state in ("total", "free", "shortened")]
+    assert pages == [12, 0, 1]
+    told = {line["event"]: line for line in lines}
+    assert "15.0 GiB weights, 2.0 GiB codec state" in told["engine_started"]["memory"]
+    assert told["engine_fallback"]["reason"] == "no kernels: out of registers"
+    assert told["window_shortened"]["call_id"] == "long"
+
+
+def test_too_few_pages_are_said_by_their_variable(tmp_path) -> None:
+    """Before the worker looks as if it could take a call."""
+    from engine.checkpoint import write_tiny
+
+    write_tiny(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"KV_PAGES=2, .*: 2 KV pages were asked for"):
+        duplex.build(settings(checkpoint=str(tmp_path), kv_pages=2), {}, prompts=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from callcenter.link.protocol import Action, OpenSession, Text, prompt_hash
+from callcenter.link.protocol import Action, DrainSoon, OpenSession, Ready, Text, prompt_hash
 from callcenter.link.refusals import SessionFailed
 from callcenter.worker.inbox import SILENCE, TRIM_QUIET_TICKS
 from callcenter.worker.service import LiveSession
@@ -64,7 +64,16 @@ async def test_audio_goes_out_with_its_wait_and_silence_is_counted(live: LiveSes
 async def test_words_and_actions_go_out_as_control(live: LiveSession) -> None:
     """After their frame."""
     live.deliver(Delivery(FrameOutput(OUTPUT.pcm, " Hello", "hangup"), frame=3))
-    assert live._channel.controls == [Text(piece=" Hello", frame=3), Action(name="hangup")]
+    assert live._channel.controls == [Ready(), Text(piece=" Hello", frame=3), Action(name="hangup")]
+
+
+async def test_nothing_is_said_before_the_session_has_begun(live: LiveSession) -> None:
+    """A drain meanwhile is told right after; the first tick may come before anybody says begin."""
+    live.warn_of_drain(7.0)
+    assert live._channel.controls == []
+    live.deliver(Delivery(OUTPUT, waited_s=0.0))
+    live.begin()
+    assert live._channel.controls == [Ready(), DrainSoon(deadline_s=7.0)]
 
 
 async def test_trimmed_frames_are_counted_once(live: LiveSession) -> None:

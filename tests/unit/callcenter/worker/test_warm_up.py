@@ -4,14 +4,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from callcenter.worker.warm_up import rendered, warm_up
-from engine.interface import PromptRejected, SessionSpec
+from engine.interface import NoFreeSlot, PromptRejected, SessionSpec
 from engine.rehearsal import RehearsalEngine
 from personas import library
 from personas.schema import Persona
 
 
 class Careful(RehearsalEngine):
-    """Takes three pieces of work for each prompt, and refuses those of one voice."""
+    """Takes three pieces of work for each prompt, and refuses two of them."""
 
     def __init__(self) -> None:
         super().__init__(slots=1)
@@ -26,6 +26,8 @@ class Careful(RehearsalEngine):
 
     def prime(self) -> list[int]:
         self.pieces += 1
+        if self.admitted[-1] == "You are big.":
+            raise NoFreeSlot("no memory for one more prompt")
         return super().prime() if self.pieces % 3 == 0 else []
 
 
@@ -49,11 +51,15 @@ def test_a_refused_prompt_is_logged_and_the_others_go_on() -> None:
     """It would be refused in a call as well, with the same words."""
     engine = Careful()
     with capture_logs() as lines:
-        names = warm_up(engine, rendered([persona("one", voice="nobody"), persona("two")]))
+        personas = [persona("one", voice="nobody"), persona("big"), persona("two")]
+        names = warm_up(engine, rendered(personas))
     assert len(names) == 1
-    assert engine.admitted == ["You are two."]
-    (refused,) = [line for line in lines if line["event"] == "persona_refused"]
-    assert (refused["persona"], refused["why"]) == ("one", "unknown voice 'nobody'")
+    assert engine.admitted == ["You are big.", "You are two."]
+    refused = [line for line in lines if line["event"] == "persona_refused"]
+    assert [(line["persona"], line["why"]) for line in refused] == [
+        ("one", "unknown voice 'nobody'"),
+        ("big", "no memory for one more prompt"),
+    ]
 
 
 def test_a_persona_that_needs_a_calls_value_is_left_out() -> None:

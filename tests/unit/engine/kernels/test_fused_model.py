@@ -8,13 +8,15 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from engine import assembly
+from engine.config import Execution
 from engine.engine import PersonaPlexEngine
 from engine.kernels.model import FusedModel
 from engine.kernels.step import FusedStep
 from engine.model.lm import LanguageModel
 from engine.phases import Span
 from tests import kernel_cases as cases
-from tests.unit.engine.engine_cases import LIMITS, frame, join, models, voice
+from tests.unit.engine.engine_cases import LIMITS, frame, join, models, narrowed, voice
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
@@ -39,8 +41,22 @@ def test_hidden_states_are_the_plain_ones(lm: LanguageModel) -> None:
     """All layers and the last norm, up to rounding."""
     x = torch.randn(3, lm.config.dim)
     expected = lm.hidden(x, values_alone)
-    result = FusedModel(lm, rows=16).hidden(x, values_alone)
-    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+    fused = FusedModel(lm, rows=16)
+    torch.testing.assert_close(fused.hidden(x, values_alone), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="17 rows, and the kernels were made for 16"):
+        fused.hidden(torch.randn(17, lm.config.dim), values_alone)
+
+
+def test_kernels_are_made_for_all_that_is_rehearsed(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces of every size, also where prompts are computed in smaller ones."""
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    lm.transformer.layers = lm.transformer.layers[:1]
+    limits, heard = replace(LIMITS, prefill_chunk=5), []
+    fused = assembly._fuse(replace(models(), lm=lm), limits, Execution(), heard.append)
+    assert heard == []
+    assert fused.hidden(torch.randn(128, lm.config.dim), values_alone).isfinite().all()
 
 
 def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
@@ -50,12 +66,19 @@ def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
 
 
 def test_rows_in_the_middle_of_the_batch(lm: LanguageModel) -> None:
-    """A phase group's rows begin anywhere: the same tokens as in plain PyTorch, nobody else's."""
+    """A phase group's rows begin anywhere: the same tokens as in plain PyTorch, nobody else's.
+
+    Past a window that is no multiple of the page; what was never written is no number.
+    """
     lm.transformer.layers = lm.transformer.layers[:1]
     lm.depformer.layers = lm.depformer.layers[:1]
-    subject = PersonaPlexEngine(models(), replace(LIMITS, slots=4, phases=2), {"ada": voice()})
-    slots = [join(subject, seed=seed) for seed in range(4)]
-    subject.tick({slot: frame(0, slot) for slot in slots})
+    limits = replace(LIMITS, slots=4, phases=2, page_size=16)
+    subject = PersonaPlexEngine(narrowed(45), limits, {"ada": voice()})
+    subject._step.pool.fill_(torch.nan)
+    for seed in range(4):
+        join(subject, seed=seed, role_text="")
+    for tick in range(28):  # 26 fill the window behind the prompt
+        assert not subject.tick({slot: frame(tick, slot) for slot in (2, 3)}).failed
     rows = subject.seating.view(Span(2, 2))
     column = rows.grid.column(torch.arange(16).view(2, 8))
     plain = subject._step.next_column(column, rows)
