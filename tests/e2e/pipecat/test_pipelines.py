@@ -244,34 +244,30 @@ async def _converse(line: Line) -> None:
 
 
 @pytest.mark.timeout(60)
-async def test_a_conversation_over_twilio(hall: Any) -> None:
-    """Not one frame of interruption goes through the whole pipeline."""
-    watch = Watch()
-    async with (
-        _agents_of(hall) as found,
-        _serving(_twilio_program(found, watch)) as url,
-        connect(f"{url}/media", proxy=None) as stream,
-    ):
-        await _converse(Line(stream, _twilio))
-        await hall.until_free()
-    assert watch.interruptions == 0
+async def test_conversations(hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over Twilio, with an eye on every frame of the pipeline, and over Telnyx at the same time.
 
-
-@pytest.mark.timeout(60)
-async def test_the_readmes_program_over_telnyx(hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It needs its environment and what Telnyx sends; nothing else."""
+    The README's program gets its environment and what Telnyx sends; nothing else.
+    """
     monkeypatch.setenv("REDIS_URL", hall.redis_url)
     monkeypatch.setenv("LINK_SECRET", hall.link_secret)
     monkeypatch.setenv("GATEWAY_POOLS", hall.pool)
     monkeypatch.delenv("TELNYX_API_KEY", raising=False)
+    watch = Watch()
     async with (
-        _serving(_readme_program()) as url,
-        connect(f"{url}/media", proxy=None) as stream,
+        _agents_of(hall) as found,
+        _serving(_twilio_program(found, watch)) as twilio_url,
+        _serving(_readme_program()) as telnyx_url,
+        connect(f"{twilio_url}/media", proxy=None) as twilio,
+        connect(f"{telnyx_url}/media", proxy=None) as telnyx,
     ):
         for message in TELNYX_START:
-            await stream.send(json.dumps(message))
-        await _converse(Line(stream, _telnyx))
+            await telnyx.send(json.dumps(message))
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_converse(Line(twilio, _twilio)))
+            both.create_task(_converse(Line(telnyx, _telnyx)))
         await hall.until_free()
+    assert watch.interruptions == 0
 
 
 def _agents_of(hall: Any) -> contextlib.AbstractAsyncContextManager[Agents]:
