@@ -152,7 +152,8 @@ MEDIA_PACKETS_CONCEALED = Counter(
 
 WEBRTC_PACKETS = Counter(
     "webrtc_packets_total",
-    "Packets of browsers that did not come as they should: concealed, late, dropped, undecodable.",
+    "Packets that did not go as they should: concealed, late, dropped or undecodable ones of "
+    "browsers, and unplayed ones for them.",
     ["result"],
 )
 

@@ -18,6 +18,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from callcenter.background import end_all
 from callcenter.errors import Refused
 
 PLACE_LASTS_S = 60.0
@@ -97,7 +98,7 @@ class Quotas:
         try:
             yield
         finally:
-            renewing.cancel()
+            await end_all([renewing])  # or else it could take the places again
             await self.leave(call_id, held)
 
     async def _renew(self, call_id: str, held: Mapping[str, int]) -> None:

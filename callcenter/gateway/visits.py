@@ -21,6 +21,7 @@ import structlog
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 
 from callcenter import metrics
+from callcenter.background import end_all
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
@@ -139,6 +140,7 @@ class Visits:
         self._quotas = quotas
         self._unix_time = unix_time
         self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
+        self._begun: set[str] = set()  # ids of calls, from their offer to their end
         self._legs: dict[str, WebRtcLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -204,12 +206,9 @@ class Visits:
         await add_candidates(leg, message)
 
     async def close(self) -> None:
-        """Ends every browser call; at the end of the process."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        """Ends every browser call, telling its page; at the end of the process."""
+        await self._live.drain(0.0)
+        await end_all(self._tasks)
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -221,7 +220,7 @@ class Visits:
 
     def _check_room(self) -> None:
         self._live.check_room()
-        if len(self._legs) >= self._policy.max_calls:
+        if len(self._begun) >= self._policy.max_calls:
             raise NoCapacity(f"{self._policy.max_calls} browser calls (WEBRTC_MAX_CALLS)")
 
     def _use_up(self, token: visit.VisitToken) -> None:
@@ -249,6 +248,8 @@ class Visits:
     ) -> Answer:
         call_id = token.visit_id
         async with AsyncExitStack() as undo:
+            self._begun.add(call_id)
+            undo.callback(self._begun.discard, call_id)
             self._limits.begin(visitor)
             undo.callback(self._limits.end, visitor)
             await undo.enter_async_context(self._quotas.place(call_id, route.limits))

@@ -16,13 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.middleware.cors import CORSMiddleware
 
@@ -38,12 +36,18 @@ from callcenter.errors import (
 )
 from callcenter.gateway.quotas import LimitReached
 from callcenter.gateway.visits import TRANSPORT, OriginRefused, UnknownPersona, Visits
-from callcenter.telephony import webrtc as package
+from callcenter.telephony.webrtc.files import WIDGET, FreshFiles
 from callcenter.telephony.webrtc.limits import TooManyCalls, TooManyRequests
 from callcenter.telephony.webrtc.signaling import Candidates, Offer
 
-WIDGET = Path(package.__file__).parent / "widget"
 MAX_BODY_BYTES = 65_536
+DEMO_PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    # In another site's frame, the page would lend that site its origin, which may place calls.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+}
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     OriginRefused: HTTPStatus.FORBIDDEN,
@@ -93,7 +97,7 @@ def create_app(visits: Visits, engines: Callable[[], list[str]]) -> FastAPI:
     @app.get("/")
     async def demo_page() -> Response:
         """The demo page."""
-        return FileResponse(WIDGET / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(WIDGET / "index.html", headers=DEMO_PAGE_HEADERS)
 
     @app.get("/api/agents")
     async def agents() -> dict[str, object]:
@@ -133,7 +137,7 @@ def create_app(visits: Visits, engines: Callable[[], list[str]]) -> FastAPI:
         await visits.add_candidates(await _read(request, Candidates), _origin(request))
         return {"status": "success"}
 
-    app.mount("/widget", StaticFiles(directory=WIDGET))
+    app.mount("/widget", FreshFiles(directory=WIDGET))
     return app
 
 

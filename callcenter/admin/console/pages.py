@@ -16,13 +16,11 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import RedirectResponse
-from fastapi.staticfiles import StaticFiles
 
-from callcenter.telephony import webrtc
+from callcenter.telephony.webrtc.files import WIDGET, FreshFiles
 
 STATIC = Path(__file__).parent / "static"
 FRAME = (STATIC / "frame.html").read_text(encoding="utf-8")
-WIDGET = Path(webrtc.__file__).parent / "widget"
 
 
 def mount(app: FastAPI, gateway_url: str) -> None:
@@ -52,7 +50,7 @@ def mount(app: FastAPI, gateway_url: str) -> None:
         return RedirectResponse("/admin")
 
     for name, folder in (("static", STATIC), ("widget", WIDGET)):
-        app.mount(f"/admin/{name}", _Files(directory=folder), name=f"console-{name}")
+        app.mount(f"/admin/{name}", FreshFiles(directory=folder), name=f"console-{name}")
     app.include_router(routes)
 
 
@@ -77,13 +75,3 @@ def policy(gateway_url: str) -> str:
             "frame-ancestors 'none'",
         ]
     )
-
-
-class _Files(StaticFiles):
-    """Files that browsers ask about again, so that a new release shows at once."""
-
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        """Adds the header to every file."""
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers["Cache-Control"] = "no-cache"
-        return response

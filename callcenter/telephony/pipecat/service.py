@@ -2,8 +2,6 @@
 
     service = PersonaPlexService(agents.caller("bank"))
     pipeline = Pipeline([transport.input(), service, transport.output(), service.marks()])
-    worker = PipelineWorker(pipeline, params=PipelineParams(
-        audio_in_sample_rate=8000, audio_out_sample_rate=8000), idle_timeout_secs=None)
 
 Audio goes in and comes out all the time, silence included; the model itself yields when it is
 interrupted. So the service proposes no turns and sends no interruption, and nothing that was sent
@@ -116,7 +114,7 @@ class PersonaPlexService(AIService):
                 )
             self._leg = PipelineLeg(heard_hz, {}, self)
         except ProtocolError as error:
-            await self.push_error(str(error), exception=error, force_treat_as_permanent=True)
+            self._call = self.create_task(self._refuse(error))
             return
         self._call = self.create_task(self._run(self._leg))
 
@@ -192,6 +190,11 @@ class PersonaPlexService(AIService):
                 f"no agent: {error}", exception=error, force_treat_as_permanent=True
             )
         await leg.close("over")
+
+    async def _refuse(self, error: ProtocolError) -> None:
+        """A pipeline that cannot have a call; nobody would hang up on its caller."""
+        await self.push_error(str(error), exception=error, force_treat_as_permanent=True)
+        await self.end("refused")
 
     async def _end_turn(self) -> None:
         await asyncio.sleep(TURN_PAUSE_S)

@@ -31,12 +31,12 @@ from callcenter.events import (
 from callcenter.media.units import SAMPLE_RATE_HZ
 from callcenter.telephony.leg import CallControlFailed
 from callcenter.telephony.webrtc.inbound import Inbound
+from callcenter.telephony.webrtc.limits import MAX_PER_SECOND, SendRate
 from callcenter.telephony.webrtc.outbound import Schedule
 from callcenter.telephony.webrtc.track import AgentTrack
 
 ENCODING = "audio/x-l16"
 MEDIA_TIMEOUT_S = 8.0  # a live browser sends 50 packets a second, muted or not
-MAX_EVENTS = 200  # 4 s of packets that nobody has asked for; beyond, the oldest audio goes
 MAX_CHANNEL_MESSAGE_CHARS = 1_024
 MAX_CAPTIONS_WAITING = 256
 GOODBYE_S = 0.3  # for the last message to reach the wire before the connection is closed
@@ -50,6 +50,9 @@ class WebRtcLeg:
         connection: not negotiated yet; the leg closes it.
         attributes: go into `LegStarted`.
         clock: seconds, monotonic.
+
+    Attributes:
+        late_candidates: addresses that the browser has named after its offer.
     """
 
     transport = "webrtc"
@@ -62,10 +65,13 @@ class WebRtcLeg:
     ) -> None:
         self.connection = connection
         self.track = AgentTrack(self._mark_played, clock)
+        self.late_candidates = 0
         self._attributes = attributes
         self._clock = clock
         self._inbound = Inbound()
+        self._send_rate = SendRate()
         self._told: deque[LegEvent] = deque()
+        self._over = False  # the last event has been told
         self._wake = asyncio.Event()
         self._heard_at = clock()
         self._channel: RTCDataChannel | None = None
@@ -132,7 +138,8 @@ class WebRtcLeg:
     def hear(self, sequence: int, payload: bytes) -> None:
         """One RTP packet of the browser."""
         self._heard_at = self._clock()
-        self._inbound.push(sequence, payload, self._heard_at)
+        if self._may_send(self._heard_at):
+            self._inbound.push(sequence, payload, self._heard_at)
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
@@ -151,6 +158,8 @@ class WebRtcLeg:
             self._say({"type": "caption", "text": self._captions.popleft()})
 
     def _on_message(self, message: str | bytes) -> None:
+        if not self._may_send(self._clock()):
+            return
         match _parse(message):
             case {"type": "hangup"}:
                 self._tell(LegEnded("hangup"))
@@ -158,6 +167,12 @@ class WebRtcLeg:
                 self._tell(LegDigit(digit))
             case _:  # other clients' pings and protocols
                 return
+
+    def _may_send(self, now: float) -> bool:
+        """Ends the leg when the browser sends more than one ever would."""
+        if self._send_rate.is_too_high(now):
+            self._tell(LegMisbehaved("too_fast", f"more than {MAX_PER_SECOND} packets a second"))
+        return not self._over
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -191,8 +206,9 @@ class WebRtcLeg:
                 return
 
     def _tell(self, event: LegEvent) -> None:
-        if len(self._told) >= MAX_EVENTS and isinstance(event, LegAudio):
-            self._told.popleft()
+        if self._over:  # nobody reads on
+            return
+        self._over = isinstance(event, LegEnded | LegMisbehaved)
         self._told.append(event)
         self._wake.set()
 
@@ -220,6 +236,7 @@ class WebRtcLeg:
             ("late", counters.late),
             ("dropped", counters.dropped),
             ("undecodable", self._inbound.undecodable),
+            ("unplayed", self.track.queue.packets_dropped),
         ):
             metrics.WEBRTC_PACKETS.labels(result).inc(packets)
 

@@ -1,4 +1,4 @@
-"""What bounds one visitor: how often a call may be asked for, and how many at once.
+"""What bounds a visitor: how often calls may be asked for, how many at once, how much each sends.
 
 A visitor is an address as the outermost trusted proxy tells it. Everything is kept in memory and
 bounded: each gateway counts for itself. Knows no clock and no HTTP.
@@ -14,6 +14,9 @@ from callcenter.errors import Refused
 
 MAX_VISITORS = 10_000  # remembered; the one that was quiet for the longest is forgotten first
 MINUTE_S = 60.0
+# Packets and messages of one call. A browser sends 50, and up to 400 when a stall ends that was
+# just short enough not to end the call.
+MAX_PER_SECOND = 600
 
 
 class TooManyRequests(Refused):
@@ -91,6 +94,21 @@ class VisitorLimits:
         self._live[visitor] -= 1
         if not self._live[visitor]:
             del self._live[visitor]
+
+
+class SendRate:
+    """How much one call's browser sends, a second at a time."""
+
+    def __init__(self) -> None:
+        self._second_began = 0.0
+        self._sent = 0
+
+    def is_too_high(self, now: float) -> bool:
+        """Counts one packet or message; True when there were too many within a second."""
+        if now - self._second_began >= 1.0:
+            self._second_began, self._sent = now, 0
+        self._sent += 1
+        return self._sent > MAX_PER_SECOND
 
 
 def visitor_of(address: str) -> str:

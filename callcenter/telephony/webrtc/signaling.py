@@ -23,7 +23,9 @@ from callcenter.telephony.webrtc import tap
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 
 MAX_SDP_CHARS = 32_768  # a browser's offer for one audio stream has about 5,000
-MAX_CANDIDATES = 40  # each one makes this side send checks to the address that it names
+# Each one makes this side send checks to the address that it names. So many may be in an offer, and
+# so many may follow it.
+MAX_CANDIDATES = 40
 MAX_MEDIA_LINES = 4
 
 _FINGERPRINT = re.compile(r"^a=fingerprint:\S+ [0-9A-Fa-f:]+\s*$", re.MULTILINE)
@@ -108,8 +110,11 @@ async def add_candidates(leg: WebRtcLeg, message: Candidates) -> None:
     """Adds the browser's late addresses.
 
     Raises:
-        ProtocolError: one of them is no candidate.
+        ProtocolError: one of them is no candidate, or there were too many.
     """
+    leg.late_candidates += len(message.candidates)
+    if leg.late_candidates > MAX_CANDIDATES:
+        raise ProtocolError(f"more than {MAX_CANDIDATES} candidates after the offer")
     for item in message.candidates:
         text = item.candidate.removeprefix("candidate:").removeprefix("a=candidate:")
         if not text:  # the end of candidates

@@ -1,11 +1,16 @@
-"""Conversations through pipecat pipelines, with the serializers of two carriers."""
+"""Conversations through pipecat pipelines, with the serializers of two carriers.
+
+Telnyx's is the program of the README, as it stands there.
+"""
 
 import asyncio
 import base64
 import contextlib
 import json
+import re
 import socket
 import time
+import types
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +23,7 @@ from fastapi import FastAPI, WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 
 from callcenter.evaluation.wav import read_wav
-from callcenter.gateway.agents import agents
+from callcenter.gateway.agents import Agents, agents
 from callcenter.media.g711 import decode_ulaw, encode_ulaw
 from callcenter.media.units import PACKET_S, Pcm16, rms
 from personas.library import SHIPPED
@@ -30,7 +35,6 @@ from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.serializers.base_serializer import FrameSerializer
-from pipecat.serializers.telnyx import TelnyxFrameSerializer
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.transports.websocket.fastapi import (
     FastAPIWebsocketParams,
@@ -42,8 +46,22 @@ from callcenter.telephony.pipecat.service import PersonaPlexService
 
 PACKET_SAMPLES = 160
 LOUD = 300
-GREETING = Path(__file__).parents[3] / "engine" / "rehearsal_lines" / "greeting.wav"
+ROOT = Path(__file__).parents[3]
+GREETING = ROOT / "engine" / "rehearsal_lines" / "greeting.wav"
+README = ROOT / "callcenter" / "telephony" / "pipecat" / "README.md"
 SILENCE = np.zeros(PACKET_SAMPLES, np.int16)
+TELNYX_START: list[dict[str, Any]] = [
+    {"event": "connected", "version": "1.0.0"},
+    {
+        "event": "start",
+        "sequence_number": "1",
+        "stream_id": "32de0dea-53cb-4b21-89a4-9e1819c043bc",
+        "start": {
+            "call_control_id": "v2:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJiSw8d6A9BborherQ",
+            "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+        },
+    },
+]
 
 
 class Watch(BaseObserver):
@@ -117,14 +135,29 @@ def _telnyx(payload: str) -> dict[str, Any]:
     return {"event": "media", "media": {"payload": payload}}
 
 
-def _twilio_serializer() -> FrameSerializer:
-    params = TwilioFrameSerializer.InputParams(auto_hang_up=False)
-    return TwilioFrameSerializer(stream_sid="MZ1", params=params)
+def _twilio_program(found: Agents, watch: Watch) -> FastAPI:
+    """A pipeline for each socket."""
+    app = FastAPI()
+
+    @app.websocket("/media")
+    async def carrier(websocket: WebSocket) -> None:
+        await websocket.accept()
+        serializer = TwilioFrameSerializer(
+            stream_sid="MZ1", params=TwilioFrameSerializer.InputParams(auto_hang_up=False)
+        )
+        service = PersonaPlexService(found.caller("bank"))
+        await _run_pipeline(websocket, serializer, service, watch)
+
+    return app
 
 
-def _telnyx_serializer() -> FrameSerializer:
-    params = TelnyxFrameSerializer.InputParams(auto_hang_up=False)
-    return TelnyxFrameSerializer("stream", "PCMU", "PCMU", params=params)
+def _readme_program() -> FastAPI:
+    """The README's, imported as a module: nothing but that may be needed."""
+    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    module = types.ModuleType("agent")
+    exec(compile(program, README, "exec"), module.__dict__)  # noqa: S102
+    app: FastAPI = module.__dict__["app"]
+    return app
 
 
 async def _run_pipeline(
@@ -165,7 +198,7 @@ async def _serving(app: FastAPI) -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="websockets-sansio")
+    config = uvicorn.Config(app, port=port, log_config=None, ws="websockets-sansio")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
@@ -192,67 +225,80 @@ def _loud_s(packets: list[Pcm16]) -> float:
     return PACKET_S * sum(rms(packet) > LOUD for packet in packets)
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    ("make_serializer", "media"),
-    [(_twilio_serializer, _twilio), (_telnyx_serializer, _telnyx)],
-    ids=["twilio", "telnyx"],
-)
-async def test_a_conversation(
-    hall: Any, make_serializer: Callable[[], FrameSerializer], media: Callable[..., dict[str, Any]]
-) -> None:
-    """The agent greets, answers and is talked over; nothing is interrupted, cleared or left out."""
-    watch, app = Watch(), FastAPI()
-    async with agents(
-        redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool]
-    ) as found:
-
-        @app.websocket("/media")
-        async def carrier(websocket: WebSocket) -> None:
-            await websocket.accept()
-            service = PersonaPlexService(found.caller("bank"))
-            await _run_pipeline(websocket, make_serializer(), service, watch)
-
-        async with _serving(app) as url, connect(f"{url}/media", proxy=None) as stream:
-            line = Line(stream, media)
-            listening = asyncio.create_task(line.listen())
-            await line.wait_for_speech()
-            greeting_s = _loud_s(line.heard)
-            began, heard_before_s = time.monotonic(), line.heard_s
-            await line.say(_speech())
-            await line.wait_for_a_word()
-            await line.say(_speech()[:50])  # the model yields by itself, or not
-            await line.wait_for_speech(after_s=heard_before_s)
-            flowed_s, took_s = line.heard_s - heard_before_s, time.monotonic() - began
-            await stream.close()
-            await listening
-        await hall.until_free()
-    assert watch.interruptions == 0
-    assert line.other == []
+async def _converse(line: Line) -> None:
+    """The agent greets, answers and is talked over; nothing is cleared or left out."""
+    listening = asyncio.create_task(line.listen())
+    await line.wait_for_speech()
+    greeting_s = _loud_s(line.heard)
+    began, heard_before_s = time.monotonic(), line.heard_s
+    await line.say(_speech())
+    await line.wait_for_a_word()
+    await line.say(_speech()[:50])  # the model yields by itself, or not
+    await line.wait_for_speech(after_s=heard_before_s)
+    flowed_s, took_s = line.heard_s - heard_before_s, time.monotonic() - began
+    await line.stream.close()
+    await listening
+    assert line.other == []  # an interruption would be a "clear" here
     assert greeting_s > 0.9 * _loud_s(_packets(read_wav(GREETING)))
     assert flowed_s > 0.85 * took_s
 
 
-@pytest.mark.timeout(30)
-async def test_rates_that_differ_are_refused(hall: Any) -> None:
-    """The error says which settings to change, and the call takes no slot."""
+@pytest.mark.timeout(60)
+async def test_conversations(hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over Twilio, with an eye on every frame of the pipeline, and over Telnyx at the same time.
+
+    The README's program gets its environment and what Telnyx sends; nothing else.
+    """
+    monkeypatch.setenv("REDIS_URL", hall.redis_url)
+    monkeypatch.setenv("LINK_SECRET", hall.link_secret)
+    monkeypatch.setenv("GATEWAY_POOLS", hall.pool)
+    monkeypatch.delenv("TELNYX_API_KEY", raising=False)
+    watch = Watch()
+    async with (
+        _agents_of(hall) as found,
+        _serving(_twilio_program(found, watch)) as twilio_url,
+        _serving(_readme_program()) as telnyx_url,
+        connect(f"{twilio_url}/media", proxy=None) as twilio,
+        connect(f"{telnyx_url}/media", proxy=None) as telnyx,
+    ):
+        for message in TELNYX_START:
+            await telnyx.send(json.dumps(message))
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_converse(Line(twilio, _twilio)))
+            both.create_task(_converse(Line(telnyx, _telnyx)))
+        await hall.until_free()
+    assert watch.interruptions == 0
+
+
+def _agents_of(hall: Any) -> contextlib.AbstractAsyncContextManager[Agents]:
+    return agents(redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool])
+
+
+async def _errors_of(service: PersonaPlexService, played_hz: int = 8_000) -> list[str]:
+    """Runs a pipeline that cannot have an agent; it must end by itself."""
     errors: list[str] = []
-    async with agents(
-        redis_url=hall.redis_url, link_secret=hall.link_secret, pools=[hall.pool]
-    ) as found:
-        service = PersonaPlexService(found.caller("bank"))
-        worker = PipelineWorker(
-            Pipeline([service, service.marks()]),
-            params=PipelineParams(audio_in_sample_rate=8_000, audio_out_sample_rate=24_000),
-            enable_rtvi=False,
-            idle_timeout_secs=None,
-        )
+    worker = PipelineWorker(
+        Pipeline([service, service.marks()]),
+        params=PipelineParams(audio_in_sample_rate=8_000, audio_out_sample_rate=played_hz),
+        enable_rtvi=False,
+        idle_timeout_secs=None,
+    )
 
-        @worker.event_handler("on_pipeline_error")
-        async def failed(_worker: object, frame: Any) -> None:
-            errors.append(frame.error)
-            await worker.cancel()
+    @worker.event_handler("on_pipeline_error")
+    async def failed(_worker: object, frame: Any) -> None:
+        errors.append(frame.error)
 
-        await _run(worker)
-    assert "audio_out_sample_rate" in errors[0]
+    await _run(worker)
+    return errors
+
+
+@pytest.mark.timeout(30)
+async def test_pipelines_without_an_agent_end(hall: Any) -> None:
+    """With an error that says which settings to change, or that there is no room; no slot goes."""
+    async with _agents_of(hall) as found:
+        (error,) = await _errors_of(PersonaPlexService(found.caller("bank")), played_hz=24_000)
+        assert "audio_out_sample_rate" in error
+    async with agents(redis_url=hall.redis_url, link_secret="x", pools=["empty"]) as found:
+        (error,) = await _errors_of(PersonaPlexService(found.caller("bank")))
+        assert "no agent: no free slot" in error
     assert await hall.slots_used() == 0

@@ -53,14 +53,16 @@ async def open_page() -> AsyncIterator[OpenPage]:
             url: str,
             microphone: Path = VOICE,
             allowed: bool = True,
+            plugged_in: bool = True,
             **context: object,
         ) -> Any:
             arguments = [
                 "--no-sandbox",
-                "--use-fake-device-for-media-stream",
                 f"--use-file-for-fake-audio-capture={microphone}",
                 "--autoplay-policy=no-user-gesture-required",
             ]
+            if plugged_in:
+                arguments.append("--use-fake-device-for-media-stream")
             if allowed:
                 arguments.append("--use-fake-ui-for-media-stream")
             else:

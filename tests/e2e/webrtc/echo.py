@@ -23,10 +23,10 @@ from fastapi.staticfiles import StaticFiles
 
 from callcenter.call.audio import CallAudio
 from callcenter.events import LegAudio, LegMarkPlayed, LegStarted
-from callcenter.gateway.webrtc import WIDGET
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.opus import PACKET_SAMPLES
 from callcenter.media.units import is_silent
+from callcenter.telephony.webrtc.files import WIDGET
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.signaling import Offer, negotiate
 

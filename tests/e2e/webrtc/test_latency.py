@@ -10,13 +10,18 @@ import pytest
 
 from tests.e2e.webrtc import echo
 
-MEASURE_MS = 8_000
 BUSY = 1.8  # programs that want each core
+ATTEMPTS = 3
 LOST_PACKET = 250  # 5 s into the call
+LASTING_MS = 60  # what the browser's own buffer adds and takes away again is small beside 200 ms
 
 
 async def measure(
-    open_page: Any, folder: Path, carry: Callable[..., Any], lost: frozenset[int] = frozenset()
+    open_page: Any,
+    folder: Path,
+    carry: Callable[..., Any],
+    seconds: float,
+    lost: frozenset[int] = frozenset(),
 ) -> list[float]:
     """The delay of each burst of a call of some seconds, ms."""
     bursts = folder / "bursts.wav"
@@ -24,51 +29,44 @@ async def measure(
     async with echo.serving(echo.create_app(carry, lost)) as url:
         page = await open_page(url, microphone=bursts)
         await page.wait_for_function("window.state === 'talking'")
-        await page.wait_for_timeout(MEASURE_MS)
+        await page.wait_for_timeout(1_000 * seconds)
         sent, heard = await page.evaluate("window.onsets")
         await page.close()
     return echo.delays_ms(sent, heard)
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize(
-    ("carry", "limit_ms"),
-    [(echo.echo_packets, 150), (echo.echo_frames, 200)],
-    ids=["packets", "frames"],
-)
-async def test_mouth_to_ear(
-    open_page: Any, tmp_path: Path, carry: Callable[..., Any], limit_ms: float
-) -> None:
+async def test_mouth_to_ear(open_page: Any, tmp_path: Path) -> None:
     """Microphone to loudspeaker through the browser, the leg, and back.
 
     A machine that is busy with something else makes both jitter buffers grow: the best of three
     calls is the path's own delay.
     """
     best_ms = float("inf")
-    for _ in range(3):
-        delays = await measure(open_page, tmp_path, carry)
-        assert len(delays) >= 10
+    for _ in range(ATTEMPTS):
+        delays = await measure(open_page, tmp_path, echo.echo_packets, 5.5)
+        assert len(delays) >= 8
         best_ms = min(best_ms, *delays[4:])
-        if best_ms <= limit_ms:
+        if best_ms <= 150:
             return
-    _give_up(f"{best_ms:.0f} ms mouth to ear, of {limit_ms} ms")
+    _give_up(f"{best_ms:.0f} ms mouth to ear")
 
 
 @pytest.mark.timeout(90)
 async def test_one_lost_packet_costs_no_lasting_delay(open_page: Any, tmp_path: Path) -> None:
-    """What the browser's own buffer adds and takes away again is small beside 200 ms.
-
-    Again the best of three: a busy machine makes the buffers grow without any loss.
-    """
-    least_ms = float("inf")
-    for _ in range(3):
-        delays = await measure(open_page, tmp_path, echo.echo_frames, frozenset({LOST_PACKET}))
+    """With frames of 80 ms; again the best of three."""
+    best_ms = lasting_ms = float("inf")
+    for _ in range(ATTEMPTS):
+        lost = frozenset({LOST_PACKET})
+        delays = await measure(open_page, tmp_path, echo.echo_frames, 8.0, lost)
         assert len(delays) >= 13
-        lasting_ms = statistics.median(delays[-4:]) - statistics.median(delays[4:9])
-        least_ms = min(least_ms, lasting_ms)
-        if least_ms < 60:
+        best_ms = min(best_ms, *delays[4:9])
+        lasting_ms = min(
+            lasting_ms, statistics.median(delays[-4:]) - statistics.median(delays[4:9])
+        )
+        if best_ms <= 200 and lasting_ms < LASTING_MS:
             return
-    _give_up(f"a lost packet has cost {least_ms:.0f} ms for good")
+    _give_up(f"{best_ms:.0f} ms mouth to ear, and {lasting_ms:.0f} ms more for a lost packet")
 
 
 def _give_up(finding: str) -> None:

@@ -154,6 +154,7 @@ class Stand:
     broker: Broker
     workers: list[ToneWorker]
     gateway: Server | None = None
+    serving: asyncio.Task[None] | None = None
 
     def caller(self, number: str = NUMBER) -> Caller:
         """A new call."""
@@ -250,7 +251,7 @@ async def _make_stand(
     stand = Stand("", await stack.enter_async_context(httpx.AsyncClient()), broker, [])
     stack.push_async_callback(_stop_workers, stand)
     await stand.add_worker(slots)
-    gateway = await _serve(stack, redis_url, folder, pool, overrides)
+    gateway, stand.serving = await _serve(stack, redis_url, folder, pool, overrides)
     stand.gateway = gateway
     stand.base_url = f"http://127.0.0.1:{gateway.config.port}"
     return stand
@@ -262,7 +263,7 @@ async def _serve(
     folder: Path,
     pool: str,
     overrides: dict[str, object],
-) -> Server:
+) -> tuple[Server, asyncio.Task[None]]:
     routes = folder / "routes.yaml"
     routes.write_text(
         f"routes: [{{number: '{NUMBER}', persona: bank, transfer_to: '+15550199'}}]\n"
@@ -282,7 +283,7 @@ async def _serve(
     while not gateway.started:
         assert not serving.done(), "the gateway did not start"
         await asyncio.sleep(0.01)
-    return gateway
+    return gateway, serving
 
 
 async def _stop(gateway: Server, serving: asyncio.Task[None]) -> None:

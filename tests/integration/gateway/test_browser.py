@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from callcenter.broker.broker import connect
 from callcenter.link.protocol import Text
+from callcenter.published.board import Board, Command
 from tests.integration.gateway.visitor import PAGE, browser, call, code
 
 
@@ -34,13 +36,34 @@ async def test_a_call(make_page: Any) -> None:
 
 
 @pytest.mark.timeout(30)
-async def test_agent_hangs_up(make_page: Any) -> None:
-    """The page is told why."""
+@pytest.mark.parametrize(
+    ("action", "told"), [("hangup", "agent_hangup"), ("handoff", "handoff_to_fallback")]
+)
+async def test_the_agent_ends_the_call(make_page: Any, action: str, told: str) -> None:
+    """The page is told why; a visitor whom the agent would hand over has no line for that."""
     stand, page = await make_page()
     async with browser() as caller:
         await call(page, caller)
-        stand.workers[0].act("hangup")
-        assert await caller.messages.get() == {"type": "ended", "code": "agent_hangup"}
+        stand.workers[0].act(action)
+        assert await caller.messages.get() == {"type": "ended", "code": told}
+    await stand.until_used(0)
+
+
+@pytest.mark.timeout(30)
+async def test_orders_from_the_console(make_page: Any, redis_url: str) -> None:
+    """A transfer is refused with the reason, and the call goes on; a hang-up is told."""
+    stand, page = await make_page()
+    redis = connect(redis_url)
+    async with browser() as caller:
+        await call(page, caller)
+        (call_id,) = stand.workers[0].sessions
+        why_not = await Board(redis).ask(Command(call_id, "transfer", "+15550199"))
+        assert why_not == "a browser's call cannot be transferred to a telephone number"
+        caller.heard.clear()
+        await caller.hear()
+        assert await Board(redis).ask(Command(call_id, "hangup")) == ""
+        assert await caller.messages.get() == {"type": "ended", "code": "operator_hangup"}
+    await redis.aclose()
     await stand.until_used(0)
 
 
@@ -76,12 +99,20 @@ async def test_connection_that_never_comes(make_page: Any) -> None:
 
 @pytest.mark.timeout(30)
 async def test_shutdown_ends_browser_calls(make_page: Any) -> None:
-    """A gateway that is stopped hard gives its slots back first."""
+    """A gateway that is stopped hard tells the page, gives its slot back, and leaves no task."""
     stand, page = await make_page()
     async with browser() as caller:
         await call(page, caller)
         stand.gateway.should_exit = True
+        assert await caller.messages.get() == {"type": "ended", "code": "shutdown"}
         await stand.until_used(0)
+    await stand.serving
+    assert [task for task in asyncio.all_tasks() if _is_the_gateways(task)] == []
+
+
+def _is_the_gateways(task: asyncio.Task[Any]) -> bool:
+    file = task.get_coro().cr_code.co_filename
+    return any(part in file for part in ("/callcenter/", "/aiortc/", "/aioice/"))
 
 
 @pytest.mark.timeout(30)
@@ -105,8 +136,10 @@ async def test_limits_of_the_gateway_and_of_a_visitor(make_page: Any) -> None:
         refused = await page.offer(await second.offer(), await page.token())
         assert code(refused) == (429, "too_many_calls")
     _, page = await make_page(webrtc_max_calls=1)
-    async with browser() as caller:
-        await call(page, caller)
+    async with browser() as caller, browser() as second:
+        placed = [page.offer(await one.offer(), await page.token()) for one in (caller, second)]
+        answers = await asyncio.gather(*placed)  # both before either has been answered
+        assert sorted(answer.status_code for answer in answers) == [200, 503]
         assert code(await page.session()) == (503, "no_capacity")
 
 
@@ -171,13 +204,15 @@ async def test_who_can_be_called(make_page: Any) -> None:
 
 
 async def test_pages_and_files(make_page: Any) -> None:
-    """The demo page and the widget's modules, with types that browsers accept."""
+    """The demo page and the widget's modules, as browsers accept them and keep them."""
     _, page = await make_page()
     front = await page.http.get(f"{page.base_url}/")
     assert "widget/call.js" in front.text
+    assert "frame-ancestors 'none'" in front.headers["content-security-policy"]
     script = await page.http.get(f"{page.base_url}/widget/call.js", headers={"Origin": PAGE})
     assert script.headers["content-type"].startswith("text/javascript")
     assert script.headers["access-control-allow-origin"] == "*"
+    assert script.headers["cache-control"] == "no-cache"
     assert (await page.http.get(f"{page.base_url}/widget/../leg.py")).status_code == 404
     assert (await page.http.get(f"{page.base_url}/healthz")).status_code == 200
 

@@ -23,6 +23,12 @@ const ICONS = {
 
 const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
 
+// Pages with the policy `require-trusted-types-for 'script'` take markup from named sources only.
+const trusted = globalThis.trustedTypes?.createPolicy("personaplex-call", {
+  createHTML: (markup) => markup,
+});
+const asMarkup = (text) => trusted?.createHTML(text) ?? text;
+
 const MARKUP = `
   <button class="open" part="button" data-do="call">
     <span class="badge">${icon("call")}</span>
@@ -46,7 +52,8 @@ const MARKUP = `
     <button class="wide" data-do="unblock" data-text="unblock" hidden></button>
     <footer>
       <button class="quiet" data-do="mute" aria-pressed="false">
-        <span class="glyph">${icon("microphone")}</span><span class="label"></span>
+        <span class="glyph on">${icon("microphone")}</span>
+        <span class="glyph off">${icon("silent")}</span><span class="label"></span>
       </button>
       <button class="danger" data-do="hang_up">
         <span class="glyph turned">${icon("call")}</span><span data-text="hang_up"></span>
@@ -64,7 +71,9 @@ export class PersonaPlexCall extends HTMLElement {
   #phone = null;
   #meters = new Meters();
   #captions;
+  #ownTexts = {};
   #texts = {};
+  #title = "";
   #startedAt = 0;
   #clock = null;
   #muted = false;
@@ -73,14 +82,16 @@ export class PersonaPlexCall extends HTMLElement {
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    root.innerHTML = `<link rel="stylesheet" href="${STYLE}">${MARKUP}`;
+    root.innerHTML = asMarkup(`<link rel="stylesheet" href="${STYLE}">${MARKUP}`);
     root.addEventListener("click", (event) => this.#onClick(event));
     this.#captions = new Captions(this.#find(".captions"));
   }
 
   connectedCallback() {
     addEventListener("pagehide", this.#leave);
-    this.texts = {};
+    const setBeforeTheScriptCame = Object.hasOwn(this, "texts") ? this.texts : this.#ownTexts;
+    delete this.texts;
+    this.texts = setBeforeTheScriptCame;
     this.#show("idle");
   }
 
@@ -97,13 +108,14 @@ export class PersonaPlexCall extends HTMLElement {
 
   /** Texts that differ from the defaults and from the attributes. */
   set texts(own) {
+    this.#ownTexts = own;
     this.#texts = { ...textsOf(this), ...own };
     for (const place of this.shadowRoot.querySelectorAll("[data-text]")) {
       place.textContent = this.#texts[place.dataset.text];
     }
     this.#find(".captions").setAttribute("aria-label", this.#texts.captions);
     this.#find(".captions").dataset.hint = this.#texts.caption_hint;
-    this.#showName(this.#texts.agent);
+    this.#showName();
     this.#showMuted();
   }
 
@@ -120,7 +132,7 @@ export class PersonaPlexCall extends HTMLElement {
     phone.addEventListener("agent", ({ detail }) => this.#showName(detail.title));
     phone.addEventListener("microphone", () => this.#say("connecting"));
     phone.addEventListener("weak", ({ detail }) => this.#follow(detail.weak));
-    phone.addEventListener("blocked", () => this.#toggle("unblock", true));
+    phone.addEventListener("blocked", () => this.#askForClick());
     await phone.start(this.getAttribute("persona"));
   }
 
@@ -175,6 +187,12 @@ export class PersonaPlexCall extends HTMLElement {
     if (this.state === "talking") this.#follow(false);
   }
 
+  /** The browser plays no sound before one. */
+  #askForClick() {
+    this.#toggle("unblock", true);
+    this.#scrollIntoView();
+  }
+
   #follow(weak) {
     this.#say(weak ? "weak" : this.#muted ? "muted" : "talking");
   }
@@ -200,7 +218,7 @@ export class PersonaPlexCall extends HTMLElement {
     this.#say(state === "connecting" ? "microphone" : state);
     if (state === "connecting") {
       this.#find(".clock").textContent = "";
-      this.#find(".phone").scrollIntoView({ block: "nearest" });
+      this.#scrollIntoView();
     }
     if (hadFocus) this.#focusOn(state === "idle" ? "call" : live ? "hang_up" : "again");
   }
@@ -215,14 +233,14 @@ export class PersonaPlexCall extends HTMLElement {
     this.#find(".status").textContent = this.#texts[state] ?? "";
   }
 
-  #showName(title) {
-    this.#find(".name").textContent = this.getAttribute("name") ?? title;
+  #showName(title = this.#title) {
+    this.#title = title;
+    this.#find(".name").textContent = this.getAttribute("name") ?? (title || this.#texts.agent);
   }
 
   #showMuted() {
     const button = this.#find("[data-do=mute]");
     button.setAttribute("aria-pressed", String(this.#muted));
-    button.querySelector(".glyph").innerHTML = icon(this.#muted ? "silent" : "microphone");
     button.querySelector(".label").textContent = this.#texts[this.#muted ? "unmute" : "mute"];
     this.toggleAttribute("muted", this.#muted);
   }
@@ -235,6 +253,10 @@ export class PersonaPlexCall extends HTMLElement {
 
   #showLevel(side, level) {
     this.#find(`[data-side=${side}] i`).style.setProperty("--level", level.toFixed(3));
+  }
+
+  #scrollIntoView() {
+    this.#find(".phone").scrollIntoView({ block: "nearest" });
   }
 
   #toggle(wish, visible) {

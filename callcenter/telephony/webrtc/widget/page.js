@@ -11,19 +11,24 @@ const ENGINES = {
     "PersonaPlex answers: a full-duplex speech model that listens while it speaks. It may be wrong " +
     "about facts; nothing that it says is binding.",
 };
-const NOBODY = "No engine is connected right now, so calls will be refused.";
+const NO_ENGINE = "No engine is connected right now, so calls will be refused.";
+const NO_PERSONA = "No persona has a route, so there is nobody to call.";
+const NO_GATEWAY = "The gateway does not answer. Is it running? Reload the page to try again.";
 
 const choices = document.getElementById("agents");
 const place = document.getElementById("phone");
 
-const { agents, engines } = await (await fetch("api/agents")).json();
-document.getElementById("engine").textContent = describe(engines);
+const answer = await fetch("api/agents").catch(() => null);
+const { agents, engines } = answer?.ok ? await answer.json() : { agents: [], engines: [] };
+document.getElementById("engine").textContent = answer?.ok ? describe(engines) : NO_GATEWAY;
+for (const part of document.querySelectorAll(".desk, footer")) part.hidden = agents.length === 0;
 choices.append(...agents.map(choice));
 choices.addEventListener("change", (event) => show(event.target.value));
 if (agents.length > 0) show(agents[0].persona);
 
 function describe(kinds) {
-  if (kinds.length === 0) return NOBODY;
+  if (agents.length === 0) return NO_PERSONA;
+  if (kinds.length === 0) return NO_ENGINE;
   const known = kinds.map((kind) => ENGINES[kind] ?? `An engine of the kind “${kind}” answers.`);
   return known.length === 1 ? known[0] : `Which engine takes a call depends on the load. ${known.join(" ")}`;
 }

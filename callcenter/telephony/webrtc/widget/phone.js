@@ -11,9 +11,29 @@
  */
 
 const GATHER_MS = 400; // what ICE finds later is sent after the offer
+const ANSWER_MS = 15_000; // of the gateway's API; it may ask a TURN server meanwhile
 const CONNECT_MS = 20_000;
 const PING_MS = 1_000; // pipecat's server side takes a silent channel for a dead one
+const SEND_MS = 200; // for the last message, which closing would throw away
+const HANG_UP = { type: "hangup" };
 const PLAYOUT_HINT_MS = 0; // as little as the network allows; the browser adapts
+
+// Every other reason for which the gateway ends a call is a failure.
+const ORDERLY = new Set([
+  "agent_hangup",
+  "operator_hangup",
+  "hangup",
+  "max_duration",
+  "handoff_to_fallback",
+]);
+
+// What getUserMedia's errors mean to a visitor.
+const MICROPHONE_TROUBLE = {
+  NotAllowedError: "microphone_blocked",
+  SecurityError: "microphone_blocked",
+  NotReadableError: "microphone_busy",
+  AbortError: "microphone_busy",
+};
 
 export class CallFailed extends Error {
   constructor(code) {
@@ -31,10 +51,10 @@ export class Phone extends EventTarget {
   #connecting = null;
   #over = false;
 
-  /** @param {string} gateway address of the gateway, with a slash at the end */
+  /** @param {string} gateway its address */
   constructor(gateway) {
     super();
-    this.#gateway = gateway;
+    this.#gateway = gateway.endsWith("/") ? gateway : `${gateway}/`;
     this.speaker = new Audio();
     this.speaker.autoplay = true;
   }
@@ -71,12 +91,8 @@ export class Phone extends EventTarget {
     for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
-  press(digit) {
-    this.#say({ type: "digit", digit });
-  }
-
   hangUp() {
-    this.#say({ type: "hangup" });
+    this.#say(HANG_UP);
     this.#end("ended", "hangup");
   }
 
@@ -105,7 +121,6 @@ export class Phone extends EventTarget {
     late.cut();
     const { sdp, type } = peer.localDescription;
     const answer = await this.#post("api/offer", "POST", { sdp, type }, session.token);
-    if (this.#over) return;
     await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
     late.send(answer.pc_id);
   }
@@ -123,8 +138,7 @@ export class Phone extends EventTarget {
   }
 
   #endedByGateway(code) {
-    const orderly = ["agent_hangup", "hangup", "max_duration", "handoff_to_fallback"];
-    this.#end(orderly.includes(code) ? "ended" : "failed", code);
+    this.#end(ORDERLY.has(code) ? "ended" : "failed", code);
   }
 
   #play({ receiver, streams, track }) {
@@ -153,9 +167,11 @@ export class Phone extends EventTarget {
   async #post(path, method, body, token) {
     const headers = { "Content-Type": "application/json" };
     if (token) headers.Authorization = `Bearer ${token}`;
+    const request = { method, headers, body: JSON.stringify(body) };
     let response;
     try {
-      response = await fetch(this.#gateway + path, { method, headers, body: JSON.stringify(body) });
+      const signal = AbortSignal.timeout(ANSWER_MS);
+      response = await fetch(this.#gateway + path, { ...request, signal });
     } catch {
       throw new CallFailed("unreachable");
     }
@@ -176,10 +192,8 @@ export class Phone extends EventTarget {
   #release() {
     for (const track of this.#microphone?.getTracks() ?? []) track.stop();
     this.speaker.srcObject = null;
-    const peer = this.#peer;
+    if (this.#peer) leave(this.#peer, this.#channel);
     this.#peer = null;
-    // The last message is still in the channel's buffer; closing now would throw it away.
-    if (peer) setTimeout(() => peer.close(), 200);
   }
 
   #tell(type, detail) {
@@ -224,6 +238,18 @@ class CandidateSender {
   }
 }
 
+/** Closes a connection. A gateway that is just answering is told, or it would hold the line. */
+function leave(peer, channel) {
+  const closeSoon = () => setTimeout(() => peer.close(), SEND_MS);
+  if (channel.readyState === "connecting") {
+    channel.addEventListener("open", () => channel.send(JSON.stringify(HANG_UP)));
+    channel.addEventListener("open", closeSoon);
+    setTimeout(() => peer.close(), CONNECT_MS);
+  } else {
+    closeSoon();
+  }
+}
+
 async function openMicrophone() {
   if (!navigator.mediaDevices?.getUserMedia) throw new CallFailed("insecure_page");
   try {
@@ -232,8 +258,7 @@ async function openMicrophone() {
       audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
     });
   } catch (error) {
-    const blocked = error.name === "NotAllowedError" || error.name === "SecurityError";
-    throw new CallFailed(blocked ? "microphone_blocked" : "microphone_missing");
+    throw new CallFailed(MICROPHONE_TROUBLE[error.name] ?? "microphone_missing");
   }
 }
 

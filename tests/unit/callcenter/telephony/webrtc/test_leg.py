@@ -13,11 +13,13 @@ from callcenter.events import (
     LegEnded,
     LegEvent,
     LegMarkPlayed,
+    LegMisbehaved,
     LegStarted,
 )
 from callcenter.media.opus import PACKET_SAMPLES, OpusEncoder
 from callcenter.telephony.leg import CallControlFailed, Captioned
-from callcenter.telephony.webrtc.leg import MAX_EVENTS, MEDIA_TIMEOUT_S, WebRtcLeg
+from callcenter.telephony.webrtc.leg import MEDIA_TIMEOUT_S, WebRtcLeg
+from callcenter.telephony.webrtc.limits import MAX_PER_SECOND
 
 
 class Connection(AsyncIOEventEmitter):
@@ -196,14 +198,19 @@ async def test_transfer_is_refused(leg: WebRtcLeg) -> None:
         await leg.transfer("+15550100")
 
 
-async def test_events_that_nobody_takes_are_bounded(
-    leg: WebRtcLeg, connection: Connection, clock: Clock
-) -> None:
-    """The oldest audio goes."""
+async def test_a_flood_ends_the_leg(leg: WebRtcLeg, connection: Connection, clock: Clock) -> None:
+    """Packets and messages count together; a stall's worth at once is no flood."""
+    channel = Channel()
     connection.become("connected")
-    await take(leg, 1)
-    for sequence in range(2 * MAX_EVENTS):
-        clock.now += 0.02
-        send(leg, sequence)
-        leg._read()
-    assert len(leg._told) == MAX_EVENTS
+    connection.emit("datachannel", channel)
+    for _ in range(3):
+        clock.now += 1.0
+        for _ in range(MAX_PER_SECOND // 2):
+            leg.hear(1, b"")
+            channel.emit("message", "ping")
+    assert await take(leg, 1) == [LegStarted("audio/x-l16", 24_000, {"persona": "bank"}, True)]
+    for _ in range(10_000):
+        channel.emit("message", '{"type": "digit", "digit": "5"}')
+    events = [event async for event in leg.events() if not isinstance(event, LegAudio)]
+    assert events == [LegMisbehaved("too_fast", f"more than {MAX_PER_SECOND} packets a second")]
+    assert len(leg._told) == 0

@@ -38,6 +38,7 @@ GOOD = "\r\n".join(
         "",
     ]
 )
+CANDIDATE = Candidate(candidate="candidate:1 1 udp 1 192.0.2.1 9 typ host", sdp_mid="0")
 
 
 @pytest.fixture
@@ -77,6 +78,13 @@ async def test_too_many_candidates(leg: WebRtcLeg) -> None:
     line = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
     with pytest.raises(ProtocolError, match="candidates"):
         await negotiate(leg, offer(GOOD + line * (MAX_CANDIDATES + 1)), "pc")
+
+
+async def test_too_many_late_candidates(leg: WebRtcLeg) -> None:
+    """Counted over all messages of a call."""
+    await add_candidates(leg, Candidates(pc_id="pc", candidates=[CANDIDATE] * MAX_CANDIDATES))
+    with pytest.raises(ProtocolError, match="candidates"):
+        await add_candidates(leg, Candidates(pc_id="pc", candidates=[CANDIDATE]))
 
 
 async def test_too_many_media_lines(leg: WebRtcLeg) -> None:
