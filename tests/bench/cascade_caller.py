@@ -16,6 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from callcenter.worker.cascade import fixed_lines
 from engine.cascade.engine import CascadeEngine
 from engine.cascade.spelling import spoken
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, SessionSpec
@@ -46,6 +47,11 @@ def through_telephone(samples: Samples) -> NDArray[np.float32]:
     coded = np.round(np.sign(narrow) * np.log1p(mu * np.abs(narrow)) / np.log1p(mu) * 127) / 127
     decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(mu)) / mu
     return soxr.resample(decoded, 8_000, 16_000).astype(np.float32)
+
+
+def kept_lines(library: Library, persona: str) -> frozenset[str]:
+    """The lines of a persona that a worker keeps on disk."""
+    return frozenset(line for _, line in fixed_lines([library[persona]]))
 
 
 def session_spec(library: Library, persona: str, session_id: str) -> SessionSpec:

@@ -70,7 +70,7 @@ def main() -> None:
     options.add_argument("--verbose", action="store_true")
     chosen = options.parse_args()
     personas = library.load()
-    settings = CascadeSettings(whisper=chosen.whisper, render_ahead=False)
+    settings = CascadeSettings(whisper=chosen.whisper)
     parts = load_parts(settings)
     judge: Recogniser = parts.networks.recogniser
     engine = CascadeEngine(settings, parts, InlineWorkshop())

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from engine.cascade.engine import CascadeEngine, CascadeSettings
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from personas import library
-from tests.bench.cascade_caller import AUDIBLE, Caller, frames, read_mulaw, session_spec
+from tests.bench.cascade_caller import AUDIBLE, Caller, frames, kept_lines, read_mulaw, session_spec
 
 Samples = NDArray[np.int16]
 
@@ -216,7 +216,8 @@ def main() -> None:
     options.add_argument("--set", choices=("manners", "unseen"), default="manners")
     options.add_argument("--cache", type=Path)
     chosen = options.parse_args()
-    engine = CascadeEngine(CascadeSettings(cache_folder=chosen.cache, render_ahead=False))
+    lines = kept_lines(PERSONAS, chosen.persona)
+    engine = CascadeEngine(CascadeSettings(cache_folder=chosen.cache, fixed_lines=lines))
     bench = Bench(engine, chosen.persona, chosen.limit, DATA / chosen.set)
     found: dict[str, object] = {"bench": "cascade_manners", "set": chosen.set}
     found["cores"] = os.cpu_count()

@@ -19,7 +19,7 @@ from engine.cascade.models import find_models
 from engine.cascade.recogniser import Heard
 from engine.cascade.session import Networks
 from engine.cascade.voicing import VoiceDetector
-from engine.cascade.workshop import InlineWorkshop
+from engine.cascade.workshop import InlineWorkshop, Workshop
 from engine.interface import FRAME_SAMPLES, FrameOutput, SessionSpec
 from tests.unit.engine.cascade.scripts import SECTION
 
@@ -76,6 +76,7 @@ class Room:
     section: dict[str, object] | None = field(default_factory=lambda: SECTION)
     greeting: str = ""
     llm: LlmClient | None = None
+    workshop: Workshop = field(default_factory=InlineWorkshop)
     lines: list[str] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
 
@@ -83,12 +84,9 @@ class Room:
         networks = Networks(
             detector(), self, _Endpoint(self), lambda burst: self.backchannel, self.llm
         )  # type: ignore[arg-type]
-        parts = Parts(
-            networks, LineCache(self, "test"), lambda s: Matcher(s.examples(), word_llama())
-        )
-        self.engine = CascadeEngine(
-            CascadeSettings(slots=2, render_ahead=False), parts, InlineWorkshop()
-        )
+        self.voice = LineCache(self, "test")
+        parts = Parts(networks, {"": self.voice}, lambda s: Matcher(s.examples(), word_llama()))
+        self.engine = CascadeEngine(CascadeSettings(slots=2), parts, self.workshop)
         spec = SessionSpec(
             "call-1", "test", "You are Alex.", "", self.greeting, dialogue=self.section
         )

@@ -22,7 +22,7 @@ NOTES_HZ = (262, 330, 392, 330)  # a broken chord, two notes a second
 @pytest.fixture(scope="module")
 def engine() -> Iterator[CascadeEngine]:
     """The smallest models, which work while simulated time stands still."""
-    settings = CascadeSettings(slots=1, whisper="tiny", render_ahead=False)
+    settings = CascadeSettings(slots=1, whisper="tiny")
     engine = CascadeEngine(settings, workshop=InlineWorkshop())
     yield engine
     engine.close()

@@ -139,7 +139,7 @@ def test_the_own_echo_is_not_a_caller() -> None:
     room = Room()
     room.turn(QUESTION, "where can i park", 0.0)
     voice = recording("heldout/bank-001").astype(np.int16)
-    room.engine._parts.lines._lines["We open at nine."] = np.tile(voice, 2)
+    room.voice._lines["We open at nine."] = np.tile(voice, 2)
     room.speak(QUESTION, "when are you open")
     room.words.clear()
     played = [np.zeros(FRAME_SAMPLES, np.int16)] * 3
@@ -177,7 +177,7 @@ def ask_endpoint(client: LlmClient) -> list[str]:
     session = room.engine._taken[room.slot].session
     room.speak(QUESTION, "where can i park")
     room.wait(0.6)
-    while session is not None and session._answer is not None:
+    while session is not None and session._answers.pending:
         room.frame()
     room.wait(0.3)
     return room.lines
@@ -204,7 +204,7 @@ def test_the_history_holds_what_was_heard() -> None:
     room.turn(BARGE_IN, "when are you open", 0.3)
     session = room.engine._taken[room.slot].session
     assert session is not None
-    first = session._history[1]
+    first = session._answers._history[1]
     assert first.who == "assistant"
     assert "You can park behind the house.".startswith(first.text)
     assert 0 < len(first.text) < len("You can park behind the house.")
