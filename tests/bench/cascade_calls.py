@@ -26,9 +26,9 @@ from tests.bench.cascade_caller import (
     LINE_NOISE,
     frames,
     kept_lines,
-    read_mulaw,
     session_spec,
 )
+from tests.recordings import read_mulaw
 
 Samples = NDArray[np.int16]
 

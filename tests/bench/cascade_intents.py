@@ -27,11 +27,11 @@ from personas import library
 from tests.bench.cascade_caller import (
     Caller,
     call,
-    read_mulaw,
     session_spec,
     through_telephone,
     words,
 )
+from tests.recordings import read_mulaw
 
 DATA = Path(__file__).parents[1] / "data" / "cascade_callers"
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from engine.cascade.engine import CascadeEngine, CascadeSettings
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from personas import library
-from tests.bench.cascade_caller import AUDIBLE, Caller, frames, kept_lines, read_mulaw, session_spec
+from tests.bench.cascade_caller import AUDIBLE, Caller, frames, kept_lines, session_spec
+from tests.recordings import read_mulaw
 
 Samples = NDArray[np.int16]
 
