@@ -13,17 +13,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 
 from callcenter import metrics, tracing
 from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
-from callcenter.call.runner import CallResult, CallRunner
+from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
@@ -107,7 +107,7 @@ class Reception:
         journal: Journal,
         quotas: Quotas,
     ) -> None:
-        self._journal = journal
+        self._milestones = Milestones(journal, access.gateway_id)
         self._quotas = quotas
         self._routes = routes
         self._slots = slots
@@ -168,27 +168,12 @@ class Reception:
     async def carry(self, leg: Leg, grant: StreamGrant) -> None:
         """Runs the call on an open leg until it ends."""
         route, claim = Route.unpinned(grant.pin), Claim(**grant.claim)
-        began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
-        self._journal.note(grant.call_sid, "call_began", began)
         runner = self._runner(leg, grant, route, claim)
-        quotas = self._quotas.held(grant.call_sid, route.limits)
         with self._live.carrying(grant.call_sid, runner):
-            log.info(
-                "call_began",
-                persona=route.persona.name,
-                worker_id=claim.worker_id,
-                engine=claim.kind,
-                pool=claim.pool,
-            )
-            async with quotas:
+            self._milestones.began(grant.call_sid, route, claim)
+            async with self._quotas.held(grant.call_sid, route.limits):
                 result = await runner.run()
-        self._journal.note(grant.call_sid, "call_ended", ended_entry(result))
-        log.info(
-            "call_ended",
-            outcome=result.outcome.value,
-            code=result.code,
-            duration_s=round(result.duration_s, 3),
-        )
+        self._milestones.ended(grant.call_sid, result)
 
     async def _connect(self, call: Announcement, route: Route) -> str:
         await self._quotas.enter(call.call_sid, route.limits)
@@ -209,11 +194,8 @@ class Reception:
                 pin=route.pinned(),
             )
         )
-        self._journal.note(
-            call.call_sid,
-            "call_announced",
-            announced_entry(TRANSPORT, TRANSPORT, call.called, call.caller, route, claim),
-        )
+        incoming = IncomingCall(TRANSPORT, call.called, call.caller)
+        self._milestones.announced(call.call_sid, TRANSPORT, incoming, route, claim)
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
             {"persona": route.persona.name},
@@ -239,7 +221,7 @@ class Reception:
             limits,
             self._policy.max_audio_lead_s,
             announced_ago_s=time.time() - grant.received_at_s,
-            note=self._journal.of(grant.call_sid),
+            note=self._milestones.of(grant.call_sid),
         )
 
 
@@ -284,32 +266,3 @@ def _twiml_of(choice: TransferTarget | MessageTarget | RejectTarget) -> str:
             return say_twiml(choice.text)
         case RejectTarget():
             return reject_twiml(choice.reason)
-
-
-def ended_entry(result: CallResult) -> dict[str, Any]:
-    """How a call ended, for its record."""
-    return {
-        "outcome": result.outcome.value,
-        "code": result.code,
-        "duration_s": round(result.duration_s, 3),
-        "quality": asdict(result.quality) if result.quality else {},
-    }
-
-
-def announced_entry(
-    transport: str, trunk: str, called: str, caller: str, route: Route, claim: Claim
-) -> dict[str, Any]:
-    """What is pinned when a call is claimed, for its record."""
-    return {
-        "transport": transport,
-        "trunk": trunk,
-        "called": called,
-        "caller": caller,
-        "route": route.name,
-        "persona": route.persona.name,
-        "persona_version": route.version,
-        "voice": route.persona.voice,
-        "voice_sha256": route.voice_sha256,
-        "prompt_hash": route.persona.prompt_hash,
-        "worker_id": claim.worker_id,
-    }

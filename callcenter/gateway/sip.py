@@ -23,8 +23,9 @@ from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, Refused
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
-from callcenter.gateway.reception import announced_entry, ended_entry, open_session
+from callcenter.gateway.reception import open_session
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
@@ -86,7 +87,7 @@ class SipReception:
         quotas: Quotas,
     ) -> None:
         self._routes = routes
-        self._journal = journal
+        self._milestones = Milestones(journal, access.gateway_id)
         self._quotas = quotas
         self._slots = slots
         self._live = live
@@ -112,8 +113,7 @@ class SipReception:
     async def _receive(self, call: InboundCall, trunk: Trunk) -> None:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
             log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
-            facts = IncomingCall(trunk.name, call.called, call.caller, call.attributes())
-            choices = self._routes.plan(call_name(call), facts)
+            choices = self._routes.plan(call_name(call), incoming(call, trunk))
             if not choices:
                 log.warning("no_route", **{"pii.called": call.called})
                 self._refuse(call, trunk, 404, "no_route", "rejected")
@@ -168,32 +168,17 @@ class SipReception:
             self._limits(route),
             self._policy.max_audio_lead_s,
             announced_ago_s=time.monotonic() - began,
-            note=self._journal.of(name),
+            note=self._milestones.of(name),
         )
         if name in self._live:  # the same Call-ID from two trunks
             await release_slot(self._slots, name, claim)
             await leg.close("already_connected")
             return
-        announced = announced_entry(TRANSPORT, trunk.name, call.called, call.caller, route, claim)
-        self._journal.note(name, "call_announced", announced)
-        places = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
-        self._journal.note(name, "call_began", places)
+        self._milestones.announced(name, TRANSPORT, incoming(call, trunk), route, claim)
         with self._live.carrying(name, runner):
-            log.info(
-                "call_began",
-                persona=route.persona.name,
-                worker_id=claim.worker_id,
-                engine=claim.kind,
-                pool=claim.pool,
-            )
+            self._milestones.began(name, route, claim)
             result = await runner.run()
-        self._journal.note(name, "call_ended", ended_entry(result))
-        log.info(
-            "call_ended",
-            outcome=result.outcome.value,
-            code=result.code,
-            duration_s=round(result.duration_s, 3),
-        )
+        self._milestones.ended(name, result)
 
     def _limits(self, route: Route) -> Limits:
         return Limits(
@@ -271,6 +256,11 @@ def _stream(trunk: Trunk) -> MediaStream:
         cname=secrets.token_hex(8),
         unix_time=time.time,
     )
+
+
+def incoming(call: InboundCall, trunk: Trunk) -> IncomingCall:
+    """What routes may look at."""
+    return IncomingCall(trunk.name, call.called, call.caller, call.attributes())
 
 
 def call_name(call: InboundCall) -> str:

@@ -27,9 +27,11 @@ from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
 from callcenter.gateway.live import LiveCalls
+from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
-from callcenter.gateway.reception import announced_entry, ended_entry, open_session
+from callcenter.gateway.reception import open_session
 from callcenter.gateway.routes import Route
+from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
 from callcenter.telephony.webrtc import visit
 from callcenter.telephony.webrtc.leg import WebRtcLeg
@@ -133,7 +135,7 @@ class Visits:
         self._limits = limits
         self._ice = ice
         self._policy = policy
-        self._journal = journal
+        self._milestones = Milestones(journal, access.gateway_id)
         self._quotas = quotas
         self._unix_time = unix_time
         self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
@@ -258,12 +260,11 @@ class Visits:
             answer = await negotiate(leg, offer, pc_id)
             self._legs[pc_id] = leg
             undo.callback(self._legs.pop, pc_id)
-            announced = announced_entry(TRANSPORT, TRANSPORT, token.persona, visitor, route, claim)
-            self._journal.note(call_id, "call_announced", announced)
-            began = {"gateway_id": self._access.gateway_id, "worker_id": claim.worker_id}
-            self._journal.note(call_id, "call_began", began)
+            call = IncomingCall(TRANSPORT, token.persona, visitor)
+            self._milestones.announced(call_id, TRANSPORT, call, route, claim)
+            self._milestones.began(call_id, route, claim)
             runner = self._runner(leg, route, claim, call_id)
-            task = asyncio.create_task(self._carry(runner, call_id, route, undo.pop_all()))
+            task = asyncio.create_task(self._carry(runner, call_id, undo.pop_all()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return answer
@@ -290,20 +291,11 @@ class Visits:
             max_call_s=self._max_call_s(route),
         )
         session = CallSession(open_session(call_id, route), claim, self._slots, self._access)
-        note = self._journal.of(call_id)
+        note = self._milestones.of(call_id)
         return CallRunner(leg, session, limits, self._policy.max_audio_lead_s, note=note)
 
-    async def _carry(
-        self, runner: CallRunner, call_id: str, route: Route, end: AsyncExitStack
-    ) -> None:
+    async def _carry(self, runner: CallRunner, call_id: str, end: AsyncExitStack) -> None:
         async with end:
             with self._live.carrying(call_id, runner):
-                log.info("call_began", persona=route.persona.name)
                 result = await runner.run()
-        self._journal.note(call_id, "call_ended", ended_entry(result))
-        log.info(
-            "call_ended",
-            outcome=result.outcome.value,
-            code=result.code,
-            duration_s=round(result.duration_s, 3),
-        )
+        self._milestones.ended(call_id, result)

@@ -28,7 +28,7 @@ from callcenter.gateway.program import Server, server
 from callcenter.link.protocol import Action, End, Ready
 from callcenter.link.server import LinkServer, SessionLink
 from callcenter.link.token import verify
-from callcenter.settings import GatewaySettings
+from callcenter.settings import GatewaySettings, WorkerSettings
 from tests.integration.gateway.visitor import PAGE, SECRET, Page
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
@@ -174,6 +174,19 @@ class Stand:
         await worker.start()
         self.workers.append(worker)
         return worker
+
+
+def one_slot(redis_url: str, pool: str, **settings: object) -> WorkerSettings:
+    """Of a real worker on free ports."""
+    return WorkerSettings.load(
+        redis_url=redis_url,
+        link_secret=LINK_SECRET,
+        worker_pool=pool,
+        worker_port=0,
+        worker_http_port=0,
+        worker_slots=1,
+        **settings,
+    )
 
 
 class RestApi:

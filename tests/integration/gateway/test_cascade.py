@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan
 from callcenter.evaluation.script import Step
-from callcenter.settings import WorkerSettings
 from callcenter.worker import engines
 from callcenter.worker.program import Worker
 from personas import library
 from tests.hearing import words
+from tests.integration.gateway.conftest import AUTH_TOKEN, NUMBER, one_slot
 from tests.recordings import caller
 
 PERSONA = """\
@@ -42,23 +42,14 @@ async def test_a_persona_without_a_dialogue_says_so(
     """It greets, says that it can't answer, and the log names the persona."""
     pool, heard = f"pool-{secrets.token_hex(4)}", tmp_path / "heard.wav"
     personas_dir = only_a_persona(tmp_path / "personas")
-    settings = WorkerSettings.load(
-        redis_url=redis_url,
-        link_secret="link-secret-of-the-tests-0123456789",
-        worker_pool=pool,
-        worker_port=0,
-        worker_http_port=0,
-        worker_slots=1,
-        engine="cascade",
-        personas_dir=personas_dir,
-    )
+    settings = one_slot(redis_url, pool, engine="cascade", personas_dir=personas_dir)
     with capture_logs():
         engine = engines.build(settings)
         async with Worker(settings, engine).running():
             stand = await make_stand(slots=0, gateway_pools=pool, personas_dir=personas_dir)
             question = Step(caller("heldout/bank-000-flite-slt.wav"), "", "agent_done", 0.7, 20.0)
             plan = CallPlan(
-                *(stand.base_url, stand.base_url, "+15550100", "auth-token-of-the-tests"),
+                *(stand.base_url, stand.base_url, NUMBER, AUTH_TOKEN),
                 steps=[question],
                 out=heard,
                 hang_up_after_s=3.0,

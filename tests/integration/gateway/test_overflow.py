@@ -12,9 +12,9 @@ from callcenter.broker.broker import Broker, connect
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan
 from callcenter.evaluation.script import Step
-from callcenter.settings import WorkerSettings
 from callcenter.worker.program import Worker
 from engine.rehearsal import RehearsalEngine
+from tests.integration.gateway.conftest import AUTH_TOKEN, NUMBER, one_slot
 from tests.recordings import caller
 
 
@@ -25,18 +25,14 @@ class CpuEngine(RehearsalEngine):
 
 
 @contextlib.asynccontextmanager
-async def one_slot(redis_url: str, pool: str, kind: type[RehearsalEngine]) -> AsyncIterator[Worker]:
-    """A worker with one slot, on free ports."""
-    settings = WorkerSettings.load(
-        redis_url=redis_url,
-        link_secret="link-secret-of-the-tests-0123456789",
-        worker_pool=pool,
-        worker_port=0,
-        worker_http_port=0,
-        worker_slots=1,
-    )
-    async with Worker(settings, kind(slots=1)).running() as worker:
-        yield worker
+async def two_pools(redis_url: str) -> AsyncIterator[tuple[str, str]]:
+    """Two pools of one slot each; the second one's engine is another."""
+    first, second = (f"pool-{secrets.token_hex(4)}" for _ in range(2))
+    async with (
+        Worker(one_slot(redis_url, first), RehearsalEngine(slots=1)).running(),
+        Worker(one_slot(redis_url, second), CpuEngine(slots=1)).running(),
+    ):
+        yield first, second
 
 
 def sessions(engine: str) -> float:
@@ -53,12 +49,8 @@ def gaps(engine: str) -> float:
 
 async def test_the_cpu_pool_takes_what_the_first_pool_cannot(make_stand, redis_url) -> None:
     """The second call hears the second pool's engine, the third is told that all are busy."""
-    first, second = (f"pool-{secrets.token_hex(4)}" for _ in range(2))
     before = sessions("rehearsal"), sessions("cascade")
-    async with (
-        one_slot(redis_url, first, RehearsalEngine),
-        one_slot(redis_url, second, CpuEngine),
-    ):
+    async with two_pools(redis_url) as (first, second):
         stand = await make_stand(slots=0, gateway_pools=f"{first},{second}")
         with capture_logs() as logged:
             for _ in range(2):
@@ -79,17 +71,13 @@ async def test_the_cpu_pool_takes_what_the_first_pool_cannot(make_stand, redis_u
 @pytest.mark.timeout(60)
 async def test_turns_are_counted_by_the_engine_that_answers(make_stand, redis_url) -> None:
     """A conversation in the second pool is no merit of the first one's engine."""
-    first, second = (f"pool-{secrets.token_hex(4)}" for _ in range(2))
     before = gaps("rehearsal"), gaps("cascade")
-    async with (
-        one_slot(redis_url, first, RehearsalEngine),
-        one_slot(redis_url, second, CpuEngine),
-    ):
+    async with two_pools(redis_url) as (first, second):
         stand = await make_stand(slots=0, gateway_pools=f"{first},{second}")
         await stand.caller().start()  # stays, and says nothing
         question = Step(caller("manners/question.wav"), "", "agent_done", 0.7, patience_s=20.0)
         plan = CallPlan(
-            *(stand.base_url, stand.base_url, "+15550100", "auth-token-of-the-tests"),
+            *(stand.base_url, stand.base_url, NUMBER, AUTH_TOKEN),
             steps=[question],
             hang_up_after_s=2.0,
             max_s=40.0,
@@ -102,12 +90,7 @@ async def test_turns_are_counted_by_the_engine_that_answers(make_stand, redis_ur
 
 async def test_the_first_pool_is_taken_again_when_it_has_room(make_stand, redis_url) -> None:
     """Overflow lasts no longer than the shortage."""
-    first, second = (f"pool-{secrets.token_hex(4)}" for _ in range(2))
-    async with (
-        one_slot(redis_url, first, RehearsalEngine),
-        one_slot(redis_url, second, CpuEngine),
-        connect(redis_url) as redis,
-    ):
+    async with two_pools(redis_url) as (first, second), connect(redis_url) as redis:
         stand = await make_stand(slots=0, gateway_pools=f"{first},{second}")
         stand.broker = Broker(redis, first)
         with capture_logs() as logged:
