@@ -242,7 +242,8 @@ class Yielded:
     Attributes:
         at_s: when the agent's last sample was sent.
         latency_s: caller's onset -> agent's last sample sent.
-        audible_latency_s: the same, plus what the far end had still to play.
+        audible_latency_s: caller's onset -> the last that the caller heard: the same, plus what the
+            far end had still to play, unless it was flushed.
     """
 
     at_s: float

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from callcenter.media.g711 import decode_ulaw
@@ -13,11 +14,21 @@ BLOCK = 160  # 20 ms
 RELATIVE_LEVEL = 1 / 400  # 26 dB below the loudest block: line noise, not speech
 
 
+def read_mulaw(path: Path) -> NDArray[np.int16]:
+    """Reads an 8 kHz mu-law WAV as int16 at 24 kHz."""
+    wide = soxr.resample(_decoded(path).astype(np.float32), RATE_HZ, 24_000)
+    return wide.clip(-32_768, 32_767).astype(np.int16)
+
+
 def caller(name: str) -> NDArray[np.int16]:
     """A recording of `tests/data/cascade_callers`, from its first to its last sound, at 8 kHz."""
-    data = (CALLERS / name).read_bytes()
-    samples = decode_ulaw(data[data.index(b"data") + 8 :])
+    samples = _decoded(CALLERS / name)
     blocks = samples[: samples.size // BLOCK * BLOCK].reshape(-1, BLOCK)
     power = (blocks.astype(np.float64) ** 2).mean(axis=1)
     loud = np.flatnonzero(power > power.max() * RELATIVE_LEVEL)
     return blocks[loud[0] : loud[-1] + 1].ravel()
+
+
+def _decoded(path: Path) -> NDArray[np.int16]:
+    data = path.read_bytes()
+    return decode_ulaw(data[data.index(b"data") + 8 :])

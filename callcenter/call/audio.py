@@ -11,6 +11,7 @@ carries the audio, nor what becomes of the events.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -25,16 +26,18 @@ from callcenter.media.uplink import Uplink
 from callcenter.media.vad import SpeechDetector
 
 MAX_UNJUDGED = 250  # chunks of 80 ms: 10 s of both directions
+SENT_KEPT = 16  # frames of the agent: an edge is dated back by less than a second
+FLUSHES_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Unjudged:
-    """80 ms of one party at the wire's rate; `lag_s` later than `start_s` it is heard."""
+    """80 ms of one party at the wire's rate; unless flushed, heard `lag_s` later than `start_s`."""
 
     party: Party
     samples: Pcm16
     start_s: float
-    lag_s: float
+    lag_s: float = 0.0
 
 
 class CallAudio:
@@ -63,13 +66,15 @@ class CallAudio:
         self._caller = Framer(round(rate_hz * FRAME_S))
         self._unjudged: deque[_Unjudged] = deque(maxlen=MAX_UNJUDGED)
         self._edges: list[tuple[Party, SpeechEdge]] = []
+        self._sent: deque[_Unjudged] = deque(maxlen=SENT_KEPT)
+        self._flushed_at_s: deque[float] = deque(maxlen=FLUSHES_KEPT)
 
     def heard(self, payload: bytes, timestamp_s: float | None, now: float) -> list[Pcm16]:
         """Takes audio of the caller; returns the frames that it completes, int16 [1920] each."""
         self._heard_s += len(payload) / self._bytes_per_s
         self._caller.push(self._uplink.push(payload, now, timestamp_s))
         while (spoken := self._caller.pop()) is not None:
-            self._unjudged.append(_Unjudged(Party.CALLER, spoken, now - FRAME_S, 0.0))
+            self._unjudged.append(_Unjudged(Party.CALLER, spoken, now - FRAME_S))
         frames = []
         while (frame := self._uplink.pop(now)) is not None:
             frames.append(frame)
@@ -85,6 +90,7 @@ class CallAudio:
             self.first_sound_at = now
         lag_s = self._downlink.backlog_s(now)
         spoken = self._downlink.push(frame, now)
+        lag_s = max(lag_s, self._downlink.backlog_s(now) - FRAME_S)  # a cushion went ahead of it
         self._unjudged.append(_Unjudged(Party.AGENT, spoken, now, lag_s))
         return self._downlink.pop()
 
@@ -103,6 +109,7 @@ class CallAudio:
     def flush(self, now: float) -> None:
         """The leg was told to throw away what it has not played."""
         self._downlink.flush(now)
+        self._flushed_at_s.append(now)
 
     def turn_events(self, now: float) -> list[TurnEvent]:
         """What became certain about the turns since the last call."""
@@ -123,6 +130,20 @@ class CallAudio:
         """Finds who began or ceased to speak in what has passed since the last time."""
         while self._unjudged:
             chunk = self._unjudged.popleft()
+            if chunk.party is Party.AGENT:
+                self._sent.append(chunk)
             for edge in self._detectors[chunk.party].push(chunk.samples, chunk.start_s):
                 self._edges.append((chunk.party, edge))
-                self._tracker.hear(chunk.party, edge, chunk.lag_s)
+                lag_s = self._lag_s(edge.at_s) if chunk.party is Party.AGENT else 0.0
+                self._tracker.hear(chunk.party, edge, lag_s)
+
+    def _lag_s(self, at_s: float) -> float:
+        """How much later than `at_s` the caller hears what the agent said then.
+
+        Negative for sound that a flush took away before its time had come.
+        """
+        sent = next((frame for frame in reversed(self._sent) if frame.start_s < at_s), None)
+        if sent is None:
+            return 0.0
+        cut_s = min((at for at in self._flushed_at_s if at >= sent.start_s), default=math.inf)
+        return min(at_s + sent.lag_s, cut_s) - at_s

@@ -96,7 +96,8 @@ class TurnTracker:
         Args:
             party: who started or stopped.
             edge: the edge, at its true time; for the agent the time its audio was sent.
-            playout_lag_s: for the agent, how much later than sent it is heard.
+            playout_lag_s: for the agent, how much later than sent it is heard; negative for the
+                end of sound that a flush took away.
         """
         self._serial += 1  # keeps the heap from comparing parties
         starts = isinstance(edge, SpeechStarted)

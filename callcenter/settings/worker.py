@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from callcenter.settings.common import HTTP_SCHEMES, CommonSettings, Port, Seconds, unique_id
 
@@ -56,6 +57,8 @@ class WorkerSettings(CommonSettings):
         cascade_whisper: name, folder or hub id of another recogniser (CTranslate2); the packaged
             one when empty.
         cascade_voice: path of another Piper voice; the packaged one when empty.
+        cascade_voices: Piper voices that speak for personas' voices, separated by commas:
+            clara=/voices/en_US-amy-medium.onnx; the others are spoken by cascade_voice.
         cascade_cache_dir: keeps rendered lines between starts; memory only when empty.
         llm_base_url: of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; without
             it the persona's dialogue answers alone.
@@ -101,6 +104,7 @@ class WorkerSettings(CommonSettings):
     cascade_threads: Annotated[int, Field(ge=1)] = 2
     cascade_whisper: str = ""
     cascade_voice: str = ""
+    cascade_voices: Annotated[dict[str, Path], NoDecode] = Field(default_factory=dict)
     cascade_cache_dir: Path | None = None
     llm_base_url: str | None = None
     llm_model: str = ""
@@ -108,6 +112,16 @@ class WorkerSettings(CommonSettings):
     llm_first_sentence_s: Seconds = 1.5
     llm_next_sentence_s: Seconds = 3.0
     llm_max_tokens: Annotated[int, Field(ge=1)] = 120
+
+    @field_validator("cascade_voices", mode="before")
+    @classmethod
+    def _voices_by_name(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if not all(name.strip() and path.strip() for name, _, path in pairs):
+            raise ValueError("write name=path, separated by commas")
+        return {name.strip(): path.strip() for name, _, path in pairs}
 
     @model_validator(mode="after")
     def _endpoint_is_whole(self) -> Self:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 from onnxruntime.capi.onnxruntime_pybind11_state import (
@@ -22,7 +23,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
-from engine.cascade.engine import CascadeEngine, CascadeSettings, load_parts
+from engine.cascade.engine import CascadeEngine, CascadeSettings, Parts, load_parts
 from engine.cascade.llm import LlmSettings
 from engine.cascade.models import ModelFileError
 from engine.cascade.script import parse
@@ -32,6 +33,8 @@ from personas.schema import Persona
 
 PROGRESS_EVERY_LINES = 20
 CALM_WAIT_S = 0.5
+
+VoicedLine = tuple[str, str]  # a persona's voice, and what it says
 
 UNLOADABLE = (
     *(Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile),  # no ONNX model
@@ -47,60 +50,61 @@ def build(settings: WorkerSettings, personas: Iterable[Persona]) -> CascadeEngin
     Raises:
         ConfigurationError: a model file is missing, damaged or of another kind.
     """
-    own = cascade_settings(settings)
+    lines = fixed_lines(personas)
+    own = cascade_settings(settings, lines)
     try:
         parts = load_parts(own)
     except ModelFileError as error:
         raise ConfigurationError(f"ENGINE=cascade: {error}") from None
     except UNLOADABLE as error:  # a file of the operator's own, or a hub out of reach
         raise ConfigurationError(
-            f"ENGINE=cascade: CASCADE_WHISPER={own.whisper or '(packaged)'} or "
-            f"CASCADE_VOICE={own.voice or '(packaged)'} cannot be loaded: {error}"
+            f"ENGINE=cascade: a model cannot be loaded: {error} "
+            f"(CASCADE_WHISPER={own.whisper}, CASCADE_VOICE={own.voice}, "
+            f"CASCADE_VOICES={dict(own.voices)}; an empty one is the packaged one)"
         ) from None
     engine = CalmCascade(own, parts)
-    renderer = SpareTimeRenderer(
-        fixed_lines(personas),
-        lambda line: parts.lines.render(line, keep=True),
-        engine.wait_for_calm,
-    )
+    renders = [partial(parts.lines(voice).render, line) for voice, line in lines]
+    renderer = SpareTimeRenderer(renders, engine.wait_for_calm)
     renderer.start()
     atexit.register(engine.close)  # a network that still computes when Python ends aborts it
     atexit.register(renderer.stop)  # the first to be called
     return engine
 
 
-def cascade_settings(settings: WorkerSettings) -> CascadeSettings:
-    """The engine's view of the worker's settings."""
+def cascade_settings(settings: WorkerSettings, lines: Iterable[VoicedLine]) -> CascadeSettings:
+    """The engine's view of the worker's settings; `lines` may be kept on disk."""
     return CascadeSettings(
         slots=settings.worker_slots,
         threads=settings.cascade_threads,
         whisper=settings.cascade_whisper,
         voice=settings.cascade_voice,
+        voices={name: str(path) for name, path in settings.cascade_voices.items()},
         cache_folder=settings.cascade_cache_dir,
+        fixed_lines=frozenset(line for _, line in lines),
         llm=_llm_settings(settings),
-        render_ahead=False,  # would compete with live calls for the engine's threads
     )
 
 
-def fixed_lines(personas: Iterable[Persona]) -> list[str]:
+def fixed_lines(personas: Iterable[Persona]) -> list[VoicedLine]:
     """Every line that is the same in all calls, greetings first, without repetition."""
-    greetings, others = [], []
+    greetings: list[VoicedLine] = []
+    others: list[VoicedLine] = []
     for persona in personas:
         try:
             rendered = persona.render()
             own = parse(rendered.dialogue).fixed_lines() if rendered.dialogue else []
         except (PersonaError, PromptRejected):  # it needs a call's values, or the warm-up tells
             continue
-        greetings.append(rendered.greeting)
-        others += own
-    return [line for line in dict.fromkeys([*greetings, *others]) if line]
+        greetings.append((rendered.voice, rendered.greeting))
+        others += [(rendered.voice, line) for line in own]
+    return [voiced for voiced in dict.fromkeys([*greetings, *others]) if voiced[1]]
 
 
 class CalmCascade(CascadeEngine):
     """A cascade engine that tells when it has no call."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, settings: CascadeSettings, parts: Parts) -> None:
+        super().__init__(settings, parts)
         self._calls = 0
         self._calm = threading.Event()
         self._calm.set()
@@ -128,19 +132,16 @@ class SpareTimeRenderer:
     """Renders lines one after the other in a thread, each when nobody calls.
 
     Args:
-        lines: what to render.
-        render: renders one and keeps it.
+        renders: each renders one line.
         wait_for_calm: returns True when nobody calls, False after a while without.
     """
 
     def __init__(
         self,
-        lines: Iterable[str],
-        render: Callable[[str], object],
+        renders: Sequence[Callable[[], object]],
         wait_for_calm: Callable[[], bool],
     ) -> None:
-        self._lines = list(lines)
-        self._render = render
+        self._renders = renders
         self._wait_for_calm = wait_for_calm
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name="spare-time-lines", daemon=True)
@@ -156,13 +157,13 @@ class SpareTimeRenderer:
 
     def run(self) -> None:
         """Renders all; tells now and then how far it is."""
-        total = len(self._lines)
-        for done, line in enumerate(self._lines, start=1):
+        total = len(self._renders)
+        for done, render in enumerate(self._renders, start=1):
             while not self._stopping.is_set() and not self._wait_for_calm():
                 continue
             if self._stopping.is_set():
                 return
-            self._render(line)
+            render()
             if done % PROGRESS_EVERY_LINES == 0 or done == total:
                 log.info("lines_rendered", done=done, of=total)
 

@@ -23,7 +23,7 @@ _RATE_HZ: Final = 16_000
 _WINDOW_SAMPLES: Final = int(0.64 * _RATE_HZ)  # the latest part of a burst
 _PAD_SAMPLES: Final = int(0.08 * _RATE_HZ)
 _LEVEL: Final = 0.5  # every burst is judged at the same loudness
-_WEIGHTS: Final = Path(__file__).parent / "assets" / "bursts.npz"
+WEIGHTS: Final = Path(__file__).parent / "assets" / "bursts.npz"
 
 
 class BurstJudge:
@@ -34,7 +34,7 @@ class BurstJudge:
         weights: `weight` float32 [768] and `bias` float32 [].
     """
 
-    def __init__(self, whisper: Path, weights: Path = _WEIGHTS) -> None:
+    def __init__(self, whisper: Path, weights: Path = WEIGHTS) -> None:
         self._encoder = ctranslate2.models.Whisper(
             str(whisper), device="cpu", compute_type="int8", intra_threads=1, inter_threads=1
         )

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.cascade.bursts import BurstJudge
 from engine.cascade.dialogue import Conversation
@@ -24,7 +25,7 @@ from engine.cascade.endpoint import Endpoint
 from engine.cascade.lines import LineCache, Samples
 from engine.cascade.llm import LlmClient, LlmSettings
 from engine.cascade.matching import Matcher, word_llama
-from engine.cascade.models import ModelFiles, find_models, sha256
+from engine.cascade.models import ModelFiles, find_models, own_voice, sha256
 from engine.cascade.phonemes import english
 from engine.cascade.recogniser import Recogniser
 from engine.cascade.script import Script, parse
@@ -36,7 +37,8 @@ from engine.cascade.workshop import ThreadWorkshop, Urgency, Workshop
 from engine.interface import Frame, FrameOutput, NoFreeSlot, SessionSpec, TickResult
 
 _log = logging.getLogger(__name__)
-_PREPARING = "prepare"  # owner of jobs that belong to no call
+
+_MAX_PERSONAS: Final = 64  # a dialogue that a call's values are filled in is a persona of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +51,40 @@ class CascadeSettings:
         whisper: "tiny" or "base" (packaged), or folder or hub id of another recogniser; "" is
             base where it is installed, else tiny.
         voice: path of another Piper voice; "" is the packaged one.
+        voices: a persona's voice -> path of the Piper voice that speaks for it; all others are
+            spoken by `voice`.
         cache_folder: where fixed lines are kept; None for memory only.
+        fixed_lines: lines without personal data, which may be kept there.
         llm: an OpenAI-compatible endpoint; None answers from the persona alone.
-        render_ahead: renders all fixed lines of a persona when its first call comes, so that
-            later answers begin at once.
     """
 
     slots: int = 4
     threads: int = 2
     whisper: str = ""
     voice: str = ""
+    voices: Mapping[str, str] = field(default_factory=dict)
     cache_folder: Path | None = None
+    fixed_lines: Set[str] = frozenset()
     llm: LlmSettings | None = None
-    render_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The heavy parts of an engine, loaded once."""
+    """The heavy parts of an engine, loaded once.
+
+    Attributes:
+        networks: for listening.
+        voices: a persona's voice -> the lines of the voice that speaks for it; "" for all others.
+        matcher: trains one on a script's examples.
+    """
 
     networks: Networks
-    lines: LineCache
+    voices: Mapping[str, LineCache]
     matcher: Callable[[Script], Matcher]
+
+    def lines(self, voice: str) -> LineCache:
+        """The lines of the voice that speaks for a persona's voice."""
+        return self.voices.get(voice, self.voices[""])
 
 
 @dataclass(slots=True)
@@ -110,7 +124,7 @@ class CascadeEngine:
         self._workshop = workshop or ThreadWorkshop(settings.threads)
         self._now = now
         self._taken: dict[int, _Slot] = {}
-        self._personas: dict[str, Future[tuple[Script, Matcher]]] = {}
+        self._personas: OrderedDict[str, Future[tuple[Script, Matcher]]] = OrderedDict()
 
     def admit(self, spec: SessionSpec) -> int:
         """Takes a slot and starts to prepare its persona.
@@ -123,10 +137,8 @@ class CascadeEngine:
         if free is None:
             raise NoFreeSlot(f"all {self.slots} slots of the cascade engine are taken")
         prepared = self._prepare(spec)
-        render = self._parts.lines.render
-        greeting = self._workshop.submit(
-            spec.session_id, Urgency.SPEECH, lambda: render(spec.greeting, keep=True)
-        )
+        render = partial(self._parts.lines(spec.voice).render, spec.greeting)
+        greeting = self._workshop.submit(spec.session_id, Urgency.SPEECH, render)
         self._taken[free] = _Slot(spec, prepared, greeting)
         return free
 
@@ -171,25 +183,20 @@ class CascadeEngine:
             self._parts.networks.llm.close()
 
     def _prepare(self, spec: SessionSpec) -> Future[tuple[Script, Matcher]]:
+        """Trains the matcher, unless it is known from one of the last calls."""
         script = parse(spec.dialogue) if spec.dialogue else stand_in(spec.persona)
         if not spec.dialogue:
             _log.warning("cascade.persona_without_dialogue", extra={"persona": spec.persona})
         key = _fingerprint(spec.dialogue)
-        known = self._personas.get(key)
-        if known is None:
-            parts = self._parts
-            prepared = self._workshop.submit(
-                _PREPARING, Urgency.AHEAD, lambda: (script, parts.matcher(script))
+        if key not in self._personas:
+            train = self._parts.matcher
+            self._personas[key] = self._workshop.submit(
+                spec.session_id, Urgency.AHEAD, lambda: (script, train(script))
             )
-            self._personas[key] = known = prepared
-            if self._settings.render_ahead:
-                self._render_ahead(script.fixed_lines())
-        return known
-
-    def _render_ahead(self, lines: list[str]) -> None:
-        render = self._parts.lines.render
-        for line in dict.fromkeys(line for line in lines if line):
-            self._workshop.submit(_PREPARING, Urgency.PREPARE, partial(render, line, keep=True))
+        self._personas.move_to_end(key)
+        while len(self._personas) > _MAX_PERSONAS:
+            self._personas.popitem(last=False)
+        return self._personas[key]
 
     def _open(self, slot: _Slot) -> None:
         error = slot.prepared.exception()
@@ -206,14 +213,13 @@ class CascadeEngine:
         return Session(
             spec.session_id,
             Conversation(script, matcher, spec.greeting),
-            self._parts.lines,
+            self._parts.lines(spec.voice),
             self._parts.networks,
             self._workshop,
             self._now(),
             greeting=spec.greeting,
             role_text=spec.role_text,
             vocabulary=script.vocabulary(),
-            fixed=frozenset([spec.greeting, *script.fixed_lines()]),
             backchannels=script.backchannels,
         )
 
@@ -224,6 +230,7 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     Raises:
         ModelFileError: a model file is missing or damaged.
     """
+    own_voices = {name: own_voice(Path(path)) for name, path in settings.voices.items()}
     files = files or find_models(settings.whisper, settings.voice, settings.cache_folder)
     tiny = files.whisper == files.burst_whisper
     _log.info("cascade.recogniser", extra={"model": "tiny" if tiny else str(files.whisper)})
@@ -235,9 +242,15 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
         judge_burst=BurstJudge(files.burst_whisper).score,
         llm=LlmClient(settings.llm) if settings.llm else None,
     )
-    voice = Voice(files.voice, english())
-    lines = LineCache(voice, sha256(files.voice), settings.cache_folder)
-    return Parts(networks, lines, lambda script: Matcher(script.examples(), word_llama()))
+    voices = {
+        name: _lines(path, settings) for name, path in ({"": files.voice} | own_voices).items()
+    }
+    return Parts(networks, voices, lambda script: Matcher(script.examples(), word_llama()))
+
+
+def _lines(voice: Path, settings: CascadeSettings) -> LineCache:
+    speaker = Voice(voice, english())
+    return LineCache(speaker, sha256(voice), settings.cache_folder, settings.fixed_lines)
 
 
 def _fingerprint(dialogue: Mapping[str, Any] | None) -> str:

@@ -1,8 +1,9 @@
 """Rendered lines: memory first, then disk, then the voice itself.
 
 Fixed lines of a persona are spoken the same way in every call, so they are rendered once and kept
-on disk. Lines with a caller's data in them never touch the disk. This module does not know calls
-or playing; it may be used from several threads.
+on disk. Only lines that are named beforehand are: what a call brings along, such as a greeting by
+name, may hold personal data. This module does not know calls or playing; it may be used from
+several threads.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Set
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -40,12 +42,20 @@ class LineCache:
         voice: renders what is missing.
         name: tells voices (and their settings and model versions) apart on disk.
         folder: where fixed lines are kept; None keeps them in memory only.
+        fixed: lines without personal data, which may be written to the folder.
     """
 
-    def __init__(self, voice: Speaker, name: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        voice: Speaker,
+        name: str,
+        folder: Path | None = None,
+        fixed: Set[str] = frozenset(),
+    ) -> None:
         self._voice = voice
         self._name = name
         self._folder = folder
+        self._fixed = fixed
         self._lines: OrderedDict[str, Samples] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -57,21 +67,21 @@ class LineCache:
                 self._lines.move_to_end(text)
             return samples
 
-    def render(self, text: str, *, keep: bool = False) -> Samples:
-        """Returns the line, spoken now if need be.
-
-        Args:
-            text: one sentence.
-            keep: True only for lines without personal data: they may be written to disk.
-        """
+    def render(self, text: str) -> Samples:
+        """Returns one sentence, spoken now if need be."""
         samples = self.ready(text)
         if samples is None:
-            samples = self._load(text) if keep else None
+            samples = self._load_or_say(text)
+            self._remember(text, samples)
+        return samples
+
+    def _load_or_say(self, text: str) -> Samples:
+        path = self._path(text)
+        samples = _load(path) if path else None
         if samples is None:
             samples = self._voice.say(text)
-            if keep:
-                self._store(text, samples)
-        self._remember(text, samples)
+            if path:
+                _store(path, samples)
         return samples
 
     def _remember(self, text: str, samples: Samples) -> None:
@@ -81,36 +91,30 @@ class LineCache:
                 self._lines.popitem(last=False)
 
     def _path(self, text: str) -> Path | None:
-        if self._folder is None:
+        """Where the line is kept; None for one that must not be."""
+        if self._folder is None or text not in self._fixed:
             return None
         key = hashlib.sha256(f"{self._name}\0{text}".encode()).hexdigest()
         return self._folder / f"{key[:32]}.npy"
 
-    def _load(self, text: str) -> Samples | None:
-        path = self._path(text)
-        if path is None:
-            return None
-        try:
-            samples = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError) as error:  # a half-written or foreign file
-            _log.warning(
-                "cascade.line_cache_unreadable", extra={"file": path.name, "why": str(error)}
-            )
-            return None
-        return samples if samples.dtype == np.int16 and samples.ndim == 1 else None
 
-    def _store(self, text: str, samples: Samples) -> None:
-        path = self._path(text)
-        if path is None or self._folder is None:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self._folder, suffix=".part", delete=False
-            ) as part:
-                np.save(part, samples, allow_pickle=False)
-            os.replace(part.name, path)  # readers see the whole line or none
-        except OSError as error:  # a full or read-only disk: the line is spoken anyway
-            _log.warning("cascade.line_cache_unwritable", extra={"why": str(error)})
+def _load(path: Path) -> Samples | None:
+    try:
+        samples = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:  # a half-written or foreign file
+        _log.warning("cascade.line_cache_unreadable", extra={"file": path.name, "why": str(error)})
+        return None
+    return samples if samples.dtype == np.int16 and samples.ndim == 1 else None
+
+
+def _store(path: Path, samples: Samples) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            np.save(part, samples, allow_pickle=False)
+            os.replace(part, path)  # readers see the whole line or none
+    except OSError as error:  # a full or read-only disk: the line is spoken anyway
+        _log.warning("cascade.line_cache_unwritable", extra={"why": str(error)})

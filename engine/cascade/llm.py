@@ -22,7 +22,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 _MARKS: Final = re.compile(r"\[(handoff|hangup)\]", re.IGNORECASE)
 _UNSPEAKABLE: Final = re.compile(r"[*_#`|<>{}\[\]]")
 _MAX_SENTENCES: Final = 4
-_MAX_EVENT_CHARS: Final = 64_000
+_MAX_LINE_CHARS: Final = 64_000
 
 
 class LlmError(Exception):
@@ -70,9 +70,14 @@ class Answer:
     """One streaming answer; the tick thread polls it.
 
     Args:
-        stream: yields pieces of text; runs in this answer's own thread.
+        stream: yields pieces of text, "" as a sign of life; runs in this answer's own thread.
         settings: the deadlines.
         now: a monotonic clock.
+
+    Attributes:
+        finished: nothing more will come.
+        action: "", "handoff" or "hangup", as the model ended its answer.
+        cut_short: why the answer broke off after its first sentence; "" if it did not.
     """
 
     def __init__(
@@ -88,7 +93,8 @@ class Answer:
         self._cancelled = threading.Event()
         self.finished = False
         self.action = ""
-        self.sentences = 0
+        self.cut_short = ""
+        self._sentences = 0
         threading.Thread(target=self._read, args=(stream,), name="cascade-llm", daemon=True).start()
 
     def poll(self) -> list[str]:
@@ -122,9 +128,9 @@ class Answer:
         if mark:
             self.action = mark[1].lower()
         words = _UNSPEAKABLE.sub("", _MARKS.sub("", sentence)).strip()
-        if not re.search(r"\w", words) or self.sentences >= _MAX_SENTENCES:
+        if not re.search(r"\w", words) or self._sentences >= _MAX_SENTENCES:
             return []
-        self.sentences += 1
+        self._sentences += 1
         return [words]
 
     def _watch(self, came: bool) -> None:
@@ -132,25 +138,31 @@ class Answer:
             self._deadline_s = self._now() + self._settings.next_sentence_s
         elif not self.finished and self._now() >= self._deadline_s:
             self._fail(LlmError("no sentence within the time limit"))
-        elif self.finished and self.sentences == 0 and not self._cancelled.is_set():
+        elif self.finished and self._sentences == 0 and not self._cancelled.is_set():
             raise LlmError("the answer was empty")
 
     def _fail(self, why: LlmError) -> None:
         self.cancel()
-        if self.sentences == 0:
+        if self._sentences == 0:
             raise why
+        self.cut_short = str(why)
 
     def _read(self, stream: Callable[[], Iterator[str]]) -> None:
         try:
-            for sentence in _sentences(stream()):
-                if self._cancelled.is_set():
-                    return
+            for sentence in _sentences(self._until_cancelled(stream())):
                 self._pieces.put(sentence)
             self._pieces.put(None)
         except LlmError as error:
             self._pieces.put(error)
         except httpx.HTTPError as error:  # the endpoint is down, slow or speaks no HTTP
             self._pieces.put(LlmError(type(error).__name__))
+
+    def _until_cancelled(self, pieces: Iterator[str]) -> Iterator[str]:
+        """An endpoint may send signs of life for ever; nobody waits for it that long."""
+        for piece in pieces:
+            if self._cancelled.is_set():
+                return
+            yield piece
 
 
 class LlmClient:
@@ -193,18 +205,26 @@ class LlmClient:
                 raise LlmError(f"HTTP status {response.status_code}")
             if "text/event-stream" not in kind:
                 raise LlmError(f"content type {kind.split(';')[0]!r}, not an event stream")
-            for line in response.iter_lines():
-                if line.startswith("data:"):
-                    data = line.removeprefix("data:").strip()
-                    if data == "[DONE]":
-                        return
-                    yield _delta(data)
+            for line in _lines(response.iter_text()):
+                data = line.removeprefix("data:").strip()
+                if data == "[DONE]":
+                    return
+                yield _delta(data) if line.startswith("data:") else ""
+
+
+def _lines(chunks: Iterator[str]) -> Iterator[str]:
+    """Cuts a stream into lines of bounded length; "" for a piece that completes none."""
+    rest = ""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split("\n")
+        if any(len(line) > _MAX_LINE_CHARS for line in (*lines, rest)):
+            raise LlmError("a line over the size limit")
+        yield from lines or [""]
+    yield rest
 
 
 def _delta(data: str) -> str:
     """The text in one event (OpenAI API reference, "chat completion chunk")."""
-    if len(data) > _MAX_EVENT_CHARS:
-        raise LlmError("an event over the size limit")
     try:
         choices = json.loads(data)["choices"]
         return str(choices[0]["delta"].get("content") or "") if choices else ""

@@ -106,10 +106,11 @@ def find_models(whisper: str = "", voice: str = "", cache_folder: Path | None = 
     Raises:
         ModelFileError: a file is missing, or a default is not the pinned one.
     """
+    speaks = own_voice(Path(voice)) if voice else _packaged(_VOICE)
     tiny = _packaged(_WHISPER).parent
     return ModelFiles(
         whisper=_whisper(whisper, tiny, cache_folder),
-        voice=_own_voice(Path(voice)) if voice else _packaged(_VOICE),
+        voice=speaks,
         endpoint=_packaged(_ENDPOINT),
         burst_whisper=tiny,
         voicing=_packaged(_VOICING),
@@ -163,7 +164,12 @@ def _own_whisper(name: str) -> Path | str:
     return folder
 
 
-def _own_voice(path: Path) -> Path:
+def own_voice(path: Path) -> Path:
+    """Returns the path of a Piper voice of the operator's own.
+
+    Raises:
+        ModelFileError: one of its two files is missing.
+    """
     for needed in (path, Path(f"{path}.json")):
         if not needed.is_file():
             raise ModelFileError(f"a Piper voice needs {needed}, which does not exist")

@@ -134,7 +134,7 @@ def english() -> Pronouncer:
     from hama import G2PModel  # local: its engine is a shared library, loaded on first use
 
     network = G2PModel()
-    return Pronouncer(_misaki_lexicon(), lambda word: stressed(network.predict(word).ipa))
+    return Pronouncer(misaki_lexicon(), lambda word: stressed(network.predict(word).ipa))
 
 
 def stressed(sounds: str) -> str:
@@ -147,7 +147,7 @@ def stressed(sounds: str) -> str:
     return re.sub(f"([{_VOWELS}])", r"ˈ\1", sounds, count=1)
 
 
-def _misaki_lexicon() -> dict[str, str]:
+def misaki_lexicon() -> dict[str, str]:
     """Merges the machine-made dictionary and, over it, the hand-checked one."""
     lexicon: dict[str, str] = {}
     for name in ("us_silver.json", "us_gold.json"):

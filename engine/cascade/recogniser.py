@@ -33,6 +33,11 @@ _SPARE_TOKENS: Final = 12
 _HYPOTHESES: Final = 5
 _MAX_PROMPT_TOKENS: Final = 220  # Whisper's decoder holds 448 of prompt and answer
 
+_MIN_LANGUAGE: Final = 0.6  # probability from which another language than English is believed
+_NO_SPEECH: Final = 0.75  # the network's own doubt that it heard speech, which counts ...
+_DOUBTFUL: Final = -0.8  # ... with a mean log probability below this
+_GUESSWORK: Final = -1.6  # below this words are invented
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -51,6 +56,18 @@ class Heard:
     language: str
     language_probability: float
     no_speech: float
+
+    @property
+    def foreign(self) -> bool:
+        """True when it was surely another language than English."""
+        return self.language != "en" and self.language_probability >= _MIN_LANGUAGE
+
+    @property
+    def usable(self) -> bool:
+        """True when there are English words that were not made up."""
+        if not self.hypotheses or self.foreign or self.confidence <= _GUESSWORK:
+            return False
+        return self.no_speech < _NO_SPEECH or self.confidence >= _DOUBTFUL
 
 
 class Recogniser:

@@ -61,6 +61,10 @@ class TurnEnded(Event):
     """The caller's turn is over."""
 
 
+class TurnCut(Event):
+    """The caller speaks on, but longer than can be understood at once: answer what there is."""
+
+
 class Hesitated(Event):
     """The caller may want the floor: pause in the middle of the word."""
 
@@ -107,11 +111,6 @@ class TurnTracker:
         self._end_after_s = DOUBTFUL_END_S
         self._looked = False
         self._nodded_s = 0.0
-
-    @property
-    def caller_has_floor(self) -> bool:
-        """True from a confirmed turn's start to its end."""
-        return self._state in (_State.TURN, _State.PAUSE)
 
     @property
     def hears_voice(self) -> bool:
@@ -182,9 +181,10 @@ class TurnTracker:
             if self._looked:
                 self._looked = False
                 return [Resumed(self._start_s, now_s)]
-        if now_s - self._start_s >= MAX_TURN_S:
-            return self._end(now_s)
-        return []
+        if now_s - self._start_s < MAX_TURN_S:
+            return []
+        self._end(now_s)
+        return [TurnCut(self._start_s, now_s)]
 
     def _open(self, now_s: float) -> None:
         self._state = _State.BURST
@@ -226,7 +226,7 @@ class TurnTracker:
         if self._state is _State.SILENT:
             return self._nobody(agent_speaking, now_s)
         if self._state is _State.BURST:
-            return self._burst_over(agent_speaking, now_s) if pause_s >= BURST_GAP_S else []
+            return self._burst_over(now_s) if pause_s >= BURST_GAP_S else []
         if self._state is _State.TURN:
             self._state = _State.PAUSE
             self._end_after_s = DOUBTFUL_END_S
@@ -244,7 +244,7 @@ class TurnTracker:
             return [LongTurn(self._start_s, now_s)]
         return []
 
-    def _burst_over(self, agent_speaking: bool, now_s: float) -> list[Event]:
+    def _burst_over(self, now_s: float) -> list[Event]:
         long_enough = self._voice_s >= 0.6 * MIN_SPEECH_S
         self._state = _State.SILENT
         over: list[Event] = [ShortBurst(self._start_s, now_s)] if long_enough else []

@@ -1,8 +1,9 @@
 """Worker threads for the heavy work of all calls: recognising, judging pauses, speaking.
 
 The three networks release the GIL while they compute, so threads suffice. The most urgent job
-runs first, whoever it belongs to; one call can have only a bounded number of jobs waiting, so it
-cannot starve the others. The tick thread submits and polls, and never waits here.
+runs first, whoever it belongs to. A call with too many jobs unfinished may not look at another
+pause, so it cannot starve the others; its lines it gets in any case: a mouth wants two at a time.
+The tick thread submits and polls, and never waits here.
 """
 
 from __future__ import annotations
@@ -27,11 +28,10 @@ class Urgency(IntEnum):
     SPEECH = 0  # a line that the caller waits for
     PAUSE = 1  # the words of a turn that may be over
     AHEAD = 2  # the line after the one being spoken
-    PREPARE = 3  # lines that a later caller may need
 
 
 class TooManyJobsError(Exception):
-    """One call has as many jobs waiting as it may have; try again later, or do without."""
+    """One call has too many jobs unfinished for another look; try again later, or do without."""
 
 
 class Workshop(Protocol):
@@ -41,7 +41,7 @@ class Workshop(Protocol):
         """Queues a job.
 
         Raises:
-            TooManyJobsError: `owner` has too many jobs unfinished.
+            TooManyJobsError: a look at a pause, and `owner` has too many jobs unfinished.
         """
         ...
 
@@ -87,8 +87,8 @@ class ThreadWorkshop:
         """Queues a job; a future cancelled before its turn is never run."""
         future: Future[T] = Future()
         with self._ready:
-            if self._unfinished[owner] >= _MAX_JOBS_PER_CALL and urgency is not Urgency.PREPARE:
-                raise TooManyJobsError(f"{owner} has {_MAX_JOBS_PER_CALL} jobs waiting")
+            if urgency is Urgency.PAUSE and self._unfinished[owner] >= _MAX_JOBS_PER_CALL:
+                raise TooManyJobsError(f"{owner} has {_MAX_JOBS_PER_CALL} jobs unfinished")
             self._unfinished[owner] += 1
             heapq.heappush(self._queue, (urgency, next(self._order), owner, future, work))
             self._ready.notify()

@@ -7,15 +7,14 @@ Simulated time: the engine does its heavy work at once, and a frame takes no tim
 from __future__ import annotations
 
 import re
-import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from callcenter.worker.cascade import fixed_lines
 from engine.cascade.engine import CascadeEngine
 from engine.cascade.spelling import spoken
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, SessionSpec
@@ -27,18 +26,6 @@ AUDIBLE = 300  # of 32,767: a frame that a caller hears as speech
 LINE_NOISE = 12.0  # of 32,767: a telephone line is never quite silent
 
 
-def read_mulaw(path: Path) -> Samples:
-    """Reads an 8 kHz mu-law WAV as int16 at 24 kHz (ITU-T G.711)."""
-    data = path.read_bytes()
-    start = data.index(b"data") + 8
-    codes = ~np.frombuffer(data[start:], np.uint8)
-    exponent = (codes >> 4) & 7
-    magnitude = ((((codes & 15).astype(np.int32) << 3) + 132) << exponent) - 132
-    narrow = np.where(codes & 128, -magnitude, magnitude).astype(np.float32) / 32_768
-    wide = soxr.resample(narrow, 8_000, SAMPLE_RATE_HZ)
-    return (np.clip(wide, -1, 1) * 32_767).astype(np.int16)
-
-
 def through_telephone(samples: Samples) -> NDArray[np.float32]:
     """Takes int16 at 24 kHz through 8 kHz and mu-law; returns float32 at 16 kHz."""
     narrow = soxr.resample(samples.astype(np.float32) / 32_768, SAMPLE_RATE_HZ, 8_000)
@@ -46,6 +33,11 @@ def through_telephone(samples: Samples) -> NDArray[np.float32]:
     coded = np.round(np.sign(narrow) * np.log1p(mu * np.abs(narrow)) / np.log1p(mu) * 127) / 127
     decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(mu)) / mu
     return soxr.resample(decoded, 8_000, 16_000).astype(np.float32)
+
+
+def kept_lines(library: Library, persona: str) -> frozenset[str]:
+    """The lines of a persona that a worker keeps on disk."""
+    return frozenset(line for _, line in fixed_lines([library[persona]]))
 
 
 def session_spec(library: Library, persona: str, session_id: str) -> SessionSpec:
@@ -123,10 +115,3 @@ def words(text: str) -> str:
     """Words only, figures written out: the form in which two transcripts are compared."""
     plain = re.sub(r"[^a-z' ]", " ", spoken(text).lower().replace("’", "'"))
     return " ".join(plain.split())
-
-
-def write_wav(path: Path, samples: Samples) -> None:
-    """Writes int16 mono at 24 kHz."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, SAMPLE_RATE_HZ, 0, "NONE", ""))
-        file.writeframes(samples.tobytes())

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from engine.cascade.engine import CascadeEngine, CascadeSettings
 from engine.interface import FRAME_S, FRAME_SAMPLES
 from personas import library
-from tests.bench.cascade_caller import AUDIBLE, LINE_NOISE, frames, read_mulaw, session_spec
+from tests.bench.cascade_caller import (
+    AUDIBLE,
+    LINE_NOISE,
+    frames,
+    kept_lines,
+    session_spec,
+)
+from tests.recordings import read_mulaw
 
 Samples = NDArray[np.int16]
 
@@ -73,11 +80,15 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=45.0)
     options.add_argument("--cache", type=Path)
     chosen = options.parse_args()
+    personas = library.load()
     engine = CascadeEngine(
-        CascadeSettings(slots=chosen.calls, cache_folder=chosen.cache, render_ahead=False)
+        CascadeSettings(
+            slots=chosen.calls,
+            cache_folder=chosen.cache,
+            fixed_lines=kept_lines(personas, "bank"),
+        )
     )
     questions = [read_mulaw(path) for path in sorted(DATA.glob("bank-*.wav"))]
-    personas = library.load()
     callers = {}
     for index in range(chosen.calls):
         slot = engine.admit(session_spec(personas, "bank", f"call-{index}"))

@@ -27,11 +27,11 @@ from personas import library
 from tests.bench.cascade_caller import (
     Caller,
     call,
-    read_mulaw,
     session_spec,
     through_telephone,
     words,
 )
+from tests.recordings import read_mulaw
 
 DATA = Path(__file__).parents[1] / "data" / "cascade_callers"
 
@@ -70,7 +70,7 @@ def main() -> None:
     options.add_argument("--verbose", action="store_true")
     chosen = options.parse_args()
     personas = library.load()
-    settings = CascadeSettings(whisper=chosen.whisper, render_ahead=False)
+    settings = CascadeSettings(whisper=chosen.whisper)
     parts = load_parts(settings)
     judge: Recogniser = parts.networks.recogniser
     engine = CascadeEngine(settings, parts, InlineWorkshop())

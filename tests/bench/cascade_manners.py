@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from engine.cascade.engine import CascadeEngine, CascadeSettings
 from engine.interface import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from personas import library
-from tests.bench.cascade_caller import AUDIBLE, Caller, frames, read_mulaw, session_spec
+from tests.bench.cascade_caller import AUDIBLE, Caller, frames, kept_lines, session_spec
+from tests.recordings import read_mulaw
 
 Samples = NDArray[np.int16]
 
@@ -151,8 +152,9 @@ def percentile(values: list[float], share: float) -> float:
 class Bench:
     """One engine, and everything that callers do to it."""
 
-    def __init__(self, engine: CascadeEngine, persona: str, limit: int) -> None:
+    def __init__(self, engine: CascadeEngine, persona: str, limit: int, recordings: Path) -> None:
         self._engine, self._persona, self._limit = engine, persona, limit
+        self._recordings = recordings
         self.calls: list[RealTimeCaller] = []
 
     def gaps(self) -> dict[str, object]:
@@ -177,7 +179,7 @@ class Bench:
         return {"stops_on_noise": self._false(map(noise_burst, range(self._limit)))}
 
     def _recorded(self, kind: str) -> Iterator[Samples]:
-        for path in sorted((DATA / "manners").glob(f"{kind}-*.wav"))[: self._limit]:
+        for path in sorted(self._recordings.glob(f"{kind}-*.wav"))[: self._limit]:
             yield trimmed(read_mulaw(path), QUIET_FLOOR_DB)
 
     def _stops(self, sounds: Iterable[Samples]) -> list[float | None]:
@@ -212,11 +214,14 @@ def main() -> None:
     options.add_argument("--part", choices=PARTS, action="append", help="default: all, 8 minutes")
     options.add_argument("--persona", default="bank")
     options.add_argument("--limit", type=int, default=20)
+    options.add_argument("--set", choices=("manners", "unseen"), default="manners")
     options.add_argument("--cache", type=Path)
     chosen = options.parse_args()
-    engine = CascadeEngine(CascadeSettings(cache_folder=chosen.cache, render_ahead=False))
-    bench = Bench(engine, chosen.persona, chosen.limit)
-    found: dict[str, object] = {"bench": "cascade_manners", "cores": os.cpu_count()}
+    lines = kept_lines(PERSONAS, chosen.persona)
+    engine = CascadeEngine(CascadeSettings(cache_folder=chosen.cache, fixed_lines=lines))
+    bench = Bench(engine, chosen.persona, chosen.limit, DATA / chosen.set)
+    found: dict[str, object] = {"bench": "cascade_manners", "set": chosen.set}
+    found["cores"] = os.cpu_count()
     found["load_before"] = round(os.getloadavg()[0], 1)
     for part in chosen.part or PARTS:
         found |= PARTS[part](bench)

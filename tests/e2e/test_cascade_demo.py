@@ -4,18 +4,14 @@ import asyncio
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
-from faster_whisper import WhisperModel
 
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan, CallReport
 from callcenter.evaluation.script import Step, When
-from callcenter.evaluation.wav import read_wav
-from callcenter.media.resample import resampler
-from engine.cascade.models import find_models
 from tests.e2e.programs import HOST, Program, free_port, running
+from tests.hearing import words
 from tests.recordings import caller
 
 LINES = Path(__file__).parents[2] / ".cache" / "lines"  # rendered once, then kept for later runs
@@ -35,14 +31,6 @@ async def welcomed(demo: Program) -> tuple[str, str]:
 def say(name: str, when: When = "agent_done", seconds: float = 0.7) -> Step:
     """One recording as a step of the caller's script."""
     return Step(caller(name), "", when, seconds, patience_s=20.0)
-
-
-def words(recording: Path) -> str:
-    """What a recogniser writes down of a telephone recording, in small letters."""
-    samples = resampler(8_000, 16_000).process(read_wav(recording))
-    whisper = WhisperModel(str(find_models().whisper), device="cpu", compute_type="int8")
-    segments, _ = whisper.transcribe(samples.astype(np.float32) / 32_768, language="en")
-    return " ".join(segment.text for segment in segments).lower()
 
 
 @pytest.mark.timeout(330)

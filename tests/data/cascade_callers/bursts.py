@@ -2,67 +2,62 @@
 
 Backchannels and the beginnings of interruptions are spoken by synthetic voices, sent through the
 telephone (mu-law, some noise) into the real ears and turn machine; what these would ask the judge
-about is what it learns from. Four voices never take part: the benchmark's recordings are theirs.
+about is what it learns from. The speakers of `manners/` and `unseen/` never take part.
 
-    python tests/data/cascade_callers/bursts.py
+It learns words more than tones of voice: with 66 kinds of backchannels in place of these 20 it knew
+the rarer ones better (area under the curve 0.89 against 0.80, new speakers), but took two more of
+the 20 interruptions of `manners/` for a nod at first. So it keeps to the usual ones.
 
-Needs the programs of `voices.py` and espeak-ng; runs for about ten minutes.
+    python -m tests.data.cascade_callers.bursts
+
+Needs what `voices.py` needs; runs for about a quarter of an hour.
 """
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 import soxr
-import voices
 import yaml
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from engine.cascade.bursts import _WEIGHTS, BurstJudge
+from engine.cascade.bursts import WEIGHTS, BurstJudge
 from engine.cascade.ears import RATE_HZ, Ears
 from engine.cascade.models import find_models
 from engine.cascade.turns import LEAD_IN_S, TurnTracker
 from engine.cascade.voicing import VoiceDetector
-from engine.interface import FRAME_SAMPLES
+from engine.interface import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from tests.data.cascade_callers import voices
+from tests.data.cascade_callers.voices import Floats, Kokoro
 
-Floats = NDArray[np.float32]
-
-ESPEAK = (("en-us", 50, 160), ("en-us+f3", 60, 180), ("en-gb", 40, 150), ("en-us+m4", 30, 170))
+ESPEAK = (
+    "-v en-us -p 50 -s 160",
+    "-v en-us+f3 -p 60 -s 180",
+    "-v en-gb -p 40 -s 150",
+    "-v en-us+m4 -p 30 -s 170",
+)
 FLITE = ("rms", "awb", "kal16")
-KOKORO = {
-    "kokoro-a": {"jf_alpha": 1.0},
-    "kokoro-b": {"jm_kumo": 1.0},
-    "kokoro-d": {"jf_gongitsune": 1.0},
-    "kokoro-f": {"jf_nezumi": 0.5, "jm_kumo": 0.5},
-}
+KOKORO = ("kokoro-a", "kokoro-b", "kokoro-d", "kokoro-f")
 HUMS = {"mm-hm": "mˈhəm", "uh-huh": "ʌhˈʌ", "hmm": "hˈm", "mhm": "mhˈm", "mm": "mː", "aha": "ɑhˈɑ"}
+TAKES = {"backchannels": 3, "interruptions": 2}  # of every recording, on lines of their own
 LONGEST_S = 0.6  # what a judge still has to decide
 
 
-def espeak(text: str, voice: str, pitch: int, speed: int) -> Floats:
-    """Speaks with eSpeak NG; float32 [n] at 8 kHz."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        options = ["-v", voice, "-p", str(pitch), "-s", str(speed), "-w", file.name]
-        subprocess.run(["espeak-ng", *options, text], check=True)
-        return voices.read(file.name)
-
-
-def spoken(text: str, kokoro: voices.Kokoro) -> Iterator[Floats]:
+def spoken(text: str, kokoro: Kokoro) -> Iterator[Floats]:
     """Yields one text in every training voice; only Kokoro can hum."""
-    for voice in KOKORO:
-        yield soxr.resample(kokoro.say(text, voice), 24_000, voices.RATE_HZ)
+    for name in KOKORO:
+        yield soxr.resample(kokoro.say(text, name), SAMPLE_RATE_HZ, voices.RATE_HZ)
     if text in HUMS:
         return
     for name in FLITE:
         yield voices.flite(text, name)
-    for voice, pitch, speed in ESPEAK:
-        yield espeak(text, voice, pitch, speed)
+    for options in ESPEAK:
+        yield voices.espeak(text, options)
 
 
 def telephone(wave: Floats, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -73,7 +68,7 @@ def telephone(wave: Floats, rng: np.random.Generator) -> NDArray[np.int16]:
     wave = np.clip(wave + rng.normal(0, rng.choice([0.0005, 0.002, 0.006]), len(wave)), -1, 1)
     coded = np.round(np.sign(wave) * np.log1p(255 * np.abs(wave)) / np.log1p(255) * 127) / 127
     decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(255)) / 255
-    wide = soxr.resample(decoded.astype(np.float32), voices.RATE_HZ, 24_000)
+    wide = soxr.resample(decoded.astype(np.float32), voices.RATE_HZ, SAMPLE_RATE_HZ)
     return (wide * 32_767).clip(-32_768, 32_767).astype(np.int16)
 
 
@@ -91,29 +86,34 @@ def bursts(sound: NDArray[np.int16], detector: VoiceDetector) -> Iterator[Floats
             yield ears.samples(int(burst.start_s * RATE_HZ), int(burst.end_s * RATE_HZ))
 
 
-def main() -> None:
-    """Trains on all texts of `bursts.yaml` and writes the weights."""
+def examples() -> Iterator[tuple[Floats, bool]]:
+    """Yields (summary, is a backchannel) for the texts of `bursts.yaml`."""
     texts = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
     files = find_models("tiny")
-    voices.KOKORO.update(KOKORO)
-    kokoro = voices.Kokoro()
-    kokoro._lexicon.update(HUMS)
+    kokoro = Kokoro(HUMS)
     judge, detector = BurstJudge(files.burst_whisper), VoiceDetector(files.voicing)
     rng = np.random.default_rng(0)
-    summaries, labels = [], []
-    for kind, repeats in (("backchannels", 3), ("interruptions", 2)):
+    for kind, takes in TAKES.items():
         for text in texts[kind]:
-            for wave in spoken(text, kokoro):
-                for _ in range(repeats):
-                    found = [judge.summary(b) for b in bursts(telephone(wave, rng), detector)]
-                    summaries += found
-                    labels += [kind == "backchannels"] * len(found)
+            for wave in chain.from_iterable(repeat(wave, takes) for wave in spoken(text, kokoro)):
+                for burst in bursts(telephone(wave, rng), detector):
+                    yield judge.summary(burst), kind == "backchannels"
+
+
+def fit(summaries: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, np.float32]:
+    """Returns weight float32 [768] and bias of the log-odds of a backchannel."""
     scaler = StandardScaler().fit(summaries)
     model = LogisticRegression(C=0.003, max_iter=3_000, class_weight="balanced")
     model.fit(scaler.transform(summaries), labels)
     weight = (model.coef_[0] / scaler.scale_).astype(np.float32)
-    bias = np.float32(model.intercept_[0] - weight @ scaler.mean_)
-    np.savez(_WEIGHTS, weight=weight, bias=bias)
+    return weight, np.float32(model.intercept_[0] - weight @ scaler.mean_)
+
+
+def main() -> None:
+    """Trains on all texts of `bursts.yaml` and writes the weights."""
+    summaries, labels = zip(*examples(), strict=True)
+    weight, bias = fit(np.array(summaries), np.array(labels))
+    np.savez(WEIGHTS, weight=weight, bias=bias)
 
 
 if __name__ == "__main__":

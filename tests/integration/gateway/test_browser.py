@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callcenter.broker.broker import connect
+from callcenter.broker.connection import connect
 from callcenter.link.protocol import Text
 from callcenter.published.board import Board, Command
 from tests.integration.gateway.visitor import PAGE, browser, call, code

@@ -4,20 +4,16 @@ import secrets
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from faster_whisper import WhisperModel
 from structlog.testing import capture_logs
 
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan
 from callcenter.evaluation.script import Step
-from callcenter.evaluation.wav import read_wav
-from callcenter.media.resample import resampler
 from callcenter.worker import engines
 from callcenter.worker.program import Worker
-from engine.cascade.models import find_models
 from personas import library
+from tests.hearing import words
 from tests.integration.gateway.conftest import AUTH_TOKEN, NUMBER, one_slot
 from tests.recordings import caller
 
@@ -37,14 +33,6 @@ def only_a_persona(folder: Path) -> Path:
     (folder / "templates").mkdir()
     (folder / "templates" / "bank.yaml").write_text(PERSONA)
     return folder
-
-
-def words(recording: Path) -> str:
-    """What a recogniser writes down of a telephone recording, in small letters."""
-    samples = resampler(8_000, 16_000).process(read_wav(recording))
-    whisper = WhisperModel(str(find_models().whisper), device="cpu", compute_type="int8")
-    segments, _ = whisper.transcribe(samples.astype(np.float32) / 32_768, language="en")
-    return " ".join(segment.text for segment in segments).lower()
 
 
 @pytest.mark.timeout(150)

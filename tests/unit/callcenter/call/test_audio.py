@@ -8,10 +8,11 @@ import pytest
 from callcenter.call.audio import CallAudio
 from callcenter.errors import ProtocolError
 from callcenter.evaluation.wav import read_wav
-from callcenter.events import LegStarted, SpeechStarted, SpeechStopped
+from callcenter.events import LegStarted, SpeechStarted, SpeechStopped, Yielded
 from callcenter.media.bargein import Party
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.g711 import encode_ulaw
+from callcenter.media.resample import resampler
 
 TELEPHONE = LegStarted("audio/x-mulaw", 8_000)
 PACKET = b"\x10" * 160
@@ -102,6 +103,45 @@ def test_who_spoke_is_known_when_somebody_asks() -> None:
     assert edges[0][1].at_s == pytest.approx(loud[0] / 8_000, abs=0.2)
     assert edges[1][1].at_s == pytest.approx(loud[-1] / 8_000, abs=0.2)
     assert audio.speech_edges() == []
+
+
+def interrupted(flushed: bool) -> tuple[Yielded, float]:
+    """The agent falls silent for a caller; also how far ahead of the far end it was at the end."""
+    ahead_s = 0.0
+    audio = CallAudio(TELEPHONE, now=0.0)
+    speech = read_wav(SPEECH_WAV)
+    loud = np.flatnonzero(np.abs(speech.astype(int)) > 1_500)
+    voice = np.resize(speech[loud[0] : loud[-1]], 16_000)
+    coded = encode_ulaw(np.concatenate((np.zeros(8_000, np.int16), voice)))
+    said = resampler(8_000, 24_000).process(np.resize(voice, 16_000))
+    for packet in range(150):
+        now = (packet + 1) * 0.02
+        audio.heard(coded[160 * packet : 160 * (packet + 1)], None, now)
+        if packet % 4:
+            continue
+        frame = said[480 * packet : 480 * packet + 1_920]
+        if packet == 72 and flushed:
+            audio.flush(now)
+        if packet < 72:
+            ahead_s = audio.backlog_s(now)
+        audio.said(frame if packet < 72 else SILENCE, now)
+        for _ in range(3 if packet == 0 else 0):
+            audio.said(frame, now)
+    (event,) = [event for event in audio.turn_events(5.0) if isinstance(event, Yielded)]
+    return event, ahead_s
+
+
+def test_what_waits_at_the_far_end_is_heard_after_it_was_sent() -> None:
+    """An agent that falls silent is heard for as long as it was ahead."""
+    event, ahead_s = interrupted(flushed=False)
+    assert ahead_s > 0.1
+    assert event.audible_latency_s == pytest.approx(event.latency_s + ahead_s)
+
+
+def test_what_was_flushed_is_not_heard() -> None:
+    """The caller's silence begins with the clear, not after what the far end threw away."""
+    event, _ = interrupted(flushed=True)
+    assert event.at_s - event.latency_s + event.audible_latency_s <= 73 * 0.02 + 1e-6
 
 
 def test_counters() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
             cascade_threads=3,
             cascade_whisper="owner/whisper",
             cascade_voice="a.onnx",
+            cascade_voices="clara=/voices/b.onnx, marcus=/voices/c.onnx",
             cascade_cache_dir=tmp_path,
             llm_base_url="http://127.0.0.1:8000/v1",
             llm_model="small",
@@ -41,10 +43,13 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
             llm_first_sentence_s=0.7,
             llm_next_sentence_s=0.9,
             llm_max_tokens=33,
-        )
+        ),
+        [("joe", "Hello."), ("clara", "Hello.")],
     )
     assert (own.slots, own.threads, own.cache_folder) == (7, 3, tmp_path)
     assert (own.whisper, own.voice) == ("owner/whisper", "a.onnx")
+    assert own.voices == {"clara": "/voices/b.onnx", "marcus": "/voices/c.onnx"}
+    assert own.fixed_lines == {"Hello."}
     assert own.llm is not None
     assert (own.llm.url, own.llm.model) == ("http://127.0.0.1:8000/v1", "small")
     assert (own.llm.api_key, own.llm.max_tokens) == ("secret", 33)
@@ -53,13 +58,15 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
 
 def test_without_an_endpoint_there_is_no_language_model() -> None:
     """The dialogue answers alone."""
-    assert cascade.cascade_settings(settings()).llm is None
+    assert cascade.cascade_settings(settings(), []).llm is None
 
 
 def test_a_missing_model_file_is_named() -> None:
     """With what it should be."""
     with pytest.raises(ConfigurationError, match=r"ENGINE=cascade: .*/nowhere/voice\.onnx"):
         engines.build(settings(cascade_voice="/nowhere/voice.onnx"))
+    with pytest.raises(ConfigurationError, match=r"ENGINE=cascade: .*/nowhere/clara\.onnx"):
+        engines.build(settings(cascade_voices="clara=/nowhere/clara.onnx"))
 
 
 def test_a_damaged_packaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +85,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     voice = tmp_path / "voice.onnx"
     voice.write_bytes(b"no network")
     Path(f"{voice}.json").write_text('{"audio": {"sample_rate": 22050}, "phoneme_id_map": {}}')
-    with pytest.raises(ConfigurationError, match=r"CASCADE_VOICE=.*voice\.onnx cannot be loaded"):
+    with pytest.raises(ConfigurationError, match=r"cannot be loaded.*CASCADE_VOICE=.*voice\.onnx"):
         engines.build(settings(cascade_voice=str(voice)))
 
 
@@ -96,31 +103,32 @@ def test_greetings_are_rendered_first_and_nothing_twice() -> None:
     """Every call begins with one; a persona without its call's values is left out."""
     shipped = library.load()
     lines = cascade.fixed_lines([shipped[name] for name in shipped])
-    greetings = [shipped[name].render().greeting for name in shipped]
+    rendered = [shipped[name].render() for name in shipped]
+    greetings = [(persona.voice, persona.greeting) for persona in rendered]
     assert lines[: len(greetings)] == greetings
     assert len(lines) == len(set(lines)) > 200
     needy = persona(
         "needy", greeting="Hello {{name}}.", variables={"name": {"description": "Whose."}}
     )
-    assert cascade.fixed_lines([needy, persona("plain")]) == ["Hello, plain."]
+    assert cascade.fixed_lines([needy, persona("plain")]) == [("joe", "Hello, plain.")]
 
 
 def test_lines_are_rendered_only_while_nobody_calls() -> None:
     """And progress is told."""
-    rendered: list[str] = []
+    rendered: list[int] = []
     calm = iter([True, False, False, True, True])
-    lines = [f"line {index}" for index in range(3)]
-    renderer = cascade.SpareTimeRenderer(lines, rendered.append, lambda: next(calm))
+    renders = [partial(rendered.append, index) for index in range(3)]
+    renderer = cascade.SpareTimeRenderer(renders, lambda: next(calm))
     with capture_logs() as logged:
         renderer.run()
-    assert rendered == lines
+    assert rendered == [0, 1, 2]
     assert not list(calm)
     assert [(line["done"], line["of"]) for line in logged] == [(3, 3)]
 
 
 def test_a_renderer_that_is_stopped_stops() -> None:
     """Even when somebody calls for ever."""
-    renderer = cascade.SpareTimeRenderer(["line"], pytest.fail, lambda: False)
+    renderer = cascade.SpareTimeRenderer([pytest.fail], lambda: False)
     renderer.start()
     renderer.stop()
 
@@ -131,6 +139,7 @@ def test_a_renderer_that_is_stopped_stops() -> None:
         ({"llm_base_url": "127.0.0.1:8000", "llm_model": "small"}, "LLM_BASE_URL must begin"),
         ({"llm_base_url": "http://127.0.0.1:8000/v1"}, "LLM_BASE_URL needs LLM_MODEL"),
         ({"cascade_threads": 0}, "CASCADE_THREADS"),
+        ({"cascade_voices": "clara"}, "CASCADE_VOICES.*write name=path"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(wrong: dict[str, object], named: str) -> None:

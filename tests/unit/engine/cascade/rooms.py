@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from engine.cascade.engine import CascadeEngine, CascadeSettings, Parts
@@ -21,21 +20,16 @@ from engine.cascade.session import Networks
 from engine.cascade.voicing import VoiceDetector
 from engine.cascade.workshop import InlineWorkshop
 from engine.interface import FRAME_SAMPLES, FrameOutput, SessionSpec
+from tests.recordings import CALLERS, read_mulaw
 from tests.unit.engine.cascade.scripts import SECTION
 
 Samples = NDArray[np.int16]
-RECORDINGS = Path(__file__).parents[3] / "data" / "cascade_callers"
 
 
 def recording(name: str) -> Samples:
-    """Reads an 8 kHz mu-law WAV of a caller as int16 at 24 kHz (ITU-T G.711)."""
-    [path] = RECORDINGS.glob(f"{name}*.wav")
-    data = path.read_bytes()
-    codes = ~np.frombuffer(data[data.index(b"data") + 8 :], np.uint8)
-    exponent = (codes >> 4) & 7
-    magnitude = ((((codes & 15).astype(np.int32) << 3) + 132) << exponent) - 132
-    wave = np.where(codes & 128, -magnitude, magnitude).astype(np.float32)
-    return soxr.resample(wave, 8_000, 24_000).clip(-32_768, 32_767).astype(np.int16)
+    """A caller's recording by the beginning of its name, int16 at 24 kHz."""
+    [path] = CALLERS.glob(f"{name}*.wav")
+    return read_mulaw(path)
 
 
 def said(text: str, language: str = "en", no_speech: float = 0.0) -> Heard:
@@ -83,12 +77,9 @@ class Room:
         networks = Networks(
             detector(), self, _Endpoint(self), lambda burst: self.backchannel, self.llm
         )  # type: ignore[arg-type]
-        parts = Parts(
-            networks, LineCache(self, "test"), lambda s: Matcher(s.examples(), word_llama())
-        )
-        self.engine = CascadeEngine(
-            CascadeSettings(slots=2, render_ahead=False), parts, InlineWorkshop()
-        )
+        self.voice = LineCache(self, "test")
+        parts = Parts(networks, {"": self.voice}, lambda s: Matcher(s.examples(), word_llama()))
+        self.engine = CascadeEngine(CascadeSettings(slots=2), parts, InlineWorkshop())
         spec = SessionSpec(
             "call-1", "test", "You are Alex.", "", self.greeting, dialogue=self.section
         )
@@ -136,3 +127,17 @@ class Room:
         if self.words:
             self.words.popleft()
         return list(self.lines)
+
+
+def ask_endpoint(client: LlmClient) -> list[str]:
+    """Asks where to park; returns what is said when the endpoint has answered or was given up."""
+    room = Room(llm=client)
+    session = room.engine._taken[room.slot].session
+    assert session is not None
+    room.speak(recording("manners/question"), "where can i park")
+    room.wait(0.6)
+    while session._answers.pending:
+        threading.Event().wait(0.01)  # the endpoint's thread needs time that is not simulated
+        room.frame()
+    room.wait(0.3)
+    return room.lines

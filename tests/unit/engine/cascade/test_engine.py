@@ -1,10 +1,13 @@
 """The engine's contract: slots, readiness, failures that stay in their slot."""
 
 from collections import deque
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.cascade.lines import LineCache
 from engine.cascade.script import parse
 from engine.cascade.standin import stand_in
 from engine.interface import FRAME_SAMPLES, NoFreeSlot, PromptRejected, SessionSpec
@@ -82,14 +85,46 @@ def test_a_slot_that_is_not_primed_fails_its_tick() -> None:
     assert room.engine.tick({other: SILENCE}).failed == {other: "the slot is not ready"}
 
 
-def test_a_persona_without_dialogue_still_finds_a_person(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It says so in the log, and hands over when asked."""
-    room = Room(section=None)
-    assert "cascade.persona_without_dialogue" in caplog.messages
-    lines = room.turn(recording("manners/question"), "i want to speak to a human")
-    assert lines == ["Of course. I'll put you through to a colleague. One moment, please."]
+def test_a_persona_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for each call; dialogues that a call's values are filled in do not pile up."""
+    room = Room()
+    trained: list[object] = []
+    train = room.engine._parts.matcher
+    monkeypatch.setattr(
+        room.engine,
+        "_parts",
+        replace(room.engine._parts, matcher=lambda s: trained.append(s) or train(s)),
+    )
+    for index in range(70):
+        section = changed(SECTION, ("goodbye",), f"Goodbye, number {index}.")
+        for _ in range(2):
+            room.engine.release(room.engine.admit(spec("next", section)))
+    assert len(trained) == 70
+    assert len(room.engine._personas) == 64
+
+
+def test_a_greeting_by_name_stays_off_the_disk(tmp_path: Path) -> None:
+    """Only lines that were named as the same for everybody are kept."""
+    kept = LineCache(Room(), "v", tmp_path, frozenset({"Hi."}))
+    room = Room()
+    room.engine._parts = replace(room.engine._parts, voices={"": kept})
+    room.engine.admit(replace(spec("b"), greeting="Hello, Anna Lopez."))
+    assert list(tmp_path.iterdir()) == []
+    room.engine.release(1)
+    room.engine.admit(spec("c"))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_personas_speak_with_their_voices() -> None:
+    """One that has none of its own is spoken for by the default."""
+    room, clara = Room(), LineCache(Room(), "clara")
+    parts = replace(room.engine._parts, voices={"": room.voice, "clara": clara})
+    room.engine._parts = parts
+    room.engine.release(room.slot)
+    for index, voice in enumerate(("clara", "marcus")):
+        room.engine.admit(replace(spec("b"), voice=voice, greeting=f"I am {voice}."))
+        assert (clara.ready(f"I am {voice}.") is None) == bool(index)
+    assert room.voice.ready("I am marcus.") is not None
 
 
 def test_the_stand_in_is_a_whole_script() -> None:

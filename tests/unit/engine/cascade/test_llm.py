@@ -147,6 +147,7 @@ def test_a_stall_after_the_first_sentence_ends_the_answer() -> None:
     clock.now_s = 3.1
     assert answer.poll() == []
     assert answer.finished
+    assert answer.cut_short == "no sentence within the time limit"
     gate.set()
 
 

@@ -1,5 +1,6 @@
 """A minute of speech and a minute of music, through the engine with all its real networks."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ NOTES_HZ = (262, 330, 392, 330)  # a broken chord, two notes a second
 @pytest.fixture(scope="module")
 def engine() -> Iterator[CascadeEngine]:
     """The smallest models, which work while simulated time stands still."""
-    settings = CascadeSettings(slots=1, whisper="tiny", render_ahead=False)
+    settings = CascadeSettings(slots=1, whisper="tiny")
     engine = CascadeEngine(settings, workshop=InlineWorkshop())
     yield engine
     engine.close()
@@ -56,9 +57,11 @@ def music(seconds: float) -> Samples:
     return np.resize(melody, int(seconds * SAMPLE_RATE_HZ)).astype(np.int16)
 
 
-def test_a_turn_of_a_minute(caller: Caller) -> None:
+def test_a_turn_of_a_minute(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """The agent speaks before the minute is over, and answers the question behind it."""
-    caller.speak(without_pauses(60.0))
+    with caplog.at_level(logging.INFO):
+        caller.speak(without_pauses(60.0))
+    assert "cascade.turn_cut" in caplog.messages
     assert caller.lines
     assert caller.lines[0][0] < 40.0
     caller.listen(quiet_s=1.5)
@@ -70,9 +73,11 @@ def test_a_turn_of_a_minute(caller: Caller) -> None:
     assert "block" in answer.lower()
 
 
-def test_a_minute_of_music(caller: Caller) -> None:
+def test_a_minute_of_music(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody is there: the agent asks, or says goodbye, and guesses at no request."""
-    caller.speak(music(60.0))
+    with caplog.at_level(logging.INFO):
+        caller.speak(music(60.0))
+    assert {"cascade.silence", "cascade.not_understood"} & set(caplog.messages)
     said = " ".join(text for _, text in caller.lines).lower()
     asked = ("there", "hear", "understand", "repeat", "sorry", "catch", "hello")
     assert any(word in said for word in asked), said

@@ -6,7 +6,8 @@ from engine.cascade.manners import is_backchannel
 
 
 @pytest.mark.parametrize(
-    "heard", ["Mm-hmm.", "Okay.", "Yeah, right.", "Uh-huh", "I see.", "Got it!"]
+    "heard",
+    ["Mm-hmm.", "Mm-hm", "Okay.", "Yeah, right.", "Uh-huh", "I see.", "Got it!", "That's right."],
 )
 def test_backchannels(heard: str) -> None:
     """Short signs of listening."""
@@ -14,7 +15,8 @@ def test_backchannels(heard: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "heard", ["Stop.", "No.", "Okay, but when?", "Wait", "yeah yeah yeah yeah"]
+    "heard",
+    ["Stop.", "No.", "Okay, but when?", "Wait", "yeah yeah yeah yeah", "all of it", "I got a bill"],
 )
 def test_words_that_want_something(heard: str) -> None:
     """One word with a meaning suffices; so does going on and on."""

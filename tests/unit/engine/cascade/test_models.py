@@ -49,7 +49,7 @@ def test_an_own_voice_needs_its_json(tmp_path: Path) -> None:
     voice = tmp_path / "v.onnx"
     voice.touch()
     with pytest.raises(ModelFileError, match=r"v\.onnx\.json"):
-        models._own_voice(voice)
+        models.own_voice(voice)
 
 
 @pytest.mark.timeout(60)

@@ -5,9 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from engine.cascade.llm import LlmClient
 from engine.interface import FRAME_SAMPLES
-from tests.unit.engine.cascade.rooms import Room, recording, said
+from tests.unit.engine.cascade.rooms import Room, ask_endpoint, recording
 from tests.unit.engine.cascade.test_llm import endpoint, events
 
 QUESTION = recording("manners/question")
@@ -86,16 +85,6 @@ def test_resumes_after_an_interruption_without_content() -> None:
     assert room.lines == ["You can park behind the house."] * 2
 
 
-def test_asks_after_six_seconds_of_silence_and_hangs_up_in_the_end() -> None:
-    """A minute without a word: two prompts, a goodbye, then the end."""
-    room = Room()
-    room.wait(7.0)
-    assert room.lines == ["Are you there?"]
-    room.wait(25.0)
-    assert room.lines == ["Are you there?", "Hello?", "I'll hang up now."]
-    assert room.actions == ["hangup"]
-
-
 def test_the_action_waits_for_the_last_word() -> None:
     """Nobody is cut off in the middle of "goodbye"."""
     room = Room()
@@ -109,37 +98,12 @@ def test_the_action_waits_for_the_last_word() -> None:
     assert not output.pcm[-100:].any()
 
 
-def test_another_language_is_answered_with_a_question(caplog: pytest.LogCaptureFixture) -> None:
-    """Not with a guess at an intent; and the log says why."""
-    room = Room()
-    with caplog.at_level(logging.INFO):
-        lines = room.turn(QUESTION, said("Wo kann ich parken?", language="de"))
-    assert lines == ["Sorry, what was that?"]
-    assert "cascade.not_understood" in caplog.messages
-
-
-def test_noise_taken_for_speech_is_let_go() -> None:
-    """No words: the agent keeps quiet."""
-    assert Room().turn(QUESTION, said("")) == []
-
-
-def test_ten_interruptions_in_a_row() -> None:
-    """Each is yielded to; the agent neither breaks nor piles up old answers."""
-    room = Room()
-    room.turn(QUESTION, "where can i park", 0.8)
-    for _ in range(10):
-        room.turn(BARGE_IN, "when are you open", 0.8)
-        assert room.lines.count("We open at nine.") <= 1
-    room.wait(8.0)
-    assert room.lines[-1] in ("Would you like a table?", "Are you there?")
-
-
 def test_the_own_echo_is_not_a_caller() -> None:
     """At -25 dB and 200 ms late, the agent speaks to its end."""
     room = Room()
     room.turn(QUESTION, "where can i park", 0.0)
     voice = recording("heldout/bank-001").astype(np.int16)
-    room.engine._parts.lines._lines["We open at nine."] = np.tile(voice, 2)
+    room.voice._lines["We open at nine."] = np.tile(voice, 2)
     room.speak(QUESTION, "when are you open")
     room.words.clear()
     played = [np.zeros(FRAME_SAMPLES, np.int16)] * 3
@@ -171,26 +135,6 @@ def test_personal_words_stay_out_of_plain_log_fields(caplog: pytest.LogCaptureFi
     assert "where can i park" not in str(others)
 
 
-def ask_endpoint(client: LlmClient) -> list[str]:
-    """Asks one question; gives the endpoint's thread the time that it needs."""
-    room = Room(llm=client)
-    session = room.engine._taken[room.slot].session
-    room.speak(QUESTION, "where can i park")
-    room.wait(0.6)
-    while session is not None and session._answer is not None:
-        room.frame()
-    room.wait(0.3)
-    return room.lines
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"), [(b"<html>", "text/html"), (events(), "text/event-stream")]
-)
-def test_a_useless_endpoint_leaves_the_built_in_answer(body: bytes, kind: str) -> None:
-    """HTML or nothing: the persona's own answer is said."""
-    assert ask_endpoint(endpoint(body, kind)) == ["You can park behind the house."]
-
-
 def test_an_endpoint_answers_within_the_persona() -> None:
     """Its sentences are spoken; the built-in answer is not."""
     client = endpoint(events("Behind the house", " there is space."))
@@ -204,7 +148,7 @@ def test_the_history_holds_what_was_heard() -> None:
     room.turn(BARGE_IN, "when are you open", 0.3)
     session = room.engine._taken[room.slot].session
     assert session is not None
-    first = session._history[1]
+    first = session._answers._history[1]
     assert first.who == "assistant"
     assert "You can park behind the house.".startswith(first.text)
     assert 0 < len(first.text) < len("You can park behind the house.")

@@ -122,14 +122,12 @@ def test_a_sure_interruption_takes_the_floor_at_once(line: Line) -> None:
     """After 200 ms, in the same breath."""
     line.feed(0.224, True, agent=True)
     assert line.judge(-5.0) == [turns.Interrupted]
-    assert line.tracker.caller_has_floor
 
 
 def test_no_interruption_is_sure_before_200_ms(line: Line) -> None:
     """Whatever it sounds like, it is hesitated for only."""
     line.feed(0.16, True, agent=True)
     assert line.judge(-5.0) == [turns.Hesitated]
-    assert not line.tracker.caller_has_floor
 
 
 def test_a_backchannel_passes(line: Line) -> None:
@@ -199,7 +197,7 @@ def test_silence_is_asked_about_again_and_again(line: Line) -> None:
 
 def test_an_endless_turn_is_cut(line: Line) -> None:
     """After 28 s without a pause the agent has to say something."""
-    assert turns.TurnEnded in line.feed(30.0, True)
+    assert line.feed(30.0, True) == [turns.TurnCut]
 
 
 def test_long_turns_invite_a_nod(line: Line) -> None:

@@ -18,9 +18,9 @@ def test_the_most_urgent_runs_first() -> None:
     """Whatever was submitted before it."""
     shop = ThreadWorkshop(threads=1)
     gate, order = threading.Event(), []
-    shop.submit("x", Urgency.PREPARE, gate.wait)
+    shop.submit("x", Urgency.AHEAD, gate.wait)
     jobs = [
-        shop.submit("a", Urgency.PREPARE, lambda: order.append("prepare")),
+        shop.submit("a", Urgency.AHEAD, lambda: order.append("ahead")),
         shop.submit("b", Urgency.PAUSE, lambda: order.append("pause")),
         shop.submit("c", Urgency.SPEECH, lambda: order.append("speech")),
     ]
@@ -28,7 +28,7 @@ def test_the_most_urgent_runs_first() -> None:
     for job in jobs:
         job.result(5)
     shop.close()
-    assert order == ["speech", "pause", "prepare"]
+    assert order == ["speech", "pause", "ahead"]
 
 
 def test_a_cancelled_job_never_runs() -> None:
@@ -45,15 +45,19 @@ def test_a_cancelled_job_never_runs() -> None:
 
 
 def test_one_call_is_bounded_and_the_others_are_not() -> None:
-    """The ninth waiting job of a call is refused; another call's first is not."""
+    """The ninth look of a call is refused; its lines and another call's looks are not."""
     shop = ThreadWorkshop(threads=1)
     gate = threading.Event()
     jobs = [shop.submit("greedy", Urgency.PAUSE, gate.wait) for _ in range(8)]
     with pytest.raises(TooManyJobsError, match="greedy"):
         shop.submit("greedy", Urgency.PAUSE, gate.wait)
-    other = shop.submit("modest", Urgency.SPEECH, lambda: "ok")
+    others = [
+        shop.submit("modest", Urgency.PAUSE, lambda: "ok"),
+        shop.submit("greedy", Urgency.SPEECH, lambda: "ok"),
+        shop.submit("greedy", Urgency.AHEAD, lambda: "ok"),
+    ]
     gate.set()
-    assert other.result(5) == "ok"
+    assert [other.result(5) for other in others] == ["ok"] * 3
     for job in jobs:
         job.result(5)
     assert shop.submit("greedy", Urgency.PAUSE, lambda: 1).result(5) == 1
