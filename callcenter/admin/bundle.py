@@ -27,7 +27,8 @@ from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work
 from callcenter.admin.voices.audio import MAX_UPLOAD_BYTES
 from callcenter.admin.voices.consent import Consent
-from callcenter.published.documents import Limit, Number, Route, Schedule, Trunk
+from callcenter.published.documents import Limit, Number, Route, Schedule
+from callcenter.published.trunk import Trunk
 from personas.tokens import TokenCounter
 
 VERSION = 1
