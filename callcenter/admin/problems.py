@@ -101,6 +101,11 @@ def conflict(code: str, detail: str, users: Sequence[str] = ()) -> Problem:
     return Problem(HTTPStatus.CONFLICT, code, detail, users=users)
 
 
+def redis_unavailable(error: Exception) -> Problem:
+    """Redis is away."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5)
+
+
 def from_validation(error: ValidationError | Any, place: str = "") -> Problem:
     """Every mistake that a model found, at its place.
 

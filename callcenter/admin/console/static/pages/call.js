@@ -103,7 +103,8 @@ const KINDS = [
   "speech",
   "turn",
   "text",
-  "session_lost",
+  "transfer",
+  "transfer_failed",
   "call_ended",
 ];
 
