@@ -45,6 +45,16 @@ async def test_two_at_once(open_console: Any, persona: str) -> None:
     await expect(first.get_by_label("Title")).to_have_value("Mine")
 
 
+async def test_saved_twice_at_once(open_console: Any, persona: str) -> None:
+    """Two presses of the key are one saving, not two people."""
+    page = await open_console(path=f"/personas/{persona}")
+    await page.get_by_label("Title").fill("In a hurry")
+    press = "dispatchEvent(new KeyboardEvent('keydown', {key: 's', ctrlKey: true, bubbles: true}))"
+    await page.evaluate(f"document.body.{press}; document.body.{press}")
+    await expect(page.get_by_role("status")).to_contain_text("The draft is saved.")
+    await expect(page.get_by_role("main")).not_to_contain_text("Somebody else")
+
+
 async def test_unsaved_text(open_console: Any, persona: str) -> None:
     """Leaving a draft that is not saved needs a word of the person."""
     page = await open_console(path=f"/personas/{persona}")
