@@ -3,7 +3,7 @@
 import { all } from "../core/api.js";
 import { h } from "../core/dom.js";
 import { create, nameFields, rowButtons } from "../parts/document.js";
-import { choice, line, number, words, wordsOf } from "../parts/form.js";
+import { choice, line, number, splitWords, wordsLine } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
 
 const KINDS = [
@@ -40,7 +40,7 @@ const TRUNK = {
   },
   clean: (value) => ({
     ...value,
-    addresses: wordsOf(value.addresses),
+    addresses: splitWords(value.addresses),
     sip: value.kind === "sip" ? cleanSip(value.sip) : null,
   }),
   fields: (value, fresh) => {
@@ -51,7 +51,7 @@ const TRUNK = {
     return [
       h("div", { class: "fields" }, ...nameFields(value, fresh)),
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind", onChange: unfold }),
-      words(value, "addresses", "Networks that may send calls", {
+      wordsLine(value, "addresses", "Networks that may send calls", {
         pointer: "/addresses",
         hint: "Such as 203.0.113.0/24; empty allows every one",
       }),
@@ -71,8 +71,8 @@ const TRUNK = {
 
 const cleanSip = ({ transports, codecs, registrar, ...rest }) => ({
   ...rest,
-  transports: wordsOf(transports),
-  codecs: wordsOf(codecs),
+  transports: splitWords(transports),
+  codecs: splitWords(codecs),
   registrar: registrar.uri ? registrar : null,
 });
 
@@ -87,13 +87,13 @@ function sipFields(sip) {
     h(
       "div",
       { class: "fields" },
-      words(sip, "transports", "Transports", {
+      wordsLine(sip, "transports", "Transports", {
         pointer: "/sip/transports",
         hint: "Some of udp, tcp, tls",
       }),
       choice(sip, "srtp", "Encrypts audio", SRTP, { pointer: "/sip/srtp" }),
     ),
-    words(sip, "codecs", "Codecs", {
+    wordsLine(sip, "codecs", "Codecs", {
       pointer: "/sip/codecs",
       hint: "Some of opus, g722, pcmu, pcma; the one we like best first",
     }),

@@ -45,13 +45,13 @@ export function line(value, key, label, { empty = "", onChange, attributes = {},
   return field(label, control, more);
 }
 
-/** A list of words in one line; `wordsOf` reads what was typed. */
-export function words(value, key, label, more) {
+/** A list of words in one line; `splitWords` reads what was typed. */
+export function wordsLine(value, key, label, more) {
   value[key] = value[key].join(", ");
   return line(value, key, label, more);
 }
 
-export const wordsOf = (typed) => typed.split(/[\s,]+/).filter(Boolean);
+export const splitWords = (typed) => typed.split(/[\s,]+/).filter(Boolean);
 
 /** A text of several lines. */
 export function text(value, key, label, { rows = 4, onChange, attributes = {}, ...more } = {}) {
