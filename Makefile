@@ -27,12 +27,11 @@ check: $(DEV)
 
 # Many tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
 # Those that only compute go first, side by side; the others need the machine's clock for themselves.
-# The longest files of these stand in front, so that both cores are busy to the end.
-COMPUTING := tests/e2e/admin tests/integration/admin tests/deploy tests/unit
+COMPUTING := tests/unit tests/deploy tests/integration/admin tests/e2e/admin
 REAL_TIME := tests/integration tests/e2e tests/gpu
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest --reruns 2
 unit: $(DEV) $(ORACLES)/installed $(TOOLS)
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(COMPUTING) $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile $(COMPUTING) $(PYTEST_ARGS)
 	$(PYTEST) $(REAL_TIME) $(addprefix --ignore=,$(COMPUTING)) $(PYTEST_ARGS)
 
 # A part of `unit` alone: charts, rules, images and compose files against their own tools.
