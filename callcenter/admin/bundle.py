@@ -7,6 +7,7 @@ Keys and webhook secrets are not in it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections import Counter
@@ -27,7 +28,8 @@ from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work
 from callcenter.admin.voices.audio import MAX_UPLOAD_BYTES
 from callcenter.admin.voices.consent import Consent
-from callcenter.published.documents import Limit, Number, Route, Schedule, Trunk
+from callcenter.published.documents import Limit, Number, Route, Schedule
+from callcenter.published.trunk import Trunk
 from personas.tokens import TokenCounter
 
 VERSION = 1
@@ -94,7 +96,9 @@ async def export(work: Work) -> str:
     ]
     for kind in (*_KINDS, "webhook"):
         data[f"{kind}s"] = [record.document for record in await documents.all_of(work.db, kind)]
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return await asyncio.to_thread(
+        yaml.safe_dump, data, sort_keys=False, allow_unicode=True, width=100
+    )
 
 
 def read(text: str) -> Bundle:

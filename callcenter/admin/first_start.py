@@ -16,7 +16,8 @@ from callcenter.admin.store import documents, tables
 from callcenter.admin.store.database import Database
 from callcenter.admin.store.work import SYSTEM, Work
 from callcenter.admin.voices.consent import Consent
-from callcenter.published.documents import Number, Trunk
+from callcenter.published.documents import Number
+from callcenter.published.trunk import Trunk
 from personas.library import Library
 from personas.schema import Persona
 from personas.tokens import TokenCounter

@@ -23,6 +23,8 @@ _FORMS = {  # patterns of common fields, in words
     r"^[a-z][a-z0-9_]{0,39}$": "small letters, digits and underscores, a letter first, at most 40",
     r"^\+[1-9][0-9]{5,14}$": "a number with its country, such as +15550100",
     r"^[a-z]{2,3}(-[A-Z]{2})?$": "a language tag, such as en or en-US",
+    r"^[A-Z][A-Z0-9_]{0,63}$": "the name of an environment variable, such as CARRIER_SECRET",
+    r"^[A-Za-z0-9+._~*!-]{1,64}$": "letters, digits and + . _ ~ * ! -, at most 64",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$": "a time of the day, such as 09:00",
 }
 
@@ -97,6 +99,11 @@ def invalid(detail: str, pointer: str = "", code: str = "invalid") -> Problem:
 def conflict(code: str, detail: str, users: Sequence[str] = ()) -> Problem:
     """It clashes with what is there."""
     return Problem(HTTPStatus.CONFLICT, code, detail, users=users)
+
+
+def redis_unavailable(error: Exception) -> Problem:
+    """Redis is away."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5)
 
 
 def from_validation(error: ValidationError | Any, place: str = "") -> Problem:

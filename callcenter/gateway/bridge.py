@@ -2,7 +2,7 @@
 
     trunk in the file, with numbers       the file decides its calls
     trunk in the file, without numbers    the file says how it is reached, published routes decide
-    trunk published only                  reached as published: addresses, or a name and a secret
+    trunk published only                  reached as published: addresses, login, codecs, registrar
 
 It knows no SIP message, and of secrets only where they are.
 """
@@ -17,11 +17,12 @@ import structlog
 
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Choice
-from callcenter.gateway.trunks import TrunkRoutes
-from callcenter.published import documents
+from callcenter.gateway.trunks import RegisterAt, TrunkRoutes
+from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.trunk import Trunk
+from callcenter.telephony.sip.uri import parse_uri
 
 EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 DEFAULT_CHANNELS = 100
@@ -59,31 +60,46 @@ class SipRoutes:
             found = self._published.plan(call_id, replace(call, called=f"+{call.called}"))
         return found
 
-    def trunks(self) -> list[Trunk]:
+    def lines(self) -> list[TrunkRoutes]:
         """All trunks that calls may come over now, the file's first."""
-        listed = [routes.trunk for routes in self._files.values()]
         fresh = (each for each in self._published.trunks("sip") if each.name not in self._files)
-        made = (trunk_of(each, self._secrets) for each in fresh)
-        return [*listed, *(trunk for trunk in made if trunk is not None)]
+        made = (line_of(each, self._secrets) for each in fresh)
+        return [*self._files.values(), *(line for line in made if line is not None)]
 
 
-def trunk_of(published: documents.Trunk, secrets: Mapping[str, str]) -> Trunk | None:
-    """A published trunk as the endpoint knows it; None, with a log line, if it is not safe.
+def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes | None:
+    """A published trunk as the gateway knows it; None, with a log line, if it is not safe.
 
-    With a secret it must log in as its own name; without addresses it has to have one, or every
-    stranger could call.
+    With a secret the far end must log in; without addresses there has to be one, or every stranger
+    could call.
     """
-    secret = secrets.get(published.secret_ref or "", "")
-    if published.secret_ref and not secret:
-        log.error("trunk_left_out", trunk=published.name, missing=published.secret_ref)
+    sip = published.sip or trunk.SipOptions()
+    registrar = sip.registrar
+    asked = [published.secret_ref, registrar.secret_ref if registrar else None]
+    missing = [name for name in asked if name and not secrets.get(name)]
+    if not published.addresses and published.secret_ref is None:
+        missing.append("addresses or secret_ref")
+    if missing:
+        log.error("trunk_left_out", trunk=published.name, missing=missing)
         return None
-    if not published.addresses and not secret:
-        log.error("trunk_left_out", trunk=published.name, missing="addresses or secret_ref")
-        return None
+    register_at = _register_at(registrar, secrets) if registrar else None
     networks = tuple(ipaddress.ip_network(text) for text in published.addresses)
-    return Trunk(
+    login = published.secret_ref and Credentials(
+        sip.username or published.name, secrets[published.secret_ref]
+    )
+    made = Trunk(
         name=published.name,
         networks=networks or EVERYWHERE,
-        credentials=Credentials(published.name, secret) if secret else None,
+        credentials=login or None,
+        outbound=register_at.credentials if register_at else None,
+        transports=frozenset(sip.transports),
+        srtp=sip.srtp,
+        codecs=tuple(sip.codecs),
         max_channels=published.max_channels or DEFAULT_CHANNELS,
     )
+    return TrunkRoutes(made, {}, None, register_at)
+
+
+def _register_at(registrar: trunk.Registrar, secrets: Mapping[str, str]) -> RegisterAt:
+    login = Credentials(registrar.username, secrets[registrar.secret_ref])
+    return RegisterAt(parse_uri(registrar.uri), login, registrar.expires_s)

@@ -17,7 +17,6 @@ import structlog
 from callcenter.errors import BrokerUnavailable
 from callcenter.gateway.routes import Choice, Route, without_punctuation
 from callcenter.published.board import Board
-from callcenter.published.documents import Trunk
 from callcenter.published.routing import (
     TRIAL_PREFIX,
     Answer,
@@ -26,6 +25,7 @@ from callcenter.published.routing import (
     voice_blocked,
 )
 from callcenter.published.snapshot import Snapshot, read_persona
+from callcenter.published.trunk import Trunk
 from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 2.0

@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from callcenter import logs, metrics, tracing
+from callcenter import logs, tracing
 from callcenter.background import end_all
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
@@ -31,6 +31,7 @@ from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.program import freeze_garbage
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.quotas import Quotas
+from callcenter.gateway.registrations import Registrations
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
@@ -42,16 +43,13 @@ from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
-from callcenter.telephony.sip.registration import Account, Registration, Standing
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunks
 from callcenter.telephony.sip.ua import UserAgent
-from callcenter.telephony.sip.uri import Peer, SipUri
 from personas import library
 from personas.errors import PersonaError
 
 REALM = "callcenter"
-WATCH_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +71,6 @@ class SipGateway:
         self.settings = settings
         self.ports: dict[str, int] = {}
         self.live = LiveCalls(settings.max_calls)
-        self._trunks = _trunks(settings)
         self._server_tls, self._client_tls = _server_tls(settings), _client_tls(settings)
         self._redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
         pool, *overflow = settings.gateway_pools
@@ -81,8 +78,7 @@ class SipGateway:
         self._slots = GatewaySlots(broker, LastKnownWorkers())
         self._board, self._journal = Board(self._redis), Journal(self._redis)
         self._published = PublishedRoutes(self._board)
-        self._routes = SipRoutes(self._trunks, self._published, os.environ)
-        self._registrations: dict[str, Registration] = {}
+        self._routes = SipRoutes(_trunks(settings), self._published, os.environ)
         self._watch: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -90,8 +86,7 @@ class SipGateway:
         settings = self.settings
         rtp = PortPool(settings.sip_bind_host, settings.rtp_first_port, settings.rtp_last_port)
         await self._published.refresh()
-        known = Trunks(self._routes.trunks())
-        self._published.on_change = lambda: known.replace(self._routes.trunks())
+        self._known = known = Trunks(line.trunk for line in self._routes.lines())
         self._reception = reception = SipReception(
             self._routes, self._slots, self.live, _access(settings), rtp, _policy(settings),
             self._journal, Quotas(self._redis),
@@ -107,14 +102,16 @@ class SipGateway:
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
         await self._listen()
-        self._register(identity)
+        self._registrations = Registrations(self._agent, identity)
+        self._take_over()
+        self._published.on_change = self._take_over
         self._watch = [
             asyncio.create_task(self._slots.keep_table()),
             asyncio.create_task(self._published.keep_current()),
             asyncio.create_task(self._journal.run()),
             asyncio.create_task(orders.carry_out(self._board, self.live)),
             asyncio.create_task(health.measure_loop_lag()),
-            asyncio.create_task(self._watch_registrations()),
+            asyncio.create_task(self._registrations.watch()),
         ]
         log.info("sip_gateway_started", gateway_id=settings.gateway_id, **self.ports)
 
@@ -122,9 +119,7 @@ class SipGateway:
         """Refuses new calls and lets the others end, at most for the grace."""
         self._endpoint.admission.draining = True
         log.info("draining", calls=len(self.live), grace_s=grace_s)
-        for registration in self._registrations.values():
-            registration.leave()
-            self._agent.settle(registration)
+        self._registrations.leave()
         await self.live.drain(grace_s)
         await self._reception.until_idle()
 
@@ -153,38 +148,13 @@ class SipGateway:
                 host, settings.sip_tls_port, self._server_tls
             )
 
-    def _register(self, identity: Identity) -> None:
-        for name, routes in self._trunks.items():
-            at = routes.register_at
-            if at is None:
-                continue
-            user = at.credentials.username
-            peer: Peer = at.registrar.peer()
-            contact = identity.contact(peer.transport).replace("sip:", f"sip:{user}@")
-            of_record = SipUri("sip", user, at.registrar.host, at.registrar.port)
-            account = Account(at.registrar, peer, of_record, contact, at.credentials, at.expires_s)
-            registration = Registration(
-                account, secrets.token_hex(12), secrets.token_hex(6), self._agent.now()
-            )
-            self._registrations[name] = registration
-            self._agent.settle(registration)
-
-    async def _watch_registrations(self) -> None:
-        """Shows and logs how the registrars see us."""
-        seen: dict[str, Standing] = {}
-        while True:
-            for name, registration in self._registrations.items():
-                standing = registration.standing
-                metrics.SIP_REGISTERED.labels(name).set(standing is Standing.REGISTERED)
-                if seen.get(name) is not standing:
-                    seen[name] = standing
-                    log.info(
-                        "sip_registration",
-                        trunk=name,
-                        standing=standing.value,
-                        status=registration.status,
-                    )
-            await asyncio.sleep(WATCH_EVERY_S)
+    def _take_over(self) -> None:
+        """Trunks and registrations are as published from now on; calls that are up go on."""
+        lines = self._routes.lines()
+        self._known.replace(line.trunk for line in lines)
+        self._registrations.want(
+            {line.trunk.name: line.register_at for line in lines if line.register_at is not None}
+        )
 
 
 async def serve(settings: SipSettings) -> None:

@@ -109,6 +109,11 @@ class RegisterAt:
     credentials: Credentials
     expires_s: int
 
+    @property
+    def username(self) -> str:
+        """Of the account."""
+        return self.credentials.username
+
 
 @dataclass(frozen=True, slots=True)
 class TrunkRoutes:

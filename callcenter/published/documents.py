@@ -7,17 +7,17 @@ a route decides is `routing`'s.
 
 from __future__ import annotations
 
-import ipaddress
 import zoneinfo
 from collections import Counter
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from pydantic import model_validator as check
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+from callcenter.published.document import Document, Name, Title
+from callcenter.published.trunk import Trunk
+
 SpokenText = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{5,14}$")]
 # An exact value, or a beginning and a star: "+1555*". No regular expression: it could be made slow.
@@ -26,38 +26,6 @@ ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5]
 # JSON has no dates, so text is read as one even where types are strict.
 Day = Annotated[date, Field(strict=False)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-
-
-class Document(BaseModel):
-    """Base: unknown keys and loose types are errors, instances are frozen."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Trunk(Document):
-    """Where calls come in from.
-
-    Attributes:
-        kind: the carrier's protocol.
-        addresses: networks that may send calls over it (CIDR); empty allows every one.
-        secret_ref: name of the environment variable that holds the trunk's secret; never the
-            secret itself.
-        max_channels: calls at once; None for no bound of its own.
-    """
-
-    name: Name
-    title: Title
-    kind: Literal["twilio", "sip", "webrtc"]
-    addresses: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
-    secret_ref: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] | None = None
-    max_channels: Annotated[int, Field(ge=1, le=100_000)] | None = None
-
-    @field_validator("addresses")
-    @classmethod
-    def _are_networks(cls, value: list[str]) -> list[str]:
-        for network in value:
-            ipaddress.ip_network(network)  # raises ValueError, which says what is wrong
-        return value
 
 
 class Number(Document):

@@ -18,10 +18,10 @@ from callcenter.published.documents import (
     Route,
     Schedule,
     Target,
-    Trunk,
 )
 from callcenter.published.routing import fits
 from callcenter.published.schedule import ever_opens
+from callcenter.published.trunk import Trunk
 
 
 @dataclass(frozen=True)

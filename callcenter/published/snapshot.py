@@ -12,15 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from callcenter.published.documents import (
-    Document,
-    Limit,
-    Name,
-    Number,
-    Route,
-    Schedule,
-    Trunk,
-)
+from callcenter.published.document import Document, Name
+from callcenter.published.documents import Limit, Number, Route, Schedule
+from callcenter.published.trunk import Trunk
 from personas.schema import Persona
 
 Moment = Annotated[datetime, Field(strict=False)]

@@ -5,7 +5,7 @@
     call_began      gateway_id worker_id
     session_ready   setup_s
     first_sound     after_s
-    speech          party speaking             who talks: two lanes
+    speech          party speaking ago_s       who talks: two lanes
     turn            kind and its numbers       gaps, barge-ins, yields, overlaps
     text            piece                      what the agent says
     transfer        number                     the carrier is asked to take the caller over

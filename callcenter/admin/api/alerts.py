@@ -46,9 +46,8 @@ def of_pools(pools: Sequence[PoolView]) -> list[Alert]:
     alerts = [
         error("no_worker", f"pool {pool.name} has no worker") for pool in pools if not pool.workers
     ]
-    slots = sum(pool.slots for pool in pools)
-    if slots and sum(pool.used for pool in pools) >= slots:
-        alerts.append(error("no_free_slot", "every slot is taken"))
+    if any(pool.workers for pool in pools) and not any(pool.free for pool in pools):
+        alerts.append(error("no_free_slot", "no worker has a free slot for a new call"))
     return alerts
 
 

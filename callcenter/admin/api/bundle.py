@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -44,4 +45,6 @@ async def import_bundle(work: WorkIn, request: Request) -> ImportReport:
         text = (await request.body()).decode()
     except UnicodeDecodeError:
         raise invalid("the bundle is not UTF-8 text") from None
-    return await bundle.load(work, bundle.read(text), request.app.state.count_tokens)
+    # Tens of megabytes of YAML take minutes: others are answered meanwhile.
+    wanted = await asyncio.to_thread(bundle.read, text)
+    return await bundle.load(work, wanted, request.app.state.count_tokens)

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
-from callcenter.admin.problems import Problem, conflict, not_found
+from callcenter.admin.problems import Problem, conflict, not_found, redis_unavailable
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import calls
 from callcenter.admin.store.calls import Search
+from callcenter.admin.store.work import Work
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.board import Board, Command
 from callcenter.published.documents import E164
@@ -149,9 +150,7 @@ async def hang_up_call(call_id: CallId, work: WorkIn, request: Request) -> CallV
     try:
         heard = await board.order(Command(call_id, "hangup"))
     except BrokerUnavailable as error:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5
-        ) from None
+        raise redis_unavailable(error) from None
     if not heard:
         raise conflict("nobody_listens", "no gateway listens for orders now; try again")
     await work.audit("hang_up", "call", call_id)
@@ -182,9 +181,7 @@ async def transfer_call(
     try:
         why_not = await board.ask(Command(call_id, "transfer", body.to))
     except BrokerUnavailable as error:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5
-        ) from None
+        raise redis_unavailable(error) from None
     if why_not is None:
         raise conflict("nobody_listens", "no gateway carries the call now; try again")
     if why_not:
@@ -203,7 +200,7 @@ def view(row: dict[str, Any]) -> CallView:
     return CallView(**shown, **means)
 
 
-async def _get(work: Any, call_id: str) -> dict[str, Any]:
+async def _get(work: Work, call_id: str) -> dict[str, Any]:
     row = await calls.get(work.db, call_id)
     if row is None:
         raise not_found("call", call_id)

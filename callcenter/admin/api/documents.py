@@ -33,9 +33,10 @@ from callcenter.admin.store.work import Work
 from callcenter.published import documents as published
 from callcenter.published.documents import AnyDocument
 from callcenter.published.references import problem_with, users_of
+from callcenter.published.trunk import Trunk
 
 
-class TrunkView(published.Trunk, Stamp):
+class TrunkView(Trunk, Stamp):
     """A trunk as it is stored."""
 
 

@@ -82,12 +82,11 @@ async def get_overview(
     if publisher.trouble:
         why = f"changes are not published: {publisher.trouble}"
         found.append(alerts.error("not_published", why))
-    slots = sum(pool.slots for pool in pools)
     live = select(func.count()).select_from(tables.calls).where(_CALLS.state != "ended")
     return Overview(
         live_calls=int(await work.db.scalar(live) or 0),
-        slots=slots,
-        free_slots=max(0, slots - sum(pool.used for pool in pools)),
+        slots=sum(pool.slots for pool in pools),
+        free_slots=sum(pool.free for pool in pools),
         pools=pools,
         points=await points(work, timedelta(hours=hours)),
         alerts=found,
@@ -99,10 +98,8 @@ async def get_overview(
 async def points(work: Work, back: timedelta) -> list[Point]:
     """The charts: calls of some time until now, in equal stretches."""
     stretch, begin = back / POINTS, work.now - back
-    begin_ms, stretch_ms = (
-        round(begin.timestamp() * 1_000),
-        round(stretch / timedelta(milliseconds=1)),
-    )
+    begin_ms = round(begin.timestamp() * 1_000)
+    stretch_ms = round(stretch / timedelta(milliseconds=1))
     index = (type_coerce(_CALLS.started_at, BigInteger) - begin_ms) // stretch_ms
     query = (
         select(

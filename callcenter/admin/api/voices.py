@@ -31,7 +31,7 @@ from callcenter.admin.voices import audio
 from callcenter.admin.voices.consent import Consent, why_blocked
 from callcenter.admin.voices.quality import Quality, measure
 from callcenter.published.board import Clips
-from callcenter.published.documents import Name, Title
+from callcenter.published.document import Name, Title
 
 MULTIPART_OVERHEAD_BYTES = 65_536
 _CLIPS = tables.clips

@@ -26,7 +26,7 @@ from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import from_validation, not_found
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import documents, tables
-from callcenter.published.documents import Document, Name, Title
+from callcenter.published.document import Document, Name, Title
 
 _TABLE = tables.deliveries
 Event = Literal["call.started", "call.answered", "call.ended"]

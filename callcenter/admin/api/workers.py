@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from callcenter.admin.api.common import ERRORS, Reference, WorkIn
-from callcenter.admin.problems import Problem, not_found
+from callcenter.admin.problems import not_found, redis_unavailable
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.broker.broker import Broker
 from callcenter.broker.placement import WorkerInfo
@@ -40,13 +40,20 @@ class WorkerView(BaseModel):
 
 
 class PoolView(BaseModel):
-    """A pool: workers that take the same calls."""
+    """A pool: workers that take the same calls.
+
+    Attributes:
+        slots: of the workers that are not draining.
+        used: of all workers, until their calls are over.
+        free: slots that a new call may have.
+    """
 
     name: str
     workers: int
     draining: int
     slots: int
     used: int
+    free: int
 
 
 @routes.get("/workers")
@@ -73,7 +80,7 @@ async def drain_worker(reference: Reference, work: WorkIn, request: Request) -> 
     try:
         await broker.drain(worker.worker_id)
     except BrokerUnavailable as error:
-        raise unavailable(error) from None
+        raise redis_unavailable(error) from None
     await work.audit("drain", "worker", worker.worker_id, before={"state": worker.state})
     return _view(worker).model_copy(update={"state": "draining"})
 
@@ -86,17 +93,19 @@ async def list_pools(request: Request) -> list[PoolView]:
 
 def pools_of(names: Sequence[str], workers: Sequence[WorkerInfo]) -> list[PoolView]:
     """Sums up workers by their pools."""
-    members = {name: [worker for worker in workers if worker.pool == name] for name in names}
-    return [
-        PoolView(
-            name=name,
-            workers=len(found),
-            draining=sum(worker.state == "draining" for worker in found),
-            slots=sum(worker.slots for worker in found if worker.state == "open"),
-            used=sum(worker.used for worker in found),
-        )
-        for name, found in members.items()
-    ]
+    return [_pool(name, [worker for worker in workers if worker.pool == name]) for name in names]
+
+
+def _pool(name: str, workers: Sequence[WorkerInfo]) -> PoolView:
+    able = [worker for worker in workers if worker.state == "open"]
+    return PoolView(
+        name=name,
+        workers=len(workers),
+        draining=sum(worker.state == "draining" for worker in workers),
+        slots=sum(worker.slots for worker in able),
+        used=sum(worker.used for worker in workers),
+        free=sum(worker.free for worker in able),
+    )
 
 
 async def workers_of(request: Request) -> list[WorkerInfo]:
@@ -106,13 +115,8 @@ async def workers_of(request: Request) -> list[WorkerInfo]:
         for broker in request.app.state.brokers.values():
             found += await broker.workers()
     except BrokerUnavailable as error:
-        raise unavailable(error) from None
+        raise redis_unavailable(error) from None
     return found
-
-
-def unavailable(error: BrokerUnavailable) -> Problem:
-    """Redis is away."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5)
 
 
 async def _get(request: Request, reference: str) -> WorkerInfo:

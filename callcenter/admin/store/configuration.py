@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callcenter.admin.store import documents, tables
-from callcenter.published.documents import AnyDocument, Limit, Number, Route, Schedule, Trunk
+from callcenter.published.documents import AnyDocument, Limit, Number, Route, Schedule
 from callcenter.published.references import Configuration
+from callcenter.published.trunk import Trunk
 
 Kind = TypeVar("Kind", bound=AnyDocument)
 

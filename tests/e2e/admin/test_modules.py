@@ -34,6 +34,14 @@ async def test_format(run: Any) -> None:
     ]  # fmt: skip
 
 
+async def test_a_redrawn_link_keeps_the_keyboard(run: Any) -> None:
+    """What looks again by itself does not throw the person out of it."""
+    draw = "m.show(window.box, m.h('a', {href: '/1'}, 'one'), m.h('a', {href: '/2'}, 'two'))"
+    begin = f"window.box = document.body.appendChild(m.h('div')), {draw}, box.lastChild.focus()"
+    kept = await run("core/dom", f"({begin}, {draw}, document.activeElement === box.lastChild)")
+    assert kept is True
+
+
 async def test_patch(run: Any) -> None:
     """The merge patch says what changed, and null for what is gone."""
     patch = await run(

@@ -242,10 +242,13 @@ async def take_a_call(visit: Visit, demo: Any) -> None:
     await expect(row).to_contain_text("live", timeout=15_000)
     await visit.shoot("overview-live")
     await row.get_by_role("link").first.click()
+    persona = visit.console.get_by_role("link", name="night_desk")
+    await persona.evaluate("(link) => { window.link = link; }")
     await expect(visit.console.locator(".said time").first).to_be_attached(timeout=15_000)
     await expect(visit.console.locator(".lane[data-party=agent] i").first).to_be_attached()
     caller = visit.console.locator(".lane[data-party=caller] i").first
     await expect(caller).to_be_attached(timeout=20_000)
+    assert await visit.page.evaluate("window.link.isConnected")  # or nobody could press it
     await visit.shoot("call-live")
     await visit.press("Transfer")
     await visit.dialog().get_by_label("Number").fill("the front desk")

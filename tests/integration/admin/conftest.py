@@ -21,6 +21,7 @@ import pytest
 from callcenter.admin import program
 from callcenter.admin.program import Parts
 from callcenter.settings import AdminSettings
+from personas import library
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
@@ -110,6 +111,15 @@ def _as_nobody(program: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _personas_read_once() -> Iterator[None]:
+    """Every start of the app reads them, which takes longer than most tests."""
+    shipped = library.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "_library", lambda settings: shipped)
+        yield
+
+
 @dataclass(frozen=True)
 class Filled:
     """A database as the first start leaves it, and the first admin's secret."""
@@ -145,6 +155,13 @@ def sqlite(filled_sqlite: Filled, tmp_path: Path) -> Filled:
     """A SQLite database of this test."""
     shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "admin.db")
     return Filled(f"sqlite:///{tmp_path}/admin.db", filled_sqlite.secret)
+
+
+@pytest.fixture
+def other_database(filled_sqlite: Filled, tmp_path: Path) -> Filled:
+    """One beside the test's own."""
+    shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "other.db")
+    return Filled(f"sqlite:///{tmp_path}/other.db", filled_sqlite.secret)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.admin.conftest import Admin
+from tests.integration.admin.conftest import Admin, Filled, serving
 
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}]}
 NINE_TO_FIVE = {"days": ["monday", "friday"], "opens": "09:00", "closes": "17:00"}
@@ -127,10 +127,10 @@ async def test_text_that_no_database_takes(admin: Admin, text: str) -> None:
     assert (response.status_code, response.json()["code"]) == (400, "bad_text")
 
 
-async def test_a_bundle_out_and_in(either_admin: Admin, redis_url: str, tmp_path) -> None:
-    """Imported where it comes from, it changes nothing; in an empty place, it makes everything."""
-    from tests.integration.admin.conftest import serving
-
+async def test_a_bundle_out_and_in(
+    either_admin: Admin, other_database: Filled, redis_url: str
+) -> None:
+    """Imported where it comes from, it changes nothing; elsewhere it makes what is not there."""
     await make(either_admin, "schedules", name="h", time_zone="UTC", weekly=[NINE_TO_FIVE])
     await make(either_admin, "numbers", name="+15550180")
     match = {"called": "+15550180", "schedule": "h"}
@@ -139,7 +139,7 @@ async def test_a_bundle_out_and_in(either_admin: Admin, redis_url: str, tmp_path
     yaml = {"Content-Type": "application/yaml"}
     same = await either_admin.http.put("/v1/import", content=text, headers=yaml)
     assert (same.json()["created"], same.json()["updated"]) == (0, 0), same.text
-    async with serving(f"sqlite:///{tmp_path}/other.db", redis_url) as other:
+    async with serving(other_database.url, redis_url, other_database.secret) as other:
         made = await other.http.put("/v1/import", content=text, headers=yaml)
         assert made.json()["created"] == 3, made.text
         assert (await other.http.get("/v1/export")).text == text

@@ -9,8 +9,10 @@ from callcenter.broker.connection import connect
 from callcenter.published.board import Board, Command
 from callcenter.published.snapshot import Snapshot
 from callcenter.records.journal import STREAM, decode
+from callcenter.telephony.sip.registration import Standing
 from personas import library
 from tests.integration.sip.conftest import MakeStand, Stand
+from tests.integration.sip.test_registration import call_the_account, registrar, standing
 
 pytestmark = pytest.mark.timeout(30)
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}], "transfer_to": "+15550199"}
@@ -82,6 +84,22 @@ async def test_a_call_by_the_published_configuration(stand: Stand, make_caller) 
     assert (announced["transport"], announced["trunk"]) == ("sip", "carrier")
     assert (announced["route"], announced["called"]) == ("desk", "15550100")
     assert told["call_ended"]["code"] == "operator_hangup"
+
+
+async def test_login_and_codecs_of_the_next_call(stand: Stand, make_caller) -> None:
+    """Asked for a login as published; without one from the next configuration on, in its codec."""
+    routes, login = [route("desk", "+15550100", BANK)], {**HERE, "secret_ref": "PATH"}
+    await published(stand, snapshot(1, trunks=[login], routes=routes))
+    caller = make_caller(stand.udp, number="+15550100")
+    caller.send(caller.request("INVITE", caller.sdp()))
+    assert (await caller.response()).split()[1] == "401"
+    await published(
+        stand, snapshot(2, trunks=[{**HERE, "sip": {"codecs": ["pcma"]}}], routes=routes)
+    )
+    caller = make_caller(stand.udp, number="+15550100")
+    assert "RTP/AVP 8 101" in await caller.call()
+    assert "200" in await caller.ask("BYE")
+    await stand.until_free()
 
 
 async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None:
@@ -161,3 +179,31 @@ async def test_a_trunk_of_the_file_without_numbers(
     async with connect(redis_url) as redis:
         await redis.flushdb()
         assert await Board(redis).revision() is None
+
+
+async def test_a_registration_comes_changes_and_goes(stand: Stand, tmp_path, monkeypatch) -> None:
+    """A wrong password, the right one, a call through the registrar, none: without a restart."""
+    monkeypatch.setenv("GUESS", "guess")
+    monkeypatch.setenv("ACCOUNT", "registrar-password")
+
+    async with registrar(tmp_path, "SHA-256") as port:
+
+        def wanted(revision: int, secret_ref: str | None) -> Snapshot:
+            account = {"uri": f"sip:127.0.0.1:{port}", "username": "agent"}
+            sip = {"registrar": {**account, "secret_ref": secret_ref} if secret_ref else None}
+            routes = [route("desk", "agent", BANK)]
+            return snapshot(revision, trunks=[{**HERE, "sip": sip}], routes=routes)
+
+        await published(stand, wanted(1, "GUESS"))
+        await standing(stand, Standing.REFUSED)
+        await published(stand, wanted(2, "ACCOUNT"))
+        await standing(stand, Standing.REGISTERED)
+        await call_the_account(port)
+        assert len(stand.worker.specs) == 1
+        (registration,) = stand.gateway._registrations.by_trunk.values()
+        await published(stand, wanted(3, None))
+        assert not stand.gateway._registrations.by_trunk
+        async with asyncio.timeout(5):
+            while registration.standing is not Standing.UNKNOWN:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await stand.until_free()

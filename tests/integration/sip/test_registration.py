@@ -57,7 +57,7 @@ async def registrar(folder: Path, algorithm: str, *options: str) -> AsyncIterato
 
 async def standing(stand, wanted: Standing) -> None:
     """Waits until the registrar sees us so."""
-    (registration,) = stand.gateway._registrations.values()
+    (registration,) = stand.gateway._registrations.by_trunk.values()
     async with asyncio.timeout(15):
         while registration.standing is not wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -120,7 +120,7 @@ async def test_registered_over_tls(make_stand, tmp_path) -> None:
         await standing(stand, Standing.UNKNOWN)
         other = await make_stand(trunk=trunk(port, "password", "tls"))
         await asyncio.sleep(1.0)
-        (registration,) = other.gateway._registrations.values()
+        (registration,) = other.gateway._registrations.by_trunk.values()
         assert registration.standing is not Standing.REGISTERED
 
 
@@ -130,6 +130,6 @@ async def test_a_wrong_password(make_stand, tmp_path) -> None:
     async with registrar(tmp_path, "") as port:
         stand = await make_stand(trunk=trunk(port, "password"))
         await standing(stand, Standing.REFUSED)
-        (registration,) = stand.gateway._registrations.values()
+        (registration,) = stand.gateway._registrations.by_trunk.values()
         assert registration.status == 401
         assert registration.next_timer() is not None

@@ -15,7 +15,7 @@ import { VIEWS } from "./views.js";
 const frameNow = { main: null, mark: null };
 
 theme.begin();
-events.addEventListener("logged-out", () => knock());
+events.addEventListener("logged-out", () => app.session && knock());
 await begin();
 
 async function begin() {
@@ -26,6 +26,7 @@ async function begin() {
 
 function knock() {
   app.session = null;
+  app.router?.leave(); // what looks again by itself would be refused again and again
   document.title = "Log in · Contact center";
   show(
     document.body,

@@ -1,9 +1,22 @@
-"""Published trunks as the SIP endpoint knows them."""
+"""Published trunks as the SIP gateway knows them."""
+
+from typing import get_args
 
 import pytest
 
-from callcenter.gateway.bridge import DEFAULT_CHANNELS, EVERYWHERE, trunk_of
-from callcenter.published.documents import Trunk
+from callcenter.gateway.bridge import DEFAULT_CHANNELS, EVERYWHERE, line_of
+from callcenter.published.trunk import Codec, Trunk
+from callcenter.telephony.sip.media_plan import CODECS
+from callcenter.telephony.sip.uri import Peer
+
+HERE = ["192.0.2.0/24"]
+SECRETS = {"CARRIER": "word", "ACCOUNT": "pass", "EMPTY": ""}
+REGISTRAR = {
+    "uri": "sips:pbx.example.com:5071",
+    "username": "agent",
+    "secret_ref": "ACCOUNT",
+    "expires_s": 600,
+}
 
 
 def published(**fields: object) -> Trunk:
@@ -12,23 +25,55 @@ def published(**fields: object) -> Trunk:
 
 
 def test_by_its_addresses() -> None:
-    """No login is asked; the channels are the admin's."""
-    trunk = trunk_of(published(addresses=["192.0.2.0/24"], max_channels=7), {})
-    assert trunk is not None
+    """No login is asked; the channels are the admin's; published routes answer."""
+    line = line_of(published(addresses=HERE, max_channels=7), {})
+    assert line is not None
+    trunk = line.trunk
     assert (trunk.knows("192.0.2.9"), trunk.knows("198.51.100.1")) == (True, False)
     assert (trunk.credentials, trunk.max_channels) == (None, 7)
+    assert (trunk.srtp, trunk.codecs) == ("may", ("pcmu", "pcma"))
+    assert (line.answers, line.register_at) == (False, None)
 
 
-def test_by_its_secret() -> None:
-    """From anywhere, but it must log in under its own name."""
-    trunk = trunk_of(published(secret_ref="CARRIER"), {"CARRIER": "word"})
-    assert trunk is not None
-    assert trunk.credentials is not None
-    assert (trunk.credentials.username, trunk.credentials.password) == ("carrier", "word")
-    assert (trunk.networks, trunk.max_channels) == (EVERYWHERE, DEFAULT_CHANNELS)
+@pytest.mark.parametrize(("sip", "username"), [(None, "carrier"), ({"username": "bob"}, "bob")])
+def test_by_its_secret(sip, username) -> None:
+    """From anywhere, but it must log in, under its own name where no other one is given."""
+    line = line_of(published(secret_ref="CARRIER", sip=sip), SECRETS)
+    assert line is not None
+    assert line.trunk.credentials is not None
+    assert (line.trunk.credentials.username, line.trunk.credentials.password) == (username, "word")
+    assert (line.trunk.networks, line.trunk.max_channels) == (EVERYWHERE, DEFAULT_CHANNELS)
 
 
-@pytest.mark.parametrize("fields", [{}, {"secret_ref": "GONE", "addresses": ["192.0.2.0/24"]}])
+def test_options() -> None:
+    """Transports, encryption, codecs and the registrar arrive where they are used."""
+    sip = {"transports": ["tls"], "srtp": "must", "codecs": ["opus", "pcma"]}
+    line = line_of(published(addresses=HERE, sip={**sip, "registrar": REGISTRAR}), SECRETS)
+    assert line is not None
+    trunk, at = line.trunk, line.register_at
+    assert trunk.serves(Peer("tls", "192.0.2.9", 1))
+    assert not trunk.serves(Peer("udp", "192.0.2.9", 1))
+    assert (trunk.srtp, trunk.codecs) == ("must", ("opus", "pcma"))
+    assert at is not None
+    assert at.registrar.peer() == Peer("tls", "pbx.example.com", 5071)
+    assert (at.username, at.credentials.password, at.expires_s) == ("agent", "pass", 600)
+    assert trunk.outbound == at.credentials
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"secret_ref": "GONE", "addresses": HERE},
+        {"secret_ref": "EMPTY"},
+        {"addresses": HERE, "sip": {"registrar": {**REGISTRAR, "secret_ref": "GONE"}}},
+    ],
+)
 def test_never_open_to_strangers(fields) -> None:
     """Neither addresses nor a secret, or a secret that is not there: left out."""
-    assert trunk_of(published(**fields), {"GONE": ""}) is None
+    assert line_of(published(**fields), SECRETS) is None
+
+
+def test_the_codecs_are_those_that_there_are() -> None:
+    """What an admin may choose is what a call can be coded with."""
+    assert set(get_args(Codec)) == CODECS.keys()

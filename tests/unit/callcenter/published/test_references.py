@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from callcenter.published.documents import Limit, Match, Number, Route, Schedule, Trunk
+from callcenter.published.documents import Limit, Match, Number, Route, Schedule
 from callcenter.published.references import (
     Configuration,
     covers,
@@ -13,6 +13,7 @@ from callcenter.published.references import (
     users_of,
     why_unreachable,
 )
+from callcenter.published.trunk import Trunk
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}]}

@@ -49,10 +49,13 @@ function add(element, children) {
   }
 }
 
-/** Replaces what is in an element. */
+/** Replaces what is in an element; a link that the keyboard stands on keeps it, if it is still there. */
 export function show(element, ...children) {
+  const focused = document.activeElement;
+  const href = element.contains(focused) && focused.getAttribute("href");
   element.replaceChildren();
   add(element, children);
+  if (href) element.querySelector(`[href="${CSS.escape(href)}"]`)?.focus({ preventScroll: true });
   return element;
 }
 

@@ -76,10 +76,15 @@ export class Router {
     this.go(address.pathname.slice(BASE.length) + address.search);
   }
 
-  #open() {
+  /** Ends the present view; what it has loaded meanwhile is not shown. */
+  leave() {
     for (const tell of this.#leaving.splice(0)) tell();
     this.#guard = null;
     this.#turn += 1;
+  }
+
+  #open() {
+    this.leave();
     this.#here = location.href;
     const [turn, here] = [
       this.#turn,

@@ -41,8 +41,9 @@ export async function view(place) {
 }
 
 function sections() {
-  const [said, steps, now, state, orders] = [
+  const [said, steps, now, about, state, orders] = [
     h("div", { class: "said", tabindex: "0" }),
+    h("div"),
     h("div"),
     h("div", { class: "stack" }),
     h("div"),
@@ -55,10 +56,10 @@ function sections() {
       "div",
       { class: "columns" },
       h("div", { class: "stack" }, card("The agent’s words", said), card("What happened", steps)),
-      now,
+      h("div", { class: "stack" }, now, about),
     ),
   ];
-  return { two, said, steps, now, state, orders, body };
+  return { two, said, steps, now, about, state, orders, body };
 }
 
 const legend = () =>
@@ -103,7 +104,8 @@ const KINDS = [
   "speech",
   "turn",
   "text",
-  "session_lost",
+  "transfer",
+  "transfer_failed",
   "call_ended",
 ];
 
@@ -121,7 +123,9 @@ function draw(parts, call, events) {
     parts.steps.dataset.size = events.length;
     show(parts.steps, timeline(events, begin_ms));
   }
-  show(parts.now, ...numbers(call, found, now_s));
+  show(parts.now, numbers(call, found, now_s));
+  if (parts.shown !== call.state) show(parts.about, ...about(call)); // its link must stand still
+  parts.shown = call.state;
   if (!live) show(parts.orders);
   else if (!parts.orders.hasChildNodes()) show(parts.orders, ...orders(call));
 }
@@ -146,27 +150,23 @@ function drawWords(box, events, begin_ms) {
 
 function numbers(call, found, now_s) {
   const share = (lane) => length(talked_s(lane, now_s));
-  return [
-    card(
-      "Numbers",
-      facts(
-        [
-          "Length",
-          h(
-            "span",
-            { class: "number" },
-            length(call.state === "ended" ? call.duration_s : lengthOf(call)),
-          ),
-        ],
-        ["Time to answer", delay(call.setup_s)],
-        ["First sound", delay(call.first_sound_s)],
-        ["Turn gap", mean(call.turn_gap_mean_s, call.turn_gaps)],
-        ["Barge-ins", count(call.barge_ins)],
-        ["Time to yield", mean(call.yield_mean_s, call.yields)],
-        ["Caller talked", share(found.caller)],
-        ["Agent talked", share(found.agent)],
-      ),
+  return card(
+    "Numbers",
+    facts(
+      ["Length", h("span", { class: "number" }, length(lengthOf(call)))],
+      ["Time to answer", delay(call.setup_s)],
+      ["First sound", delay(call.first_sound_s)],
+      ["Turn gap", mean(call.turn_gap_mean_s, call.turn_gaps)],
+      ["Barge-ins", count(call.barge_ins)],
+      ["Time to yield", mean(call.yield_mean_s, call.yields)],
+      ["Caller talked", share(found.caller)],
+      ["Agent talked", share(found.agent)],
     ),
+  );
+}
+
+function about(call) {
+  return [
     card(
       "The call",
       facts(

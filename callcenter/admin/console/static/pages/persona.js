@@ -38,6 +38,7 @@ class Editor {
   #badge = h("span");
   #trouble = h("div", { hidden: true });
   #save = button("Save draft", () => this.save(), { disabled: true });
+  #saving = null;
   #checks = 0;
   #later = debounced(TYPING_MS, () => this.#validate());
 
@@ -63,8 +64,13 @@ class Editor {
     await Promise.all([this.#validate(), this.#versions.draw(this.#persona)]);
   }
 
-  /** Saves what is on the screen; whether that went well. */
-  async save() {
+  /** Saves what is on the screen, one time after the other; whether that went well. */
+  save() {
+    this.#saving ??= this.#store().finally(() => (this.#saving = null));
+    return this.#saving;
+  }
+
+  async #store() {
     if (!this.dirty) return true;
     const text = this.#text();
     this.#trouble.hidden = true;

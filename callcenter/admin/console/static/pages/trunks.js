@@ -3,7 +3,7 @@
 import { all } from "../core/api.js";
 import { h } from "../core/dom.js";
 import { create, nameFields, rowButtons } from "../parts/document.js";
-import { choice, line, number } from "../parts/form.js";
+import { choice, line, number, splitWords, wordsLine } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
 
 const KINDS = [
@@ -12,37 +12,119 @@ const KINDS = [
   ["webrtc", "Browsers (WebRTC)"],
 ];
 
+const SRTP = [
+  ["never", "never"],
+  ["may", "if the far end wants it"],
+  ["must", "always (over TLS alone)"],
+];
+const SIP = {
+  username: null,
+  transports: ["udp", "tcp", "tls"],
+  srtp: "may",
+  codecs: ["pcmu", "pcma"],
+  registrar: null,
+};
+const REGISTRAR = { uri: "", username: "", secret_ref: "", expires_s: 300 };
+
 const TRUNK = {
   plural: "trunks",
   noun: "trunk",
-  blank: { name: "", title: "", kind: "sip", addresses: "", secret_ref: null, max_channels: null },
+  blank: {
+    name: "",
+    title: "",
+    kind: "sip",
+    addresses: [],
+    secret_ref: null,
+    max_channels: null,
+    sip: null,
+  },
   clean: (value) => ({
     ...value,
-    addresses: String(value.addresses)
-      .split(/[\s,]+/)
-      .filter(Boolean),
+    addresses: splitWords(value.addresses),
+    sip: value.kind === "sip" ? cleanSip(value.sip) : null,
   }),
   fields: (value, fresh) => {
-    value.addresses = [value.addresses].flat().join(", ");
+    value.sip = { ...SIP, ...value.sip };
+    const sip = h("div", { class: "form", data: { pointer: "/sip" } }, ...sipFields(value.sip));
+    const unfold = () => (sip.hidden = value.kind !== "sip");
+    unfold();
     return [
       h("div", { class: "fields" }, ...nameFields(value, fresh)),
-      choice(value, "kind", "Kind", KINDS, { pointer: "/kind" }),
-      line(value, "addresses", "Networks that may send calls", {
+      choice(value, "kind", "Kind", KINDS, { pointer: "/kind", onChange: unfold }),
+      wordsLine(value, "addresses", "Networks that may send calls", {
         pointer: "/addresses",
         hint: "Such as 203.0.113.0/24; empty allows every one",
       }),
       line(value, "secret_ref", "Variable that holds its secret", {
         pointer: "/secret_ref",
         empty: null,
-        hint: "Name of an environment variable; never the secret itself",
+        hint: "Name of an environment variable of the gateways; never the secret itself",
       }),
       number(value, "max_channels", "Most calls at once", {
         pointer: "/max_channels",
         attributes: { min: 1, placeholder: "no bound" },
       }),
+      sip,
     ];
   },
 };
+
+const cleanSip = ({ transports, codecs, registrar, ...rest }) => ({
+  ...rest,
+  transports: splitWords(transports),
+  codecs: splitWords(codecs),
+  registrar: registrar.uri ? registrar : null,
+});
+
+function sipFields(sip) {
+  sip.registrar = { ...REGISTRAR, ...sip.registrar };
+  return [
+    line(sip, "username", "Logs in as", {
+      pointer: "/sip/username",
+      empty: null,
+      hint: "With the secret above, at every call; empty for the trunk’s name",
+    }),
+    h(
+      "div",
+      { class: "fields" },
+      wordsLine(sip, "transports", "Transports", {
+        pointer: "/sip/transports",
+        hint: "Some of udp, tcp, tls",
+      }),
+      choice(sip, "srtp", "Encrypts audio", SRTP, { pointer: "/sip/srtp" }),
+    ),
+    wordsLine(sip, "codecs", "Codecs", {
+      pointer: "/sip/codecs",
+      hint: "Some of opus, g722, pcmu, pcma; the one we like best first",
+    }),
+    h(
+      "details",
+      { open: sip.registrar.uri !== "", data: { pointer: "/sip/registrar" } },
+      h("summary", {}, "Registration"),
+      h("div", { class: "form" }, ...registrarFields(sip.registrar)),
+    ),
+  ];
+}
+
+const registrarFields = (registrar) => [
+  line(registrar, "uri", "Registrar", {
+    pointer: "/sip/registrar/uri",
+    hint: "Such as sip:pbx.example.com;transport=tls; empty where none is needed",
+  }),
+  h(
+    "div",
+    { class: "fields" },
+    line(registrar, "username", "Account", { pointer: "/sip/registrar/username" }),
+    line(registrar, "secret_ref", "Variable that holds its password", {
+      pointer: "/sip/registrar/secret_ref",
+    }),
+  ),
+  number(registrar, "expires_s", "Renewed within", {
+    pointer: "/sip/registrar/expires_s",
+    hint: "Seconds",
+    attributes: { min: 60, max: 86_400 },
+  }),
+];
 
 export async function view() {
   return listPage(

@@ -11,7 +11,7 @@ let box = null;
 
 /** A short word at the edge of the page; read out by screen readers. */
 export function toast(text, tone = "") {
-  if (box === null) {
+  if (!box?.isConnected) { // the first one, or the first since somebody logged in
     box = document.body.appendChild(
       h("div", { class: "toasts", role: "status", "aria-live": "polite" }),
     );

@@ -45,6 +45,14 @@ export function line(value, key, label, { empty = "", onChange, attributes = {},
   return field(label, control, more);
 }
 
+/** A list of words in one line; `splitWords` reads what was typed. */
+export function wordsLine(value, key, label, more) {
+  value[key] = value[key].join(", ");
+  return line(value, key, label, more);
+}
+
+export const splitWords = (typed) => typed.split(/[\s,]+/).filter(Boolean);
+
 /** A text of several lines. */
 export function text(value, key, label, { rows = 4, onChange, attributes = {}, ...more } = {}) {
   const control = h("textarea", {
@@ -180,8 +188,9 @@ export function nearest(root, pointer) {
   return null;
 }
 
-/** Says what is wrong with a field. */
+/** Says what is wrong with a field; a fold that hides it opens. */
 export function mark(target, detail) {
+  target.closest("details")?.setAttribute("open", "");
   const words = target.querySelector(".mistake");
   words.textContent = words.hidden ? detail : `${words.textContent}; ${detail}`;
   words.hidden = false;

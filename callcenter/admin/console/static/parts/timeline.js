@@ -53,7 +53,7 @@ const ENDS = {
   max_duration: "the longest time was over",
   operator_hangup: "hung up from the console",
   transferred: "handed over to another number",
-  shutdown: "hung up by the gateway or from the console",
+  shutdown: "hung up by the gateway, which shut down",
   lost: "the line was lost",
 };
 
@@ -82,7 +82,8 @@ const WORDS = {
   MissedBargeIn: () => ["The agent went on over a barge-in", "trouble"],
   Backchannel: () => ["A short word of the caller’s; the agent goes on", "caller"],
   FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
-  session_lost: (data) => [`The worker was lost: ${data.code ?? ""}`, "trouble"],
+  transfer: (data) => [`The carrier is asked to put the caller through to ${data.number}`, ""],
+  transfer_failed: (data) => [`The caller is not put through: ${data.why}`, "trouble"],
   call_ended: (data) => [
     `The call ended: ${endOf(data.code ?? data.outcome ?? "")}`,
     data.outcome === "failed" ? "trouble" : "",

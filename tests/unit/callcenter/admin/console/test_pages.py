@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from callcenter.admin.console import pages
+from callcenter.records import journal
 
 GATEWAY = "https://voice.example.com/base"
 MODULES = sorted(pages.STATIC.rglob("*.js"))
@@ -80,6 +81,18 @@ def test_imports_lead_somewhere(module: Path) -> None:
     """Every import names a file that is there."""
     for target in re.findall(r'from "(\.[^"]+)"', module.read_text()):
         assert (module.parent / target).resolve().is_file(), target
+
+
+def test_a_live_call_hears_of_everything() -> None:
+    """What gateways put down, the page of a live call listens for, and has words for."""
+    kinds = set(re.findall(r"^ {4}([a-z_]+) ", str(journal.__doc__), re.MULTILINE))
+    page = (pages.STATIC / "pages/call.js").read_text()
+    words = (pages.STATIC / "parts/timeline.js").read_text()
+    listed = re.search(r"const KINDS = \[(.*?)\]", page, re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'"(\w+)"', listed[1])) == kinds
+    for kind in kinds - {"text", "turn"}:
+        assert f"  {kind}: (data) =>" in words, kind
 
 
 def test_style_sheets_are_there() -> None:

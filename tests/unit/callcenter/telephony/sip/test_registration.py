@@ -1,5 +1,7 @@
 """Registration: proof, refresh, back-off, leaving."""
 
+from dataclasses import replace
+
 import pytest
 
 from callcenter.telephony.sip.auth import parse_digest
@@ -114,3 +116,18 @@ def test_leaving(registration) -> None:
     answer(registration, second, 200)
     assert registration.standing is Standing.UNKNOWN
     assert registration.next_timer() is None
+
+
+def test_other_terms_for_the_same_binding(registration, credentials) -> None:
+    """Registers at once with the new password, under the same Call-ID and the next CSeq."""
+    registration.handle_timer(0.0)
+    answer(registration, asked(registration), 403, 1.0)
+    account = registration._account
+    registration.change(replace(account, credentials=replace(credentials, password="new")), 1.0)
+    assert registration.next_timer() == 1.0
+    registration.handle_timer(1.0)
+    first = asked(registration)
+    assert (first.cseq, first.text("call-id")) == ((2, "REGISTER"), "call")
+    answer(registration, first, 401, 1.0, www_authenticate=CHALLENGE)
+    answer(registration, asked(registration), 200, 1.0)
+    assert registration.standing is Standing.REGISTERED

@@ -1,0 +1,125 @@
+"""Trunks as an admin writes them: where calls come in from, and how a SIP trunk is spoken with.
+
+Secrets stand in the environment of the gateways; here are the names of their variables only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator
+from pydantic import model_validator as check
+
+from callcenter.published.document import Document, Name, Title
+
+SecretRef = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+# It also becomes the user of a SIP URI, so it is narrower than digest's.
+Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+._~*!-]{1,64}$")]
+Transport = Literal["udp", "tcp", "tls"]
+Codec = Literal["opus", "g722", "pcmu", "pcma"]
+RegistrarUri = Annotated[
+    str,
+    StringConstraints(
+        max_length=300,
+        pattern=r"^sips?:([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?"
+        r"(;transport=(udp|tcp|tls))?$",
+    ),
+]
+
+
+class Registrar(Document):
+    """Where the gateways register for the calls of a trunk (RFC 3261 10).
+
+    Attributes:
+        uri: such as "sip:pbx.example.com;transport=tls".
+        username: of the account; also answers the far end's challenges to calls of ours.
+        secret_ref: name of the environment variable that holds its password.
+        expires_s: asked for; what the registrar grants counts.
+    """
+
+    uri: RegistrarUri
+    username: Username
+    secret_ref: SecretRef
+    expires_s: Annotated[int, Field(ge=60, le=86_400)] = 300
+
+    @field_validator("uri")
+    @classmethod
+    def _has_a_port_that_is_one(cls, value: str) -> str:
+        port = value.partition(";")[0].rpartition(":")[2]
+        if port.isdecimal() and int(port) > 65_535:
+            raise ValueError(f"{port} is no port")
+        return value
+
+
+class SipOptions(Document):
+    """How a SIP trunk is spoken with.
+
+    Attributes:
+        username: that the far end logs in as with the trunk's secret; None for the trunk's name.
+        transports: over which it may call.
+        srtp: whether audio is encrypted.
+        codecs: in order of preference.
+        registrar: None for a trunk that needs no registration.
+    """
+
+    username: Username | None = None
+    transports: Annotated[list[Transport], Field(min_length=1)] = Field(
+        default_factory=lambda: list[Transport](("udp", "tcp", "tls"))
+    )
+    srtp: Literal["never", "may", "must"] = "may"
+    codecs: Annotated[list[Codec], Field(min_length=1)] = Field(
+        default_factory=lambda: list[Codec](("pcmu", "pcma"))
+    )
+    registrar: Registrar | None = None
+
+    @field_validator("transports", "codecs")
+    @classmethod
+    def _each_stands_there_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("one of them stands there twice")
+        return value
+
+    @check(mode="after")
+    def _keys_are_not_shown(self) -> Self:
+        if self.srtp == "must" and self.transports != ["tls"]:
+            raise ValueError("srtp 'must' needs transports ['tls']: SDP carries the keys")
+        return self
+
+
+class Trunk(Document):
+    """Where calls come in from.
+
+    Attributes:
+        kind: the carrier's protocol.
+        addresses: networks that may send calls over it (CIDR); empty allows every one.
+        secret_ref: name of the environment variable that holds the trunk's secret; never the
+            secret itself.
+        max_channels: calls at once; None for no bound of its own.
+        sip: of a SIP trunk; None for the usual.
+    """
+
+    name: Name
+    title: Title
+    kind: Literal["twilio", "sip", "webrtc"]
+    addresses: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
+    secret_ref: SecretRef | None = None
+    max_channels: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    sip: SipOptions | None = None
+
+    @field_validator("addresses")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ipaddress.ip_network(network)  # raises ValueError, which says what is wrong
+        return value
+
+    @check(mode="after")
+    def _sip_options_fit(self) -> Self:
+        if self.sip is None:
+            return self
+        if self.kind != "sip":
+            raise ValueError(f"a trunk of kind '{self.kind}' has no 'sip'; leave it out")
+        if self.sip.username and self.secret_ref is None:
+            raise ValueError("'sip.username' logs in with a secret; name it in 'secret_ref'")
+        return self
