@@ -279,7 +279,10 @@ async def bench(port: int, calls: int, duration_s: float, *, srtp: bool, bad: bo
         caller.sip.sendto(caller.request("BYE", 2), caller.server)
     await asyncio.sleep(0.2)
     latencies = [np.array(entry[2]) * 1_000 for entry in judged]
-    tenths = [np.concatenate(parts) for parts in zip(*(np.array_split(e, 10) for e in latencies))]
+    tenths = [
+        np.concatenate(parts)
+        for parts in zip(*(np.array_split(e, 10) for e in latencies), strict=True)
+    ]
     return {
         "calls": calls,
         "srtp": srtp,
