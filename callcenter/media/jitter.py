@@ -70,9 +70,9 @@ def step(later: int, earlier: int) -> int:
 class JitterBuffer:
     """One stream's buffer."""
 
-    def __init__(self, packet_s: float = 0.02) -> None:
-        self.packet_s = packet_s
-        self.counters = JitterCounters()
+    def __init__(self, counters: JitterCounters | None = None) -> None:
+        self.packet_s = 0.02  # until the first packet was decoded
+        self.counters = counters or JitterCounters()
         self._packets: dict[int, bytes | None] = {}  # by number
         self._newest: int | None = None  # extended sequence number
         self._next: int | None = None  # the one to be pulled; None while not playing

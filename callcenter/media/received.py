@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from callcenter.media.jitter import Advice, Gap, JitterBuffer
+from callcenter.media.jitter import Advice, Gap, JitterBuffer, JitterCounters
 from callcenter.media.plc import Concealer
 from callcenter.media.units import PACKET_S, Pcm16
 
@@ -34,10 +34,16 @@ class ReceivedAudio:
     Args:
         rate_hz: of the decoded samples.
         decode: payload -> int16 [n]; raises nothing for odd lengths.
+        counters: of the same call's earlier audio, to be counted on.
     """
 
-    def __init__(self, rate_hz: int, decode: Callable[[bytes], Pcm16]) -> None:
-        self.jitter = JitterBuffer()
+    def __init__(
+        self,
+        rate_hz: int,
+        decode: Callable[[bytes], Pcm16],
+        counters: JitterCounters | None = None,
+    ) -> None:
+        self.jitter = JitterBuffer(counters)
         self._decode = decode
         self._block = round(rate_hz * PACKET_S)
         self._rate_hz = rate_hz

@@ -6,7 +6,7 @@ Sans-IO, in the form that an endpoint's owner has. It knows one registrar and on
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.auth import Credentials, proof_header
@@ -141,15 +141,7 @@ class Registration:
         if least_s <= from_s:
             self._at = now + LONGEST_RETRY_S
             return
-        account = self._account
-        self._account = Account(
-            account.registrar,
-            account.peer,
-            account.identity,
-            account.contact,
-            account.credentials,
-            least_s,
-        )
+        self._account = replace(self._account, expires_s=least_s)
         self._tried_proof = False
         self._register(())
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from callcenter.errors import ProtocolError
+from callcenter.media.jitter import JitterCounters
 from callcenter.media.received import ReceivedAudio
 from callcenter.media.units import PACKET_S, Pcm16
 from callcenter.telephony.sip import rtp
@@ -28,6 +29,7 @@ from callcenter.telephony.sip.rtp import ReceiverStats, RtpPacket
 from callcenter.telephony.sip.srtp import Srtp
 
 Address = tuple[str, int]
+TICKS_SMOOTHED = 50  # 1 s
 MAX_QUEUE_PACKETS = 150  # 3 s: the playout governor keeps it far below
 
 
@@ -87,6 +89,7 @@ class MediaStream:
         unix_time: Callable[[], float],
     ) -> None:
         self.counters = StreamCounters()
+        self.jitter = JitterCounters()  # over all codecs and sources of the call
         self.plan: MediaPlan | None = None
         self.last_packet_at: float | None = None
         self._trusted = trusted
@@ -102,6 +105,8 @@ class MediaStream:
         self._rtcp_to: Address | None = None
         self._heard_ssrc: int | None = None
         self.stats: ReceiverStats | None = None
+        self._expected_before, self._lost_before = 0, 0  # of other sources than the present one
+        self._delay_s = 0.0
         self._digits_in = DigitReceiver()
         self._digits: list[str] = []
         self._pressing: deque[DigitSender] = deque()
@@ -134,12 +139,13 @@ class MediaStream:
             self._drop_audio()
 
     def _agree_on_keys(self, before: MediaPlan | None, plan: MediaPlan) -> None:
-        if plan.local_key is None or plan.remote_key is None:
+        ours, theirs = plan.local_key, plan.remote_key
+        if ours is None or theirs is None:
             self._srtp = None
-        elif self._srtp is None or before is None or before.local_key != plan.local_key:
-            self._srtp = Srtp(plan.local_key, plan.remote_key)
-        elif before.remote_key != plan.remote_key:
-            self._srtp.expect(plan.remote_key)
+        elif self._srtp is None or before is None or not ours.encrypts_as(before.local_key):
+            self._srtp = Srtp(ours, theirs)
+        elif not theirs.encrypts_as(before.remote_key):
+            self._srtp.expect(theirs)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -215,6 +221,9 @@ class MediaStream:
 
     def _new_source(self, packet: RtpPacket, codec: CodecName | None) -> ReceiverStats:
         """Another stream: its numbers have nothing to do with those before."""
+        if self.stats is not None:
+            self._expected_before += self.stats.expected
+            self._lost_before += self.stats.lost
         self._heard_ssrc = packet.ssrc
         clock_hz = codec.clock_hz if codec is not None else 8_000
         self._received = None
@@ -223,7 +232,7 @@ class MediaStream:
     def _receiver(self, codec: CodecName) -> ReceivedAudio:
         if self._received is None or self._received_as != codec.name:
             decoder = make(codec.name)
-            self._received = ReceivedAudio(decoder.rate_hz, decoder.decode)
+            self._received = ReceivedAudio(decoder.rate_hz, decoder.decode, self.jitter)
             self._received_as = codec.name
             self._received_rate_hz = decoder.rate_hz
         return self._received
@@ -260,6 +269,7 @@ class MediaStream:
         tick = Tick()
         if self._received is not None:
             tick.heard = self._received.read(now)
+            self._delay_s += (self._received.delay_s - self._delay_s) / TICKS_SMOOTHED
             tick.rate_hz = self._received_rate_hz
         if self.plan is not None:
             self._send_audio(tick, self.plan)
@@ -280,22 +290,24 @@ class MediaStream:
         return [(data if self._srtp is None else self._srtp.protect_rtcp(data), to)]
 
     def silent_for_s(self, now: float) -> float:
-        """How long nothing has come though it should; 0.0 on hold."""
-        if self.plan is None or self.last_packet_at is None:
-            return 0.0
-        if self.plan.direction not in ("sendrecv", "recvonly"):
+        """How long nothing has come though it should; 0.0 on hold, with music or without."""
+        if self.plan is None or self.last_packet_at is None or self.plan.direction != "sendrecv":
             return 0.0
         return now - self.last_packet_at
 
     @property
-    def concealed(self) -> int:
-        """Packets of the far end that were made up."""
-        return self._received.jitter.counters.concealed if self._received else 0
+    def lost(self) -> tuple[float, float]:
+        """Shares of the far end's packets: lost on the way; these and those that came too late."""
+        expected = self._expected_before + (self.stats.expected if self.stats else 0)
+        lost = max(0, self._lost_before + (self.stats.lost if self.stats else 0))
+        if not expected:
+            return 0.0, 0.0
+        return lost / expected, min(1.0, (lost + self.jitter.late) / expected)
 
     @property
     def delay_s(self) -> float:
-        """Audio of the far end that waits."""
-        return self._received.delay_s if self._received else 0.0
+        """Audio of the far end that waits, smoothed."""
+        return self._delay_s
 
     def _drop_audio(self) -> None:
         self._played += [item for item in self._queue if isinstance(item, str)]
