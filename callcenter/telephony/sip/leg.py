@@ -158,6 +158,8 @@ class SipLeg:
             consultation.close()
 
     async def _refer(self, target: str, replaced: SipCall | None = None) -> int:
+        if self._call.state is State.ENDED:  # the caller has left meanwhile
+            return 481
         self._transfer = asyncio.get_running_loop().create_future()
         self._call.refer(target, self._agent.now(), replaced)
         self._agent.settle(self._call)
