@@ -8,8 +8,9 @@ import pytest
 
 from callcenter.telephony.sip import offer_answer, rtp, sdp
 from callcenter.telephony.sip.media_plan import CODECS, SUITES, CryptoKey, LocalMedia, MediaPlan
+from callcenter.telephony.sip.outgoing import MAX_QUEUE_PACKETS
 from callcenter.telephony.sip.rtp import RtpPacket
-from callcenter.telephony.sip.stream import MAX_QUEUE_PACKETS, MediaStream
+from callcenter.telephony.sip.stream import MediaStream
 from tests.unit.callcenter.telephony.sip.conftest import OFFER
 
 FAR = ("192.0.2.1", 4_000)
@@ -86,7 +87,7 @@ def test_the_queue_is_bounded() -> None:
     stream = a_stream()
     for _ in range(MAX_QUEUE_PACKETS + 20):
         stream.play(np.zeros(160, np.int16))
-    assert stream.counters.overrun == 20
+    assert stream.outgoing.overrun == 20
 
 
 def test_a_stranger_changes_nothing() -> None:
