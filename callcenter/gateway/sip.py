@@ -18,7 +18,7 @@ import structlog
 
 from callcenter import metrics
 from callcenter.broker.claims import Claim
-from callcenter.call.machine import Limits
+from callcenter.call.machine import Limits, Outcome
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
 from callcenter.errors import BrokerUnavailable, NoCapacity, Refused
@@ -30,6 +30,7 @@ from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
+from callcenter.telephony.sip.call import State
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.leg import SipLeg
 from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
@@ -113,6 +114,9 @@ class SipReception:
     async def _receive(self, call: InboundCall, trunk: Trunk) -> None:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
             log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
+            if call.state is State.ENDED:  # its CANCEL was read in the same turn of the loop
+                metrics.CALLS.labels(TRANSPORT, Outcome.ABANDONED.value).inc()
+                return
             choices = self._routes.plan(call_name(call), incoming(call, trunk))
             if not choices:
                 log.warning("no_route", **{"pii.called": call.called})

@@ -1,33 +1,35 @@
 """The jitter buffer: packets in any order and rhythm in, one after the other out.
 
-Whoever plays pulls a packet when it needs one. How long a packet lay here before it was pulled is
-its slack; the smallest slack of the last seconds says how much later packets may come before
-something breaks, whatever the cause: jitter, or two clocks that drift apart.
+Whoever plays pulls a packet when it needs one. By how much the latest packets of the last seconds
+came before they were pulled is the slack; it says how much later they may come before something
+breaks, whatever the cause: jitter, or two clocks that drift apart.
 
-    smallest slack   < 2 ms   "grow":   one packet's time more delay
-                    >= 25 ms  "shrink": one less; the next packet is always here already
-    too late, twice           "hurry":  grow at once
+    slack < 2 ms                      grow by one packet's time; fast, when packets come too late
+          >= one packet's time + 5 ms shrink by one; fast, when it would be two
 
-The advice is carried out by stretching audio (`received`), so nothing is lost by it. A burst after
-a stall is cut at the limit: the delay never ratchets up. Knows nothing of RTP's header or codecs.
+The advice is carried out by stretching audio (`received`), so nothing is lost by it. More than the
+limit waits only after a stall of the reader or out of a burst: what the reader does not make up for
+at once is cut. Knows nothing of RTP's header or codecs.
 """
 
 from __future__ import annotations
 
 import enum
-import heapq
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
+from callcenter.media.lateness import Lateness
+
 START_DELAY_S = 0.04
-MIN_DELAY_S = 0.02
 MAX_DELAY_S = 0.12
 SPARE_S = 0.002
-PLENTY_S = 0.025
-WINDOW_PACKETS = 250  # 5 s
-SETTLED_PACKETS = 100  # 2 s between two changes without need
+LEFT_S = 0.005  # slack that a shorter delay must leave
+SETTLED_S = 1.0  # known before anything is taken away
+CROWDED_PULLS = 10  # a reader that was late for 0.2 s pulls so often at once
+MAX_PACKETS = 50
 MAX_CONCEALED = 5  # then the far end has fallen silent, and the buffer starts anew
 MAX_JUMP = 1_000  # a larger step of the sequence number is another stream
+MISSED_KEPT = 16
 
 
 class Gap(enum.Enum):
@@ -43,8 +45,9 @@ class Advice(enum.Enum):
 
     KEEP = "keep"
     GROW = "grow"
-    HURRY = "hurry"
+    GROW_FAST = "grow fast"
     SHRINK = "shrink"
+    SHRINK_FAST = "shrink fast"
 
 
 @dataclass(slots=True)
@@ -67,21 +70,19 @@ def step(later: int, earlier: int) -> int:
 class JitterBuffer:
     """One stream's buffer."""
 
-    def __init__(self, packet_s: float = 0.02) -> None:
-        self.packet_s = packet_s  # kept up to date by the reader: what one packet lasts
-        self.counters = JitterCounters()
-        self._packets: dict[int, tuple[bytes | None, float]] = {}  # number -> payload, arrival
+    def __init__(self, counters: JitterCounters | None = None) -> None:
+        self.packet_s = 0.02  # until the first packet was decoded
+        self.counters = counters or JitterCounters()
+        self._packets: dict[int, bytes | None] = {}  # by number
         self._newest: int | None = None  # extended sequence number
         self._next: int | None = None  # the one to be pulled; None while not playing
         self._first_at = 0.0
+        self._needed_s = START_DELAY_S  # delay at the next start
         self._standing_in = 0  # concealments at the end of the stream, for packets to come
         self._quiet = False
-        self._missed: OrderedDict[int, float] = OrderedDict()  # number -> when it was missing
-        self._slacks: deque[float] = deque(maxlen=WINDOW_PACKETS)  # at a delay of zero changes
-        self._changed_s = 0.0  # sum of all changes of the delay
-        self._since_change = 0
-        self._pulled = 0
-        self._advice = Advice.KEEP
+        self._missed: deque[int] = deque(maxlen=MISSED_KEPT)
+        self._crowded = 0  # pulls in a row that found more than the limit
+        self._lateness = Lateness()
 
     def push(self, sequence: int, payload: bytes | None, now: float) -> None:
         """Takes a packet.
@@ -100,33 +101,43 @@ class JitterBuffer:
         else:
             if not self._packets and self._next is None:
                 self._first_at = now
-            self._packets[number] = (payload, now)
-            self._cut()
+            self._packets[number] = payload
+            self._note(number, now)
+            if len(self._packets) > MAX_PACKETS:
+                self._cut()
 
     def pull(self, now: float) -> bytes | Gap:
         """Returns the next packet's payload, or why there is none."""
         if self._next is None and not self._start(now):
             return Gap.EMPTY
-        self._skip_stood_in(now)
-        while (found := self._take()) is not None:
-            payload, came_at = found
-            if payload is None:
-                self._quiet = True
-                continue
-            self._quiet = False
-            self._note_slack(now - came_at)
-            return payload
-        return self._missing(now, self._next) if self._next is not None else Gap.EMPTY
+        self._skip_stood_in()
+        self._cut_what_stays()
+        while self._next in self._packets:
+            payload = self._take(self._next)
+            self._quiet = payload is None
+            if payload is not None:
+                return payload
+        return self._missing()
 
-    def advice(self) -> Advice:
-        """How the delay should change now."""
-        return self._advice
+    def advice(self, pull_at: float) -> Advice:
+        """How the delay should change, if the next packet is pulled at that time."""
+        latest_s = self._lateness.latest_s()
+        if latest_s is None or self._next is None:
+            return Advice.KEEP
+        slack_s = pull_at - self._next * self.packet_s - latest_s
+        if slack_s < SPARE_S:
+            if slack_s + self._lateness.spread_s() + self.packet_s > MAX_DELAY_S:
+                return Advice.KEEP
+            return Advice.GROW if slack_s >= 0.0 else Advice.GROW_FAST
+        if slack_s < self.packet_s + LEFT_S or self._lateness.known_s < SETTLED_S:
+            return Advice.KEEP
+        return Advice.SHRINK if slack_s < 2 * self.packet_s + LEFT_S else Advice.SHRINK_FAST
 
-    def changed(self, by_s: float) -> None:
-        """The reader has changed the delay by stretching; negative for a shorter one."""
-        self._changed_s += by_s
-        self._since_change = 0
-        self._advice = Advice.KEEP
+    def packets_last(self, packet_s: float) -> None:
+        """The reader has seen how much audio a packet holds."""
+        if packet_s != self.packet_s:
+            self.packet_s = packet_s
+            self._lateness.forget()
 
     @property
     def waiting_s(self) -> float:
@@ -153,77 +164,68 @@ class JitterBuffer:
         return number
 
     def _too_late(self, number: int, now: float) -> None:
-        missed_at = self._missed.pop(number, None)
-        if missed_at is None:
+        if number not in self._missed:
             self.counters.duplicates += 1
             return
+        self._missed.remove(number)
         self.counters.late += 1
-        self._note_slack(missed_at - now)
+        self._note(number, now)
 
-    def _cut(self) -> None:
-        limit = round(MAX_DELAY_S / self.packet_s) + 1
-        if self._next is None or len(self._packets) <= limit:
-            return
-        keep = sorted(self._packets)[-max(1, round(START_DELAY_S / self.packet_s)) :]
-        self.counters.dropped += len(self._packets) - len(keep)
-        self._changed_s -= (keep[0] - self._next) * self.packet_s
-        self._packets = {number: self._packets[number] for number in keep}
-        self._next, self._standing_in = keep[0], 0
+    def _note(self, number: int, now: float) -> None:
+        self._lateness.note(now - number * self.packet_s, now)
 
     # --- out --------------------------------------------------------------------------------------
 
     def _start(self, now: float) -> bool:
-        delay_s = self._start_delay_s()
         if not self._packets:
             return False
+        delay_s = self._needed_s
         if now - self._first_at < delay_s and self.waiting_s < delay_s + self.packet_s:
             return False
+        self._keep_newest(delay_s)
+        return True
+
+    def _keep_newest(self, delay_s: float) -> None:
+        """Goes on with the packet that makes the delay so long; what is older goes."""
         keep = sorted(self._packets)[-max(1, round(delay_s / self.packet_s) + 1) :]
         self.counters.dropped += len(self._packets) - len(keep)
         self._packets = {number: self._packets[number] for number in keep}
-        self._next = keep[0]
-        return True
+        self._next, self._standing_in = keep[0], 0
 
-    def _start_delay_s(self) -> float:
-        """What the last seconds needed, or the usual."""
-        if len(self._slacks) < SETTLED_PACKETS:
-            return START_DELAY_S
-        spread_s = max(self._slacks) - min(self._slacks)
-        return min(max(spread_s + 2 * SPARE_S, START_DELAY_S), MAX_DELAY_S)
+    def _cut_what_stays(self) -> None:
+        crowded = self.waiting_s > MAX_DELAY_S + self.packet_s
+        self._crowded = self._crowded + 1 if crowded else 0
+        if self._crowded > CROWDED_PULLS:
+            self._cut()
 
-    def _take(self) -> tuple[bytes | None, float] | None:
-        if self._next is None:
-            return None
-        found = self._packets.pop(self._next, None)
-        if found is not None:
-            self._next += 1
-            self._standing_in = 0
-        return found
+    def _cut(self) -> None:
+        self._forget_lateness()
+        self._keep_newest(self._needed_s)
+        self._crowded = 0
 
-    def _skip_stood_in(self, now: float) -> None:
+    def _take(self, number: int) -> bytes | None:
+        self._next, self._standing_in = number + 1, 0
+        return self._packets.pop(number)
+
+    def _skip_stood_in(self) -> None:
         """Packets for which a concealment stood in are not played as well, while others wait."""
         if not self._standing_in or not self._packets or self._next is None:
             return
         # One that was stood in for and is still away was lost; one that is here was late.
         skip = min(self._standing_in, max(self._packets) - self._next)
-        for place in range(skip):
-            late = self._packets.pop(self._next + place, None)
-            if late is not None:
+        for number in range(self._next, self._next + skip):
+            if number in self._packets:
+                del self._packets[number]
                 self.counters.late += 1
-                self._note_slack(now - (skip - place) * self.packet_s - late[1])
         self._next += skip
-        self._changed_s -= skip * self.packet_s
         self._standing_in = 0
 
-    def _missing(self, now: float, number: int) -> Gap:
-        if self._packets:
-            self._missed[number] = now
-            while len(self._missed) > 16:
-                self._missed.popitem(last=False)
-            self._next = number + 1
+    def _missing(self) -> Gap:
+        if self._packets and self._next is not None:
+            self._missed.append(self._next)
+            self._next += 1
             return self._concealed()
         self._standing_in += 1
-        self._changed_s += self.packet_s
         if self._standing_in > MAX_CONCEALED:
             self._stop()
             return Gap.EMPTY
@@ -240,35 +242,17 @@ class JitterBuffer:
         self._standing_in = 0
         self._quiet = False
         self._missed.clear()
+        self._forget_lateness()
         self.counters.restarts += 1
 
     def _restart(self) -> None:
         self._stop()
         self._packets.clear()
-        self._slacks.clear()
+        self._needed_s = START_DELAY_S
 
-    # --- how much delay ---------------------------------------------------------------------------
-
-    def _note_slack(self, slack_s: float) -> None:
-        self._slacks.append(slack_s - self._changed_s)
-        self._since_change += 1
-        self._pulled += 1
-        if slack_s < 0.0 or self._pulled % 10 == 0:
-            self._advice = self._judge()
-
-    def _judge(self) -> Advice:
-        if len(self._slacks) < 2:
-            return Advice.KEEP
-        # The second smallest: one straggler in five seconds is concealed, not waited for.
-        smallest_s = heapq.nsmallest(2, self._slacks)[1] + self._changed_s
-        if smallest_s < 0.0:
-            return Advice.HURRY if self._may_grow() else Advice.KEEP
-        if self._since_change < SETTLED_PACKETS:
-            return Advice.KEEP
-        if smallest_s < SPARE_S:
-            return Advice.GROW if self._may_grow() else Advice.KEEP
-        shrinks = smallest_s >= self.packet_s + PLENTY_S - MIN_DELAY_S
-        return Advice.SHRINK if shrinks else Advice.KEEP
-
-    def _may_grow(self) -> bool:
-        return max(self._slacks) + self._changed_s + self.packet_s <= MAX_DELAY_S
+    def _forget_lateness(self) -> None:
+        """The numbers no longer follow the clock as they did; how far they spread is kept."""
+        if self._lateness.known_s >= SETTLED_S:
+            spread_s = self._lateness.spread_s() + 2 * SPARE_S
+            self._needed_s = min(max(spread_s, START_DELAY_S), MAX_DELAY_S)
+        self._lateness.forget()

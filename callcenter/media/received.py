@@ -3,23 +3,29 @@
     packets -> JitterBuffer -> decode or conceal -> stretch -> 20 ms blocks
 
 The delay grows or shrinks by taking a few samples less or more out of the queue than a block has;
-the block is interpolated, 0.6 % long or short, which nobody hears. Knows nothing of sockets.
+the block is interpolated: by 0.6 %, which nobody hears, and faster when the delay is far from what
+it should be. Knows nothing of sockets.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from callcenter.media.jitter import Advice, Gap, JitterBuffer
+from callcenter.media.jitter import Advice, Gap, JitterBuffer, JitterCounters
 from callcenter.media.plc import Concealer
 from callcenter.media.units import PACKET_S, Pcm16
 
-GENTLE = 1 / 160
-URGENT = 1 / 20
+STRETCH = {  # share of a block that is taken less (growing) or more (shrinking)
+    Advice.GROW: -1 / 160,
+    Advice.GROW_FAST: -1 / 20,
+    Advice.SHRINK: 1 / 160,
+    Advice.SHRINK_FAST: 1 / 40,
+}
 
 
 class ReceivedAudio:
@@ -28,10 +34,16 @@ class ReceivedAudio:
     Args:
         rate_hz: of the decoded samples.
         decode: payload -> int16 [n]; raises nothing for odd lengths.
+        counters: of the same call's earlier audio, to be counted on.
     """
 
-    def __init__(self, rate_hz: int, decode: Callable[[bytes], Pcm16]) -> None:
-        self.jitter = JitterBuffer()
+    def __init__(
+        self,
+        rate_hz: int,
+        decode: Callable[[bytes], Pcm16],
+        counters: JitterCounters | None = None,
+    ) -> None:
+        self.jitter = JitterBuffer(counters)
         self._decode = decode
         self._block = round(rate_hz * PACKET_S)
         self._rate_hz = rate_hz
@@ -41,14 +53,22 @@ class ReceivedAudio:
         self._stretch = 0  # samples less (growing) or more (shrinking) than a block, a read
         self._left = 0  # samples of a change that is under way
         self._sign = 0
+        self._next_read_at = math.inf
 
     def push(self, sequence: int, payload: bytes | None, now: float) -> None:
         """Takes a packet; None as payload for one without audio."""
-        self.jitter.push(sequence, payload, now)
+        # What comes while a read is overdue was in time for it: the lateness is ours.
+        self.jitter.push(sequence, payload, min(now, self._next_read_at))
 
     def read(self, now: float) -> Pcm16 | None:
-        """The next 20 ms, int16 [rate * 0.02]; None while the far end is silent."""
-        self._consider()
+        """The next 20 ms, int16 [rate * 0.02]; None while the far end is silent.
+
+        Args:
+            now: when these 20 ms were due; after a stall, reads that make up for it are 20 ms apart
+                by this, too.
+        """
+        self._next_read_at = now + PACKET_S
+        self._consider(now)
         taken = self._block + min(self._stretch, self._left) * self._sign
         while self._queue.size < taken:
             if self._sign > 0 and self._queue.size >= self._block and not self.jitter.has_next():
@@ -69,18 +89,25 @@ class ReceivedAudio:
         """Audio that waits: in packets and in the queue."""
         return self.jitter.waiting_s + self._queue.size / self._rate_hz
 
-    def _consider(self) -> None:
+    def _consider(self, now: float) -> None:
         """Begins a change of the delay by one packet's time."""
         if self._left:
             return
-        advice = self.jitter.advice()
-        if advice is Advice.KEEP or (advice is Advice.SHRINK and not self.jitter.has_next()):
+        advice = self.jitter.advice(self._pull_at(now))
+        share = STRETCH.get(advice)
+        if share is None or (share > 0.0 and not self.jitter.has_next()):
             return
-        self._sign = 1 if advice is Advice.SHRINK else -1
-        share = URGENT if advice is Advice.HURRY else GENTLE
-        self._stretch = max(1, round(self._block * share))
+        self._sign = 1 if share > 0.0 else -1
+        self._stretch = max(1, round(self._block * abs(share)))
         self._left = self._packet_samples
-        self.jitter.changed(-self._sign * self._packet_samples / self._rate_hz)
+
+    def _pull_at(self, now: float) -> float:
+        """When the next packet is needed, on the timeline of the audio that waits.
+
+        Packets that are no multiple of a block are pulled up to so much before their audio is due.
+        """
+        early = self._block - math.gcd(self._block, self._packet_samples)
+        return now + (self._queue.size - early) / self._rate_hz
 
     def _next_packet(self, now: float) -> Pcm16 | None:
         pulled = self.jitter.pull(now)
@@ -97,7 +124,7 @@ class ReceivedAudio:
         if not samples.size:  # broken: as if it had never come
             return self._conceal.conceal(self._packet_samples)
         self._packet_samples = samples.size
-        self.jitter.packet_s = samples.size / self._rate_hz
+        self.jitter.packets_last(samples.size / self._rate_hz)
         return self._conceal.good(samples)
 
     def _last_of_queue(self) -> Pcm16 | None:

@@ -117,7 +117,7 @@ async def echo(pipe: Connection) -> None:
         due = max(due, loop.time() - 0.01)
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = used.ru_utime + used.ru_stime - used_before.ru_utime - used_before.ru_stime
-    pipe.send(sum(stream.concealed for stream in streams) - STOOD_IN * len(streams))
+    pipe.send(sum(stream.jitter.concealed for stream in streams) - STOOD_IN * len(streams))
     pipe.send((cpu_s, float(np.percentile(lag, 99)), used.ru_maxrss))
 
 

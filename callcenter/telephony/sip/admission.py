@@ -88,7 +88,8 @@ class Admission:
             return
         challenges = self._digest.challenges(now, stale=verdict == "stale")
         headers = tuple(("www-authenticate", challenge) for challenge in challenges)
-        raise TurnedAway(401, "" if verdict == "missing" else "unauthorized", headers)
+        asked = verdict in ("missing", "stale")  # which is how every call begins
+        raise TurnedAway(401, "" if asked else "unauthorized", headers)
 
 
 def _full(trunk: Trunk, code: str) -> TurnedAway:

@@ -34,7 +34,7 @@ from callcenter.telephony.sip.transaction import answer_peer
 from callcenter.telephony.sip.transfer import Transferor
 from callcenter.telephony.sip.uri import Peer
 
-GLARE_RETRY_S = 1.0  # RFC 3261 14.1: 0 to 2 s for whoever doesn't own the Call-ID
+REFUSED_RETRY_S = 10.0  # a refresh that was refused; the session may still be saved
 
 
 class State(enum.Enum):
@@ -53,11 +53,14 @@ class SipCall(Transferor):
         state: where it stands.
     """
 
+    glare_retry_s = 1.0  # RFC 3261 14.1: 0 to 2 s for whoever doesn't own the Call-ID
+
     def __init__(
         self, dialog: Dialog, peer_allows: set[str], credentials: Credentials | None
     ) -> None:
         super().__init__(dialog, credentials)
         self.state = State.RINGING
+        self._began_with = dialog.peer.host
         self._peer_allows = peer_allows
         self._media = Negotiation()
         self._timer = SessionTimer()
@@ -82,6 +85,13 @@ class SipCall(Transferor):
     def plan(self) -> MediaPlan | None:
         """The audio that was agreed last; None before."""
         return self._media.plan
+
+    def is_from(self, peer: Peer) -> bool:
+        """Whether that is the far end's host, by the call's begin or its Contact.
+
+        Tags are no secret to whoever listens on the way; an address is one thing more to forge.
+        """
+        return peer.host in (self._began_with, self.dialog.remote_target.host.strip("[]"))
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due."""
@@ -177,6 +187,9 @@ class SipCall(Transferor):
             return
         self._timer.judge(request)
         body, local, offered = b"", self._media.local, offer_in(request)
+        if offered is not None and self._media.waits:  # for the answer to an offer of ours
+            self._respond(request, 491)
+            return
         if offered is not None and local is not None:
             body = self._answer_offer(offered)
         elif request.method == "INVITE" and local is not None:
@@ -235,10 +248,12 @@ class SipCall(Transferor):
             self._timer.refreshed(response, now)
             if response.body:
                 self._take_answer(response.body)
-        elif response.status == 491:
-            self._ask_again_at = now + GLARE_RETRY_S
         elif response.status in (408, 481):
             self._lost()
+        else:
+            self._timer.refused(response)
+            glare = response.status == 491
+            self._ask_again_at = now + (self.glare_retry_s if glare else REFUSED_RETRY_S)
         self._media.withdraw()
 
     # --- time -------------------------------------------------------------------------------------

@@ -153,12 +153,12 @@ class Endpoint:
         if self._transactions.repeats(request, now):
             return
         call = self._calls.find(request)
+        if self.admission.find(peer) is None and not (call and call.is_from(peer)):
+            self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
+            return
         if request.method == "ACK":
             if call is not None:
                 self._hand_request(call, request, peer, now)
-            return
-        if call is None and self.admission.find(peer) is None:
-            self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
             return
         self._transactions.open(request, peer, now)
         try:
@@ -183,7 +183,7 @@ class Endpoint:
         elif request.method == "INVITE":
             self._invite(request, peer, now)
         elif request.method == "OPTIONS":
-            self._options(request, now)
+            self._options(request, peer, now)
         else:
             raise BadRequest(405, "", (("allow", ALLOW),))
 
@@ -194,14 +194,14 @@ class Endpoint:
             raise BadRequest(481, "")
         self._hand_request(call, request, peer, now)
 
-    def _options(self, request: Request, now: float) -> None:
-        draining = self.admission.draining
+    def _options(self, request: Request, peer: Peer, now: float) -> None:
+        draining, trunk = self.admission.draining, self.admission.find(peer)
         response = reply(request, 503 if draining else 200, to_tag=self._new_id())
         response.add("allow", ALLOW)
         response.add("accept", "application/sdp")
         response.add("supported", ", ".join(sorted(SUPPORTED)))
-        if draining:
-            response.add("retry-after", "30")
+        if draining and trunk is not None:
+            response.add("retry-after", str(trunk.retry_after_s))
         self._transactions.respond(request, response, now)
 
     def _invite(self, request: Request, peer: Peer, now: float) -> None:

@@ -119,6 +119,12 @@ class SipLeg:
         """Throws away what waits."""
         self._port.stream.clear()
 
+    def press(self, digit: str) -> None:
+        """Sends a key: as RTP events where they are agreed, else by INFO."""
+        if not self._port.stream.press(digit):
+            self._call.press(digit)
+            self._agent.settle(self._call)
+
     async def hang_up(self) -> None:
         """Ends the call with BYE."""
         self._call.hang_up("hangup", self._agent.now())
@@ -152,6 +158,8 @@ class SipLeg:
             consultation.close()
 
     async def _refer(self, target: str, replaced: SipCall | None = None) -> int:
+        if self._call.state is State.ENDED:  # the caller has left meanwhile
+            return 481
         self._transfer = asyncio.get_running_loop().create_future()
         self._call.refer(target, self._agent.now(), replaced)
         self._agent.settle(self._call)
@@ -227,10 +235,10 @@ class SipLeg:
         stream, trunk = self._port.stream, self._trunk.name
         metrics.RTP_STRANGERS.labels(trunk).inc(stream.counters.strangers)
         metrics.RTP_REFUSED.labels(trunk).inc(stream.counters.refused)
-        metrics.RTP_CONCEALED.labels(trunk).inc(stream.concealed)
+        metrics.RTP_CONCEALED.labels(trunk).inc(stream.jitter.concealed)
         if stream.stats is None or stream.plan is None or not stream.stats.expected:
             return
-        lost = max(0.0, stream.stats.lost / stream.stats.expected)
+        lost, unheard = stream.lost
         round_trip_s = stream.reporter.far.round_trip_s
         metrics.RTP_LOST_RATIO.labels(trunk, "in").observe(lost)
         metrics.RTP_LOST_RATIO.labels(trunk, "out").observe(stream.reporter.far.fraction_lost)
@@ -238,5 +246,5 @@ class SipLeg:
         if round_trip_s is not None:
             metrics.RTP_ROUND_TRIP_SECONDS.labels(trunk).observe(round_trip_s)
         one_way_s = (round_trip_s or 0.0) / 2 + stream.delay_s + PACKET_S + OUTSIDE_S
-        score = mos(r_factor(stream.plan.codec.name, one_way_s, lost))
+        score = mos(r_factor(stream.plan.codec.name, one_way_s, unheard))
         metrics.RTP_MOS.labels(trunk).observe(score)

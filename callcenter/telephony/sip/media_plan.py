@@ -56,6 +56,10 @@ class CryptoKey:
     def __repr__(self) -> str:
         return f"CryptoKey({self.suite})"
 
+    def encrypts_as(self, other: CryptoKey | None) -> bool:
+        """Whether it is the same key, under whatever tag: SRTP then goes on as it was."""
+        return other is not None and (self.suite, self.key) == (other.suite, other.key)
+
 
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
@@ -68,6 +72,8 @@ class LocalMedia:
         srtp: "never", "may" or "must".
         session_id: for o=.
         new_key: bytes wanted -> fresh random bytes.
+        key: of SRTP, the one in force; it stays as long as its suite does, and so does the count
+            of packets under it.
     """
 
     host: str
@@ -76,6 +82,7 @@ class LocalMedia:
     srtp: str
     session_id: int
     new_key: Callable[[int], bytes]
+    key: CryptoKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,12 +79,7 @@ class Negotiation:
         self._offered = None
 
     def _same_key(self, local: LocalMedia) -> LocalMedia:
-        """Our SRTP key stays the same over a call, as long as the suite's key length does."""
-        key = self.plan.local_key if self.plan is not None else None
-        if key is None:
-            return local
-        fresh = local.new_key
-        return replace(local, new_key=lambda size: key.key if size == len(key.key) else fresh(size))
+        return replace(local, key=self.plan.local_key if self.plan is not None else None)
 
 
 def offer_in(message: Message) -> Description | None:

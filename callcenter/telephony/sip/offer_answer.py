@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from callcenter.telephony.sip.media_plan import (
     CODECS,
-    SUITES,
     CodecName,
     CryptoKey,
     LocalMedia,
     MediaPlan,
     NotAcceptable,
 )
-from callcenter.telephony.sip.sdes import agree_on_keys, keys_of, new_key, offered_keys
+from callcenter.telephony.sip.sdes import agree_on_keys, keys_of, offered_keys
 from callcenter.telephony.sip.sdp import (
     DTMF,
     PLAIN,
@@ -95,7 +94,7 @@ def offer(local: LocalMedia, version: int, direction: str = "sendrecv") -> tuple
         free += codec.static_type is None
         accepts[number] = codec
     secure = local.srtp == "must"
-    key = new_key(local, next(iter(SUITES)), 1) if secure else None
+    keys = offered_keys(local) if secure else []
     plan = MediaPlan(
         None,
         0,
@@ -105,10 +104,9 @@ def offer(local: LocalMedia, version: int, direction: str = "sendrecv") -> tuple
         101,
         8_000,
         direction,
-        key,
+        None,
         None,
     )
-    keys = offered_keys(local, key) if key is not None else []
     section = _audio_section(local, plan, SECURE if secure else PLAIN, keys)
     return _write(local, version, [section]), Offered(plan, keys)
 

@@ -53,6 +53,8 @@ class OutboundCall(SipCall):
         status: of the response that ended or answered it; 0 before.
     """
 
+    glare_retry_s = 3.0  # RFC 3261 14.1: 2.1 to 4 s for the owner of the Call-ID
+
     def __init__(self, dialled: Dialled, local: LocalMedia, now: float) -> None:
         super().__init__(_dialog(dialled), set(), dialled.credentials)
         self.status = 0

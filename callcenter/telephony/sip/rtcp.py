@@ -123,7 +123,8 @@ class Reporter:
             highest_sequence=stats.highest_sequence,
             jitter=int(stats.jitter),
             lsr=middle,
-            dlsr=int((now - heard_at) * 65_536) & 0xFFFFFFFF if self._heard_sr else 0,
+            # A tick that makes up for a stall is told a time before the report that came in it.
+            dlsr=int(max(0.0, now - heard_at) * 65_536) & 0xFFFFFFFF,
         )
 
     def _names(self) -> bytes:

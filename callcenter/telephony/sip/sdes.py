@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 
 from callcenter.telephony.sip.media_plan import SUITES, CryptoKey, LocalMedia, NotAcceptable
 from callcenter.telephony.sip.sdp import MediaLine
@@ -25,7 +26,7 @@ def agree_on_keys(line: MediaLine, local: LocalMedia) -> tuple[CryptoKey | None,
     offered = {key.suite: key for key in reversed(keys_of(line))}
     for suite in SUITES:
         if suite in offered:
-            return new_key(local, suite, offered[suite].tag), offered[suite]
+            return our_key(local, suite, offered[suite].tag), offered[suite]
     raise NotAcceptable("no common SRTP suite: we have " + ", ".join(SUITES))
 
 
@@ -51,12 +52,13 @@ def _decode_key(text: str) -> bytes:
         return b""
 
 
-def new_key(local: LocalMedia, suite: str, tag: int) -> CryptoKey:
-    """A fresh key of ours."""
+def our_key(local: LocalMedia, suite: str, tag: int) -> CryptoKey:
+    """The key in force if it is the suite's, else a fresh one."""
+    if local.key is not None and local.key.suite == suite:
+        return replace(local.key, tag=tag)
     return CryptoKey(suite, local.new_key(SUITES[suite]), tag)
 
 
-def offered_keys(local: LocalMedia, first: CryptoKey) -> list[CryptoKey]:
-    """A key for every suite, the given one first."""
-    others = [suite for suite in SUITES if suite != first.suite]
-    return [first, *(new_key(local, suite, tag) for tag, suite in enumerate(others, start=2))]
+def offered_keys(local: LocalMedia) -> list[CryptoKey]:
+    """A key for every suite."""
+    return [our_key(local, suite, tag) for tag, suite in enumerate(SUITES, start=1)]

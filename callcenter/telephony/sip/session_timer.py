@@ -13,6 +13,7 @@ from callcenter.telephony.sip.uri import parse_params, whole_number
 
 MIN_SE_S = 90  # RFC 4028 5: not below
 WANTED_S = 1_800
+LONGEST_SE_S = 999_999_999
 
 
 @dataclass(slots=True)
@@ -69,6 +70,12 @@ class SessionTimer:
         we_refresh = _refresher(response) != "uas"
         self._restart(interval_s, we_refresh=we_refresh, now=now)
 
+    def refused(self, response: Response) -> None:
+        """A refresh of ours was refused; a 422 says how long the interval must be at least."""
+        least_s = whole_number(response.text("min-se").partition(";")[0].strip(), LONGEST_SE_S)
+        if response.status == 422 and self.interval_s is not None:
+            self.interval_s = max(self.interval_s, least_s or 0)
+
     def next_timer(self) -> float | None:
         """When to refresh, or when the far end has failed to."""
         if self.interval_s is None:
@@ -96,7 +103,7 @@ def _interval(message: Message) -> int | None:
     text = message.text("session-expires").partition(";")[0].strip()
     if not text:
         return None
-    interval_s = whole_number(text, 999_999_999)
+    interval_s = whole_number(text, LONGEST_SE_S)
     if interval_s is None:
         raise ProtocolError(f"not a Session-Expires: {text[:20]!r}")
     return interval_s

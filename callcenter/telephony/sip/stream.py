@@ -1,34 +1,32 @@
 """The audio of one SIP call: RTP in and out, by ticks of 20 ms; sans-IO.
 
     datagram -> SRTP -> RTP -> latch -> key press | jitter buffer -> decode -> tick's block
-    packets to play -> tick -> encode -> RTP -> SRTP -> datagram
+    tick -> outgoing -> SRTP -> datagram
 
-Our stream never pauses while the far end listens: with nothing to play it carries silence, which
-keeps NATs and the far end's jitter buffer in step. Knows no socket and no SIP: a `MediaPlan` says
-what was agreed. Times are the caller's `now`.
+What is sent is `outgoing`'s. Knows no socket and no SIP: a `MediaPlan` says what was agreed. Times
+are the caller's `now`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from callcenter.errors import ProtocolError
+from callcenter.media.jitter import JitterCounters
 from callcenter.media.received import ReceivedAudio
-from callcenter.media.units import PACKET_S, Pcm16
+from callcenter.media.units import Pcm16
 from callcenter.telephony.sip import rtp
 from callcenter.telephony.sip.codecs import make
-from callcenter.telephony.sip.dtmf import DigitReceiver, DigitSender
+from callcenter.telephony.sip.dtmf import DigitReceiver
 from callcenter.telephony.sip.media_plan import CodecName, MediaPlan
-from callcenter.telephony.sip.rtcp import REPORT_EVERY_S, Reporter, SenderStats
+from callcenter.telephony.sip.outgoing import Outgoing
+from callcenter.telephony.sip.rtcp import REPORT_EVERY_S, Reporter
 from callcenter.telephony.sip.rtp import ReceiverStats, RtpPacket
 from callcenter.telephony.sip.srtp import Srtp
 
 Address = tuple[str, int]
-MAX_QUEUE_PACKETS = 150  # 3 s: the playout governor keeps it far below
+TICKS_SMOOTHED = 50  # 1 s
 
 
 @dataclass(slots=True)
@@ -36,11 +34,8 @@ class StreamCounters:
     """What came and went."""
 
     packets_in: int = 0
-    packets_out: int = 0
     strangers: int = 0  # from an address that is not the far end's
     refused: int = 0  # no RTP, forged, or of a type that was not agreed
-    overrun: int = 0  # to be played, but the queue was full
-    filled: int = 0  # ticks of silence, with nothing to play
     unsent: int = 0  # the network refused them
 
 
@@ -87,28 +82,24 @@ class MediaStream:
         unix_time: Callable[[], float],
     ) -> None:
         self.counters = StreamCounters()
+        self.jitter = JitterCounters()  # over all codecs and sources of the call
         self.plan: MediaPlan | None = None
         self.last_packet_at: float | None = None
         self._trusted = trusted
         self._unix_time = unix_time
-        self._sender = SenderStats(ssrc)
-        self._sequence, self._timestamp = sequence, timestamp
-        self.reporter = Reporter(self._sender, cname)
+        self.outgoing = Outgoing(ssrc, sequence, timestamp)
+        self.reporter = Reporter(self.outgoing.stats, cname)
         self._srtp: Srtp | None = None
-        self._codec, self._sends = make("pcmu"), "pcmu"
         self._received: ReceivedAudio | None = None
         self._received_as = ""
         self._source: Address | None = None  # latched
         self._rtcp_to: Address | None = None
         self._heard_ssrc: int | None = None
         self.stats: ReceiverStats | None = None
+        self._expected_before, self._lost_before = 0, 0  # of other sources than the present one
+        self._delay_s = 0.0
         self._digits_in = DigitReceiver()
         self._digits: list[str] = []
-        self._pressing: deque[DigitSender] = deque()
-        self._press_timestamp = 0
-        self._queue: deque[Pcm16 | str] = deque()  # audio at the codec's rate, and marks
-        self._played: list[str] = []
-        self._talking = False  # whether the last packet was audio: else the next has the marker
         self._report_at: float | None = None
 
     # --- what was agreed --------------------------------------------------------------------------
@@ -116,30 +107,27 @@ class MediaStream:
     @property
     def rate_hz(self) -> int:
         """Samples a second of what is to be played."""
-        return self._codec.rate_hz
+        return self.outgoing.rate_hz
 
     def agree(self, plan: MediaPlan, now: float) -> None:
         """Takes a plan, the first or a new one."""
         before, self.plan = self.plan, plan
-        if plan.codec.name != self._sends:
-            self._codec, self._sends = make(plan.codec.name), plan.codec.name
-            self._drop_audio()
+        self.outgoing.agree(plan)
         self._agree_on_keys(before, plan)
         if before is None or before.remote != plan.remote:
             self._source = self._rtcp_to = None
         if self._report_at is None:
             self._report_at = now + REPORT_EVERY_S
         self.last_packet_at = now
-        if plan.on_hold:
-            self._drop_audio()
 
     def _agree_on_keys(self, before: MediaPlan | None, plan: MediaPlan) -> None:
-        if plan.local_key is None or plan.remote_key is None:
+        ours, theirs = plan.local_key, plan.remote_key
+        if ours is None or theirs is None:
             self._srtp = None
-        elif self._srtp is None or before is None or before.local_key != plan.local_key:
-            self._srtp = Srtp(plan.local_key, plan.remote_key)
-        elif before.remote_key != plan.remote_key:
-            self._srtp.expect(plan.remote_key)
+        elif self._srtp is None or before is None or not ours.encrypts_as(before.local_key):
+            self._srtp = Srtp(ours, theirs)
+        elif not theirs.encrypts_as(before.remote_key):
+            self._srtp.expect(theirs)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -215,6 +203,9 @@ class MediaStream:
 
     def _new_source(self, packet: RtpPacket, codec: CodecName | None) -> ReceiverStats:
         """Another stream: its numbers have nothing to do with those before."""
+        if self.stats is not None:
+            self._expected_before += self.stats.expected
+            self._lost_before += self.stats.lost
         self._heard_ssrc = packet.ssrc
         clock_hz = codec.clock_hz if codec is not None else 8_000
         self._received = None
@@ -223,7 +214,7 @@ class MediaStream:
     def _receiver(self, codec: CodecName) -> ReceivedAudio:
         if self._received is None or self._received_as != codec.name:
             decoder = make(codec.name)
-            self._received = ReceivedAudio(decoder.rate_hz, decoder.decode)
+            self._received = ReceivedAudio(decoder.rate_hz, decoder.decode, self.jitter)
             self._received_as = codec.name
             self._received_rate_hz = decoder.rate_hz
         return self._received
@@ -232,27 +223,22 @@ class MediaStream:
 
     def play(self, samples: Pcm16) -> None:
         """Queues 20 ms at `rate_hz`; while the far end has us on hold it is not kept."""
-        if self.plan is not None and self.plan.on_hold:
-            return
-        if len(self._queue) >= MAX_QUEUE_PACKETS:
-            self.counters.overrun += 1
-            return
-        self._queue.append(samples)
+        if self.plan is None or not self.plan.on_hold:
+            self.outgoing.play(samples)
 
     def mark(self, name: str) -> None:
         """Asks for `name` in a tick's `played` once everything before was sent."""
-        self._queue.append(name)
-        self._release_marks()
+        self.outgoing.mark(name)
 
     def clear(self) -> None:
         """Throws away what waits; its marks come back with the next tick."""
-        self._drop_audio()
+        self.outgoing.clear()
 
     def press(self, digit: str) -> bool:
         """Sends a key; False when no RTP events were agreed."""
         if self.plan is None or self.plan.dtmf_type is None:
             return False
-        self._pressing.append(DigitSender(digit, self.plan.dtmf_clock_hz))
+        self.outgoing.press(digit, self.plan.dtmf_clock_hz)
         return True
 
     def tick(self, now: float) -> Tick:
@@ -260,15 +246,13 @@ class MediaStream:
         tick = Tick()
         if self._received is not None:
             tick.heard = self._received.read(now)
+            self._delay_s += (self._received.delay_s - self._delay_s) / TICKS_SMOOTHED
             tick.rate_hz = self._received_rate_hz
         if self.plan is not None:
             self._send_audio(tick, self.plan)
             self._send_report(tick, now)
-            step = self.plan.codec.clock_hz // 50
-            self._timestamp = (self._timestamp + step) & 0xFFFFFFFF
-        self._release_marks()
         tick.digits, self._digits = self._digits, []
-        tick.played, self._played = self._played, []
+        tick.played = self.outgoing.played()
         return tick
 
     def goodbye(self) -> list[tuple[bytes, Address]]:
@@ -280,82 +264,31 @@ class MediaStream:
         return [(data if self._srtp is None else self._srtp.protect_rtcp(data), to)]
 
     def silent_for_s(self, now: float) -> float:
-        """How long nothing has come though it should; 0.0 on hold."""
-        if self.plan is None or self.last_packet_at is None:
-            return 0.0
-        if self.plan.direction not in ("sendrecv", "recvonly"):
+        """How long nothing has come though it should; 0.0 on hold, with music or without."""
+        if self.plan is None or self.last_packet_at is None or self.plan.direction != "sendrecv":
             return 0.0
         return now - self.last_packet_at
 
     @property
-    def concealed(self) -> int:
-        """Packets of the far end that were made up."""
-        return self._received.jitter.counters.concealed if self._received else 0
+    def lost(self) -> tuple[float, float]:
+        """Shares of the far end's packets: lost on the way; these and those that came too late."""
+        expected = self._expected_before + (self.stats.expected if self.stats else 0)
+        lost = max(0, self._lost_before + (self.stats.lost if self.stats else 0))
+        if not expected:
+            return 0.0, 0.0
+        return lost / expected, min(1.0, (lost + self.jitter.late) / expected)
 
     @property
     def delay_s(self) -> float:
-        """Audio of the far end that waits."""
-        return self._received.delay_s if self._received else 0.0
-
-    def _drop_audio(self) -> None:
-        self._played += [item for item in self._queue if isinstance(item, str)]
-        self._queue.clear()
-
-    def _release_marks(self) -> None:
-        while self._queue and isinstance(self._queue[0], str):
-            self._played.append(str(self._queue.popleft()))
+        """Audio of the far end that waits, smoothed."""
+        return self._delay_s
 
     def _send_audio(self, tick: Tick, plan: MediaPlan) -> None:
         to = self._source or plan.remote
-        if to is None or plan.on_hold:
-            self._talking = False
-            return
-        if self._pressing and self._send_digit(tick, plan, to):
-            return
-        payload = self._codec.encode(self._next_samples())
-        if not payload:  # a codec that fills its look-ahead first
-            return
-        self._send(tick, to, plan.payload_type, payload, marker=not self._talking)
-        self._talking = True
-
-    def _next_samples(self) -> Pcm16:
-        self._release_marks()
-        samples = self._queue.popleft() if self._queue else None
-        if samples is None or isinstance(samples, str):
-            self.counters.filled += 1
-            return np.zeros(round(self._codec.rate_hz * PACKET_S), np.int16)
-        return samples
-
-    def _send_digit(self, tick: Tick, plan: MediaPlan, to: Address) -> bool:
-        packet = self._pressing[0].next()
-        if packet is None or plan.dtmf_type is None:
-            self._pressing.popleft()
-            self._talking = False
-            return False
-        payload, first = packet
-        if first:
-            self._press_timestamp = self._timestamp
-        self._send(tick, to, plan.dtmf_type, payload, first, self._press_timestamp)
-        return True
-
-    def _send(
-        self,
-        tick: Tick,
-        to: Address,
-        payload_type: int,
-        payload: bytes,
-        marker: bool,
-        timestamp: int | None = None,
-    ) -> None:
-        stamp = self._timestamp if timestamp is None else timestamp
-        ssrc = self._sender.ssrc
-        packet = RtpPacket(payload_type, self._sequence, stamp, ssrc, payload, marker).encode()
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        self._sender.packets += 1
-        self._sender.octets += len(payload)
-        self._sender.rtp_timestamp = stamp
-        self.counters.packets_out += 1
-        tick.send.append((packet if self._srtp is None else self._srtp.protect(packet), to))
+        listened = to is not None and not plan.on_hold
+        packet = self.outgoing.tick(plan, listened=listened)
+        if packet is not None and to is not None:
+            tick.send.append((packet if self._srtp is None else self._srtp.protect(packet), to))
 
     def _send_report(self, tick: Tick, now: float) -> None:
         to = self._rtcp_address()

@@ -1,7 +1,8 @@
 """One clock for all calls: every 20 ms each of them ticks, spread over four turns of 5 ms.
 
-One timer instead of one a call. After a stall of the event loop the missed turns are made up, so
-that every call keeps its rate; after a long one they are skipped. Knows nothing of audio.
+One timer instead of one a call. After a stall of the event loop the missed turns are made up, each
+with the time at which it was due, so that every call keeps its rate; after a long stall they are
+skipped. Knows nothing of audio.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from callcenter.media.units import PACKET_S
 
 TURNS = 4
 TURN_S = PACKET_S / TURNS
-MAKE_UP_S = 0.2
+MAKE_UP_S = 0.2  # `media.jitter` cuts only what waits for longer
 
 Tick = Callable[[float], None]
 
@@ -28,7 +29,7 @@ class Wheel:
         self._next_at = 0.0
 
     def add(self, tick: Tick) -> object:
-        """Lets `tick(now)` be called every 20 ms; returns a key for `remove`."""
+        """Lets `tick(due_at)` be called every 20 ms; returns a key for `remove`."""
         key = object()
         min(self._members, key=len)[key] = tick
         if self._timer is None:
@@ -53,7 +54,7 @@ class Wheel:
         while self._next_at <= now:
             for tick in self._members[self._turn].values():
                 # A turn of its own on the loop: one that fails takes no other with it.
-                loop.call_soon(tick, now)
+                loop.call_soon(tick, self._next_at)
             self._turn = (self._turn + 1) % TURNS
             self._next_at += TURN_S
         self._timer = loop.call_at(self._next_at, self._run)

@@ -1,11 +1,15 @@
 """Calls over UDP, message by message, through a real gateway to the worker and back."""
 
 import asyncio
+import socket
+import struct
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from callcenter.media import g711
+from callcenter.telephony.sip import stream
 
 
 def level(packets: list[bytes]) -> float:
@@ -68,6 +72,123 @@ async def test_a_caller_who_gives_up(make_stand, make_caller) -> None:
     statuses = {(await caller.response()).split()[1] for _ in range(2)}
     assert statuses == {"200", "487"}
     await stand.until_free()
+
+
+async def test_a_cancel_right_behind_its_invite(make_stand, make_caller) -> None:
+    """Both are read in one turn of the event loop: no slot is taken, and no call stays behind."""
+    stand = await make_stand()
+    caller = make_caller(stand.udp)
+    caller.send(caller.request("INVITE", caller.sdp()))
+    caller.send(caller.request("CANCEL", cseq=caller.cseq, branch=caller.branch))
+    statuses = {(await caller.response()).split()[1] for _ in range(2)}
+    assert statuses == {"200", "487"}
+    await asyncio.sleep(0.1)
+    assert stand.worker.specs == []
+    assert stand.gateway._agent._listeners == {}
+    await stand.until_free()
+
+
+async def test_no_rtp_port_is_left(make_stand, make_caller) -> None:
+    """503 with Retry-After; the next call, with the port free again, is answered."""
+    stand = await make_stand(rtp_first_port=19_998, rtp_last_port=19_999, max_calls=1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 19_998))
+        caller = make_caller(stand.udp)
+        refused = await caller.ask("INVITE", caller.sdp())
+        assert refused.startswith("SIP/2.0 503")
+        assert "Retry-After: 5" in refused
+        assert 'text="no_capacity"' in refused
+    assert await stand.slots_used() == 0
+    caller = make_caller(stand.udp)
+    assert "m=audio 19998" in await caller.call()
+    await caller.ask("BYE")
+    await stand.until_free()
+
+
+async def test_the_network_shows_in_the_metrics(make_stand, make_caller, monkeypatch) -> None:
+    """Loss, jitter, round trip and MOS of one call, with what this caller has done to it."""
+    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.3)
+    stand = await make_stand()
+    caller = make_caller(stand.udp)
+    await caller.call(caller.sdp(extra="a=rtcp-mux"))
+    before = shown()
+    reporting = asyncio.create_task(answer_reports(caller, delay_s=0.08, lost=64))
+    await speak_with_losses(caller, 60)
+    await caller.ask("BYE")
+    await stand.until_free()
+    reporting.cancel()
+    now = {name: value - before.get(name, 0.0) for name, value in shown().items()}
+    assert {name: now[f"{name}_count"] for name in NETWORK} == dict.fromkeys(NETWORK, 1.0)
+    assert now["rtp_lost_ratio_in_sum"] == pytest.approx(0.1, abs=0.03)
+    assert now["rtp_lost_ratio_out_sum"] == pytest.approx(0.25)
+    assert 0.0 < now["rtp_jitter_seconds_sum"] < 0.02
+    assert 0.08 <= now["rtp_round_trip_seconds_sum"] < 0.2
+    assert 2.5 < now["rtp_mos_sum"] < 4.0  # without any loss it would be 4.3
+
+
+NETWORK = (
+    "rtp_lost_ratio_in",
+    "rtp_lost_ratio_out",
+    "rtp_jitter_seconds",
+    "rtp_round_trip_seconds",
+    "rtp_mos",
+)
+
+
+def shown() -> dict[str, float]:
+    """What the metrics page says of the network; absent values are 0."""
+    values = {}
+    for name in NETWORK:
+        base, _, way = name.partition("ratio_")
+        labels = {"trunk": "test", **({"dir": way} if way else {})}
+        for part in ("sum", "count"):
+            sample = f"{base}ratio_{part}" if way else f"{name}_{part}"
+            values[f"{name}_{part}"] = REGISTRY.get_sample_value(sample, labels) or 0.0
+    return values
+
+
+async def speak_with_losses(caller, packets: int) -> None:
+    """In real time; every tenth packet is lost."""
+    for index in range(packets):
+        if index % 10 != 5:
+            caller.send_rtp(b"\x00" * 160, index)
+        await asyncio.sleep(0.02)
+
+
+async def answer_reports(caller, delay_s: float, lost: int) -> None:
+    """To every sender report a receiver report, so late, that tells nothing of the delay."""
+    while True:
+        (packet,) = await caller.hear(1)
+        if packet[1] != 200:
+            continue
+        middle = int.from_bytes(packet[10:14], "big")  # of the NTP time, in 1/65536 s
+        await asyncio.sleep(delay_s)
+        ours = int.from_bytes(packet[4:8], "big")
+        words = (0x1234, ours, lost << 24, 0, 0, middle, 0)
+        caller.rtp.sendto(b"\x81\xc9\x00\x07" + struct.pack("!7I", *words), caller.remote_rtp)
+
+
+async def test_the_agents_side_presses_a_key(make_stand, make_caller) -> None:
+    """As RTP events where they were agreed, else by INFO."""
+    stand = await make_stand()
+    for formats in ("0 101", "0"):
+        caller = make_caller(stand.udp)
+        await caller.call(caller.sdp(formats))
+        await caller.hear(3)
+        (runner,) = stand.gateway.live._runners.values()
+        runner._leg.press("#")
+        if formats == "0":
+            info = await caller.incoming("INFO")
+            caller.answer(info)
+            assert "Signal=#" in info
+        else:
+            packets = await caller.hear(16)
+            events = [packet[12:] for packet in packets if packet[1] & 0x7F == 101]
+            assert len(events) == 11
+            assert {event[0] for event in events} == {11}
+            assert [bool(event[1] & 0x80) for event in events] == [False] * 8 + [True] * 3
+        await caller.ask("BYE")
+        await stand.until_free()
 
 
 async def test_a_repeated_invite_is_one_call(make_stand, make_caller) -> None:

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sip.conftest import NUMBER, needs
+from tests.integration.sip.conftest import NUMBER, free_port, needs
 from tests.integration.sip.test_baresip import certificate, say_speech, talk
 
 pytestmark = pytest.mark.timeout(60)
 EDGE = Path("deploy/edge").resolve()
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def start(stack: contextlib.AsyncExitStack, *command: object, cwd: Path) -> None:

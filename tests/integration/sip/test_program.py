@@ -12,17 +12,10 @@ import numpy as np
 import pytest
 
 from callcenter.media import g711
-from tests.integration.sip.conftest import LINK_SECRET
+from tests.integration.sip.conftest import LINK_SECRET, free_port
 
 pytestmark = pytest.mark.timeout(40)
 TRUNKS = "trunks: [{name: t, networks: ['127.0.0.1/32'], default: {persona: bank}}]\n"
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def start(

@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 
 from callcenter.telephony.sip.registration import Standing
-from tests.integration.sip.conftest import SCENARIOS, needs, run
+from tests.integration.sip.conftest import SCENARIOS, free_port, needs, run
 from tests.integration.sip.test_baresip import certificate
 
 pytestmark = pytest.mark.timeout(40)
-
-
-def free_port() -> int:
-    """A UDP port that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tls_options(folder: Path) -> tuple[int, tuple[str, ...]]:
@@ -28,9 +21,7 @@ def tls_options(folder: Path) -> tuple[int, tuple[str, ...]]:
     (folder / "tls.cfg").write_text(
         f"[server:default]\nmethod = TLSv1.2+\ncertificate = {cert}\nprivate_key = {key}\n"
     )
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port(socket.SOCK_STREAM)
     return port, ("-A", f"TLS_AT={port}", "-A", f'TLS_CONFIG="{folder / "tls.cfg"}"')
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,18 +10,11 @@ import numpy as np
 import pytest
 
 from callcenter.media import g711
-from tests.integration.sip.conftest import NUMBER, Caller, needs, run
+from tests.integration.sip.conftest import NUMBER, Caller, free_port, needs, run
 from tests.integration.sip.test_baresip import baresip_folder
 
 pytestmark = pytest.mark.timeout(40)
 NOTIFIED = "Event: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n"
-
-
-def free_port() -> int:
-    """A UDP port that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def attended(port: int) -> str:

@@ -108,38 +108,69 @@ def test_another_stream_starts_anew() -> None:
 
 
 def test_a_burst_is_cut_at_the_limit() -> None:
-    """More than 120 ms never wait."""
+    """What the reader does not make up for in 0.2 s goes; and there is never more than a second."""
     buffer = fed(*range(3))
     buffer.pull(0.06)
-    for sequence in range(3, 60):
+    for sequence in range(3, 14):
         buffer.push(sequence, b"", 0.07)
-    assert buffer.waiting_s <= 0.14
-    assert buffer.counters.dropped > 40
+    for turn in range(20):
+        buffer.push(14 + turn, b"", 0.08 + 0.02 * turn)
+        buffer.pull(0.08 + 0.02 * turn)
+    assert buffer.waiting_s <= 0.06
+    assert buffer.counters.dropped == 11
+    for sequence in range(40, 100):
+        buffer.push(sequence, b"", 0.5)
+    assert buffer.waiting_s <= 1.0
+
+
+def test_a_reader_that_makes_up_for_its_stall_loses_nothing() -> None:
+    """Ten packets at once, then ten pulls at once."""
+    buffer = fed(*range(3))
+    buffer.pull(0.06)
+    for sequence in range(3, 13):
+        buffer.push(sequence, b"x", 0.25)
+    assert all(isinstance(buffer.pull(0.25), bytes) for _ in range(11))
+    assert buffer.counters.dropped == 0
+
+
+def advice(buffer: JitterBuffer, turn: int) -> Advice:
+    """What it says before the pull of a turn."""
+    return buffer.advice(0.02 * turn + 0.001)
 
 
 def test_too_much_delay_is_to_shrink_and_too_little_to_grow() -> None:
-    """The advice follows the smallest slack, whether jitter or a slow clock makes it small."""
+    """The advice follows the latest packets, whether jitter or a slow clock makes them late."""
     buffer = JitterBuffer()
-    for index in range(300):
+    for index in range(100):
         buffer.push(index, b"x", 0.02 * index)
         buffer.pull(0.02 * index + 0.001)
-    assert buffer.advice() is Advice.SHRINK
-    buffer.changed(-0.02)
-    assert buffer.advice() is Advice.KEEP
-    advice = set()
-    for index in range(300, 706):
-        buffer.push(index, b"x", 0.02 * index + 0.0001 * (index - 300))
+    assert advice(buffer, 100) is Advice.SHRINK
+    assert advice(buffer, 101) is Advice.SHRINK_FAST  # 20 ms more
+    assert advice(buffer, 99) is Advice.KEEP
+    assert advice(buffer, 98) is Advice.GROW
+    assert advice(buffer, 97) is Advice.GROW_FAST
+    for index in range(100, 500):
+        buffer.push(index, b"x", 0.02 * index + 0.0001 * (index - 100))
         buffer.pull(0.02 * index + 0.001)
-        advice.add(buffer.advice())
-    assert Advice.GROW in advice
+    assert advice(buffer, 500) is Advice.GROW
 
 
-def test_two_late_packets_make_it_hurry() -> None:
-    """Packets that come after their time say how much delay is missing."""
-    buffer, got = played(1, 2, 3, None, 5, 6, None, 8, 9, 10)
+def test_late_packets_make_it_grow_when_it_happens_again() -> None:
+    """How late they come says how much delay is missing; once is not enough."""
+    buffer, got = played(1, 2, 3, None, 5, 6, 7, 8, None, 10, 11, 12)
     assert got.count(Gap.LOST) == 2
     buffer.push(4, b"4", 0.2)
-    assert buffer.advice() is Advice.KEEP
-    buffer.push(7, b"7", 0.2)
+    assert advice(buffer, 12) is not Advice.GROW_FAST
+    buffer.push(9, b"9", 0.35)
     assert buffer.counters.late == 2
-    assert buffer.advice() is Advice.HURRY
+    assert advice(buffer, 12) is Advice.GROW_FAST
+
+
+def test_it_never_grows_beyond_the_limit() -> None:
+    """Packets that are spread over more cannot all be waited for."""
+    buffer = JitterBuffer()
+    for index in range(100):
+        buffer.push(index, b"x", 0.02 * index + (0.15 if index % 10 == 5 else 0.0))
+        buffer.pull(0.02 * index + 0.06)
+    assert buffer.advice(2.0 + 0.08) is Advice.GROW_FAST
+    assert buffer.advice(2.0 + 0.11) is Advice.KEEP

@@ -1,6 +1,7 @@
 """The endpoint: who may call, what becomes of each message, and what a stranger can make grow."""
 
 import contextlib
+import ipaddress
 import random
 
 import pytest
@@ -9,60 +10,23 @@ from callcenter.errors import ProtocolError
 from callcenter.telephony.sip import transactions
 from callcenter.telephony.sip.auth import authorize
 from callcenter.telephony.sip.call import State
-from callcenter.telephony.sip.call_events import CallEnded, DigitPressed, MediaAgreed
-from callcenter.telephony.sip.endpoint_events import IncomingCall, Turned
-from callcenter.telephony.sip.inbound import InboundCall
-from callcenter.telephony.sip.media_plan import LocalMedia
-from callcenter.telephony.sip.message import Request, Response, parse
+from callcenter.telephony.sip.call_events import CallEnded, MediaAgreed
+from callcenter.telephony.sip.endpoint_events import Turned
+from callcenter.telephony.sip.trunk import Trunk, Trunks
 from callcenter.telephony.sip.uri import Peer
-from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, make_endpoint, request
-
-LOCAL = LocalMedia("198.51.100.1", 10_000, ("pcmu", "pcma"), "may", 1, bytes)
-
-
-def sent(endpoint) -> list[Request | Response]:
-    """What went out."""
-    return [parse(data) for _, data in endpoint.outgoing()]
-
-
-def statuses(endpoint) -> list[int]:
-    """The statuses of the responses that went out."""
-    return [message.status for message in sent(endpoint) if isinstance(message, Response)]
-
-
-def incoming(endpoint, data: bytes = b"", now: float = 0.0, peer: Peer = PEER) -> InboundCall:
-    """Lets an INVITE come in."""
-    endpoint.receive(data or request(body=OFFER), peer, now)
-    calls = [event.call for event in endpoint.events() if isinstance(event, IncomingCall)]
-    assert len(calls) == 1
-    return calls[0]
-
-
-def answered(endpoint, now: float = 0.0, **headers: str) -> InboundCall:
-    """A call that is up."""
-    call = incoming(endpoint, request(body=OFFER, **headers), now)
-    call.answer(LOCAL, now)
-    endpoint.settle(call, now)
-    tag = call.dialog.id.local_tag
-    endpoint.receive(inside("ACK", tag, number="1", branch="z9hG4bKack"), PEER, now)
-    endpoint.outgoing()
-    endpoint.events()
-    assert call.state is State.CONFIRMED
-    return call
-
-
-def inside(method: str, tag: str, number: str, body: str = "", **headers: str) -> bytes:
-    """A request inside the call."""
-    headers.setdefault("branch", f"z9hG4bK{method}{number}")
-    to = f"<sip:15550100@198.51.100.1>;tag={tag}"
-    return request(method, body, number=number, To=to, **headers)
-
-
-def events_of(endpoint, call) -> list:
-    """What happened to a call."""
-    return [
-        event[1] for event in endpoint.events() if isinstance(event, tuple) and event[0] is call
-    ]
+from tests.unit.callcenter.telephony.sip.conftest import (
+    LOCAL,
+    OFFER,
+    PEER,
+    answered,
+    events_of,
+    incoming,
+    inside,
+    make_endpoint,
+    request,
+    sent,
+    statuses,
+)
 
 
 def test_an_invite_rings_and_is_answered(endpoint) -> None:
@@ -85,22 +49,6 @@ def test_an_invite_rings_and_is_answered(endpoint) -> None:
     assert len(endpoint) == 0
 
 
-def test_a_2xx_is_repeated_until_its_ack_and_then_given_up(endpoint) -> None:
-    """Also by us, not by the transaction (RFC 3261 13.3.1.4); then BYE."""
-    call = incoming(endpoint)
-    call.answer(LOCAL, 0.0)
-    endpoint.settle(call, 0.0)
-    endpoint.outgoing()
-    messages = []
-    while (due := endpoint.next_timer()) is not None and due <= 32.5:
-        endpoint.handle_timer(due)
-        messages += sent(endpoint)
-    repeated = [message for message in messages if isinstance(message, Response)]
-    assert len(repeated) == 10
-    assert any(isinstance(m, Request) and m.method == "BYE" for m in messages)
-    assert CallEnded("no_ack") in events_of(endpoint, call)
-
-
 def test_strangers_get_no_answer(endpoint) -> None:
     """Nothing comes back, nothing is kept, the event is counted."""
     for method in ("INVITE", "OPTIONS", "REGISTER"):
@@ -108,6 +56,35 @@ def test_strangers_get_no_answer(endpoint) -> None:
     assert endpoint.outgoing() == []
     assert endpoint.events() == [Turned("stranger")] * 3
     assert endpoint.transactions == 0
+
+
+@pytest.mark.parametrize("method", ["BYE", "INFO", "INVITE", "ACK", "CANCEL"])
+def test_a_stranger_who_knows_the_tags_gets_no_further(endpoint, method) -> None:
+    """Names are no secret to whoever listens: a call hears its trunk and its own far end alone."""
+    call = incoming(endpoint)
+    call.answer(LOCAL, 0.0)
+    endpoint.settle(call, 0.0)
+    endpoint.outgoing()
+    endpoint.events()
+    tag = "" if method == "CANCEL" else call.dialog.id.local_tag
+    data = inside(method, tag, "1" if method in ("ACK", "CANCEL") else "2", branch="z9hG4bKs")
+    endpoint.receive(data, Peer("udp", "203.0.113.9", 5060), 1.0)
+    assert endpoint.outgoing() == []
+    assert endpoint.events() == [Turned("stranger")]
+    assert (call.state, call.dialog.peer) == (State.ANSWERED, PEER)
+
+
+def test_the_far_end_of_a_call_outlives_its_trunk() -> None:
+    """A trunk is taken out of the configuration: calls that are up are still ended by BYE."""
+    trunks = Trunks([Trunk("test", (ipaddress.ip_network("192.0.2.0/24"),))])
+    endpoint = make_endpoint(trunks)
+    call = answered(endpoint, Contact="<sip:caller@192.0.2.9>")
+    trunks.replace([])
+    tag = call.dialog.id.local_tag
+    endpoint.receive(inside("OPTIONS", tag, "2"), Peer("udp", "192.0.2.9", 5060), 1.0)
+    endpoint.receive(inside("BYE", tag, "3"), PEER, 1.0)
+    assert statuses(endpoint) == [200, 200]
+    assert call.state is State.ENDED
 
 
 def test_digest_is_asked_and_judged(credentials) -> None:
@@ -129,6 +106,12 @@ def test_digest_is_asked_and_judged(credentials) -> None:
     endpoint.receive(replay, PEER, 0.0)
     assert statuses(endpoint) == [401]
     assert Turned("unauthorized", "test") in endpoint.events()
+    old = authorize(credentials, "INVITE", uri, asked, "own", 2)
+    late = request(body=OFFER, branch="z9hG4bKd", number="4", Authorization=old or "", Call_ID="d")
+    endpoint.receive(late, PEER, 100.0)
+    (stale,) = sent(endpoint)
+    assert "stale=true" in stale.text("www-authenticate")
+    assert endpoint.events() == []  # nobody was turned away: the next nonce will do
 
 
 def test_channels_rate_and_draining() -> None:
@@ -144,7 +127,9 @@ def test_channels_rate_and_draining() -> None:
     endpoint.admission.draining = True
     endpoint.receive(request(branch="z9hG4bKc", Call_ID="third"), PEER, 0.0)
     endpoint.receive(request("OPTIONS", branch="z9hG4bKd"), PEER, 0.0)
-    assert statuses(endpoint) == [486, 503]
+    draining, options = sent(endpoint)
+    assert (draining.status, options.status) == (486, 503)
+    assert options.text("retry-after") == "7"
     codes = [event.code for event in endpoint.events() if isinstance(event, Turned)]
     assert codes == ["channels", "draining"]
     slow = make_endpoint(invites_per_s=1.0)
@@ -210,132 +195,6 @@ def test_the_same_call_over_two_ways(endpoint) -> None:
     endpoint.outgoing()
     endpoint.receive(request(body=OFFER, branch="z9hG4bKother"), PEER, 0.0)
     assert statuses(endpoint) == [482]
-
-
-def test_info_digits(endpoint) -> None:
-    """Both body types; anything else is 415."""
-    call = answered(endpoint)
-    tag = call.dialog.id.local_tag
-    bodies = [
-        ("Signal=5\r\nDuration=160\r\n", "application/dtmf-relay"),
-        ("#", "application/dtmf"),
-        ("Signal=10", "application/dtmf-relay"),
-        ("Signal=99", "application/dtmf-relay"),
-        ("\u00b2\u00b2", "application/dtmf"),  # digits to Unicode, and no key
-        ("<xml/>", "application/xml"),
-    ]
-    for number, (body, kind) in enumerate(bodies, start=2):
-        endpoint.receive(inside("INFO", tag, str(number), body, Content_Type=kind), PEER, 1.0)
-    assert events_of(endpoint, call) == [DigitPressed("5"), DigitPressed("#"), DigitPressed("*")]
-    assert statuses(endpoint) == [200, 200, 200, 200, 200, 415]
-
-
-def test_an_old_cseq_is_refused(endpoint) -> None:
-    """RFC 3261 12.2.2."""
-    call = answered(endpoint)
-    tag = call.dialog.id.local_tag
-    endpoint.receive(inside("OPTIONS", tag, "9"), PEER, 1.0)
-    endpoint.receive(inside("OPTIONS", tag, "5"), PEER, 1.0)
-    assert statuses(endpoint) == [200, 500]
-
-
-def test_inbound_refer_is_declined(endpoint) -> None:
-    """Nobody makes us call somebody."""
-    call = answered(endpoint)
-    data = inside("REFER", call.dialog.id.local_tag, "2", Refer_To="<sip:premium@example.com>")
-    endpoint.receive(data, PEER, 1.0)
-    assert statuses(endpoint) == [603]
-
-
-def test_a_reinvite_that_offers_nothing_acceptable(endpoint) -> None:
-    """488; the call goes on as it was."""
-    call = answered(endpoint)
-    plan = call.plan
-    g729 = OFFER.replace("0 8 101", "18").replace("a=rtpmap:101 telephone-event/8000\r\n", "")
-    endpoint.receive(inside("INVITE", call.dialog.id.local_tag, "2", g729), PEER, 1.0)
-    assert statuses(endpoint) == [488]
-    assert call.plan is plan
-    assert call.state is State.CONFIRMED
-
-
-def test_the_session_timer_ends_a_dead_call(endpoint) -> None:
-    """The far end promised to refresh and did not (RFC 4028 10)."""
-    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uac")
-    while (due := endpoint.next_timer()) is not None and due < 95:
-        endpoint.handle_timer(due)
-    assert CallEnded("session_expired") in events_of(endpoint, call)
-    assert any(isinstance(m, Request) and m.method == "BYE" for m in sent(endpoint))
-
-
-@pytest.mark.parametrize(("allow", "method"), [("INVITE, UPDATE", "UPDATE"), ("INVITE", "INVITE")])
-def test_we_refresh_when_it_is_ours(endpoint, allow, method) -> None:
-    """With UPDATE when the far end has it; a glare is tried again; a 200 keeps the call."""
-    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uas", Allow=allow)
-    endpoint.handle_timer(45.0)
-    (refresh,) = [m for m in sent(endpoint) if isinstance(m, Request)]
-    assert refresh.method == method
-    glare = response_to(refresh, 491)
-    endpoint.receive(glare, PEER, 45.1)
-    endpoint.outgoing()
-    endpoint.handle_timer(46.2)
-    (again,) = [m for m in sent(endpoint) if isinstance(m, Request)]
-    assert again.cseq[0] > refresh.cseq[0]
-    body = OFFER if method == "INVITE" else ""
-    endpoint.receive(response_to(again, 200, body), PEER, 46.3)
-    acks = [m for m in sent(endpoint) if isinstance(m, Request) and m.method == "ACK"]
-    assert len(acks) == (method == "INVITE")
-    assert call.state is State.CONFIRMED
-    endpoint.handle_timer(80.0)
-    assert call.state is State.CONFIRMED
-
-
-def response_to(message: Request, status: int, body: str = "") -> bytes:
-    """The far end's response to a request of ours."""
-    lines = [f"SIP/2.0 {status} X"]
-    lines += [
-        f"{name}: {value}"
-        for name, value in message.headers
-        if name in ("via", "from", "to", "call-id", "cseq")
-    ]
-    lines += ["Session-Expires: 90;refresher=uac", "Contact: <sip:caller@192.0.2.1>"]
-    lines += [f"Content-Length: {len(body)}", "", body]
-    return "\r\n".join(lines).encode()
-
-
-def test_a_glare_with_our_own_offer(endpoint) -> None:
-    """Their re-INVITE meets ours: 491 (RFC 3261 14.2)."""
-    call = answered(endpoint, Supported="timer", Session_Expires="90;refresher=uas")
-    endpoint.handle_timer(45.0)
-    endpoint.outgoing()
-    endpoint.receive(inside("INVITE", call.dialog.id.local_tag, "2", OFFER), PEER, 45.0)
-    assert statuses(endpoint) == [491]
-
-
-def test_a_hangup_before_the_ack_waits_for_it(endpoint) -> None:
-    """RFC 3261 15: no BYE before the ACK."""
-    call = incoming(endpoint)
-    call.answer(LOCAL, 0.0)
-    call.hang_up("hangup", 0.0)
-    endpoint.settle(call, 0.0)
-    assert not any(isinstance(m, Request) for m in sent(endpoint))
-    endpoint.receive(inside("ACK", call.dialog.id.local_tag, "1", branch="z9hG4bKk"), PEER, 0.1)
-    assert [m.method for m in sent(endpoint) if isinstance(m, Request)] == ["BYE"]
-
-
-def test_the_route_of_a_proxy_is_kept(endpoint) -> None:
-    """Record-Route becomes Route, in order, and the next hop (RFC 3261 12.1.1)."""
-    data = request(body=OFFER, Record_Route="<sip:192.0.2.5;lr>, <sip:192.0.2.6;lr>")
-    call = incoming(endpoint, data)
-    call.answer(LOCAL, 0.0)
-    endpoint.settle(call, 0.0)
-    endpoint.receive(inside("ACK", call.dialog.id.local_tag, "1", branch="z9hG4bKk"), PEER, 0.1)
-    endpoint.outgoing()
-    call.hang_up("hangup", 1.0)
-    endpoint.settle(call, 1.0)
-    ((peer, data),) = endpoint.outgoing()
-    bye = parse(data)
-    assert peer == Peer("udp", "192.0.2.5", 5_060)
-    assert bye.listed("route") == ["<sip:192.0.2.5;lr>", "<sip:192.0.2.6;lr>"]
 
 
 def test_a_flood_of_half_open_calls_is_bounded(endpoint, monkeypatch) -> None:

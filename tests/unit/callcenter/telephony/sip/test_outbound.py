@@ -8,6 +8,7 @@ from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response, parse
 from callcenter.telephony.sip.outbound import ANSWER_LIMIT_S, OutboundCall
+from callcenter.telephony.sip.transfer import REFER_TIMEOUT_S
 from callcenter.telephony.sip.uri import Peer, parse_uri
 from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, make_endpoint, request
 
@@ -222,6 +223,48 @@ def test_a_subscription_that_ends_without_a_word(endpoint) -> None:
     assert sent(endpoint)[0].text("refer-to") == "<sip:+15550111@192.0.2.7>"
     endpoint.receive(notify(call, 2, "SIP/2.0 100 Trying", "terminated"), PEER, 2.0)
     assert events(endpoint) == [Transferred(408)]
+
+
+@pytest.mark.parametrize("status", [302, 404, 486, 503, 603])
+@pytest.mark.parametrize("told_by", ["response", "notify"])
+def test_a_transfer_that_fails(endpoint, status, told_by) -> None:
+    """Refused at once, or later by whom the far end called; the call goes on."""
+    call, invite = dial(endpoint)
+    answer(endpoint, invite, 200, body=OFFER)
+    endpoint.outgoing()
+    events(endpoint)
+    call.refer("sip:+15550111@192.0.2.7", 1.0)
+    endpoint.settle(call, 1.0)
+    (refer,) = sent(endpoint)
+    if told_by == "response":
+        answer(endpoint, refer, status)
+    else:
+        answer(endpoint, refer, 202)
+        endpoint.receive(notify(call, 1, f"SIP/2.0 {status} No", "terminated"), PEER, 2.0)
+    assert events(endpoint) == [Transferred(status)]
+    assert call.state is State.CONFIRMED
+
+
+def test_a_transfer_of_which_nothing_is_heard(endpoint) -> None:
+    """Given up after its time."""
+    call, invite = dial(endpoint)
+    answer(endpoint, invite, 200, body=OFFER)
+    events(endpoint)
+    call.refer("sip:+15550111@192.0.2.7", 1.0)
+    endpoint.settle(call, 1.0)
+    answer(endpoint, sent(endpoint)[-1], 202)
+    endpoint.handle_timer(1.0 + REFER_TIMEOUT_S)
+    assert events(endpoint) == [Transferred(408)]
+
+
+def test_who_owns_the_call_id_waits_longer_after_a_glare(endpoint) -> None:
+    """So that both do not meet again (RFC 3261 14.1)."""
+    call, invite = dial(endpoint)
+    answer(endpoint, invite, 200, body=OFFER, session_expires="90;refresher=uac", allow="UPDATE")
+    endpoint.outgoing()
+    endpoint.handle_timer(45.2)
+    answer(endpoint, sent(endpoint)[0], 491, now=45.3)
+    assert call.next_timer() == pytest.approx(48.3)
 
 
 def dial_again(endpoint: Endpoint) -> tuple[OutboundCall, Request]:

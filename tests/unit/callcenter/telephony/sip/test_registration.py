@@ -61,7 +61,11 @@ def test_challenged_and_registered(registration) -> None:
     assert registration.standing is Standing.REGISTERED
     assert registration.next_timer() == pytest.approx(1.0 + 90.0)
     registration.handle_timer(91.0)
-    assert asked(registration).cseq == (3, "REGISTER")
+    refresh = asked(registration)
+    assert refresh.cseq == (3, "REGISTER")
+    newer = CHALLENGE.replace('"n"', '"m"') + ", stale=true"
+    answer(registration, refresh, 401, 91.0, www_authenticate=newer)
+    assert 'nonce="m"' in asked(registration).text("authorization")
 
 
 def test_a_wrong_password_is_not_hammered(registration) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from callcenter.telephony.sip import offer_answer, rtp, sdp
 from callcenter.telephony.sip.media_plan import CODECS, SUITES, CryptoKey, LocalMedia, MediaPlan
+from callcenter.telephony.sip.outgoing import MAX_QUEUE_PACKETS
 from callcenter.telephony.sip.rtp import RtpPacket
-from callcenter.telephony.sip.stream import MAX_QUEUE_PACKETS, MediaStream
+from callcenter.telephony.sip.stream import MediaStream
 from tests.unit.callcenter.telephony.sip.conftest import OFFER
 
 FAR = ("192.0.2.1", 4_000)
@@ -86,7 +87,7 @@ def test_the_queue_is_bounded() -> None:
     stream = a_stream()
     for _ in range(MAX_QUEUE_PACKETS + 20):
         stream.play(np.zeros(160, np.int16))
-    assert stream.counters.overrun == 20
+    assert stream.outgoing.overrun == 20
 
 
 def test_a_stranger_changes_nothing() -> None:
@@ -153,6 +154,19 @@ def test_a_silent_far_end_is_noticed() -> None:
     assert stream.silent_for_s(5.0) == 5.0
     stream.receive(packet(0), FAR, 6.0)
     assert stream.silent_for_s(8.0) == 2.0
+
+
+@pytest.mark.parametrize("held", ["sendonly", "inactive", "nowhere"])
+def test_on_hold_nobody_has_to_speak(held) -> None:
+    """Many telephones hold without music; after it the silence begins anew."""
+    nowhere = OFFER.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0")
+    text = nowhere if held == "nowhere" else OFFER.replace("sendrecv", held)
+    stream = a_stream(plan(text))
+    assert stream.plan is not None
+    assert stream.plan.on_hold
+    assert stream.silent_for_s(1_000.0) == 0.0
+    stream.agree(plan(), 1_000.0)
+    assert stream.silent_for_s(1_005.0) == 5.0
 
 
 def test_keys_both_ways() -> None:
@@ -238,6 +252,41 @@ def test_a_new_key_of_the_far_end_leaves_ours_alone() -> None:
         for data, _ in stream.tick(0.02 * turn).send:
             far.receive(data, FAR, 0.02 * turn)
     assert far.counters.packets_in == 20
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_another_tag_is_no_other_key(whose) -> None:
+    """A re-INVITE may number its keys anew: the roll-over count under them goes on, both ways."""
+    suite = "AES_CM_128_HMAC_SHA1_80"
+    keys = [CryptoKey(suite, bytes([n]) * 30) for n in range(2)]
+    again = [CryptoKey(suite, key.key, 2) for key in keys]
+    one, far = (MediaStream(7, 65_530, 0, lambda host: False, "x", lambda: 0.0) for _ in range(2))
+    one.agree(replace(plan(), local_key=keys[0], remote_key=keys[1]), 0.0)
+    far.agree(replace(plan(), local_key=keys[1], remote_key=keys[0]), 0.0)
+    for turn in range(20):
+        if turn == 10:  # four packets behind the roll-over
+            told = one if whose == "ours" else far
+            local, remote = again if told is one else again[::-1]
+            told.agree(replace(plan(), local_key=local, remote_key=remote), 0.2)
+        for data, _ in one.tick(0.02 * turn).send:
+            far.receive(data, FAR, 0.02 * turn)
+    assert far.counters.packets_in == 20
+
+
+def test_what_was_lost_and_late_is_counted_over_all_sources() -> None:
+    """The far end's second stream and second codec do not wipe out what became of the first."""
+    stream = a_stream()
+    for index in range(100):
+        if index % 10:
+            stream.receive(packet(index), FAR, 0.02 * index)
+        stream.tick(0.02 * index)
+    for index in range(100):
+        stream.receive(packet(index, payload_type=8, ssrc=2), FAR, 2.0 + 0.02 * index)
+        stream.tick(2.0 + 0.02 * index)
+    assert stream.lost[0] == pytest.approx(0.05, abs=0.006)
+    assert stream.lost[1] >= stream.lost[0]
+    assert 8 <= stream.jitter.concealed <= 15
+    assert 0.0 < stream.delay_s < 0.08
 
 
 def test_reports_go_both_ways() -> None:

@@ -1,6 +1,10 @@
 """The clock of all calls."""
 
 import asyncio
+import itertools
+import time
+
+import pytest
 
 from callcenter.telephony.sip.wheel import Wheel
 
@@ -27,3 +31,18 @@ async def test_every_member_ticks_and_one_that_fails_harms_no_other() -> None:
     assert max(ticks.values()) - min(ticks.values()) <= 1
     assert len(failures) == ticks[1]
     assert wheel._timer is None
+
+
+async def test_a_stall_is_made_up_for() -> None:
+    """The ticks that were missed come at once, and each is told when it was due."""
+    wheel, told = Wheel(), []
+    loop = asyncio.get_running_loop()
+    end = loop.create_future()
+    key = wheel.add(told.append)
+    loop.call_later(0.03, time.sleep, 0.12)
+    loop.call_later(0.2, end.set_result, None)
+    await end
+    wheel.remove(key)
+    steps = [later - earlier for earlier, later in itertools.pairwise(told)]
+    assert len(told) >= 9
+    assert steps == pytest.approx([0.02] * len(steps))
