@@ -20,6 +20,7 @@ from callcenter.gateway.routes import Choice
 from callcenter.gateway.trunks import RegisterAt, TrunkRoutes
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
+from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import parse_uri
@@ -65,6 +66,16 @@ class SipRoutes:
         fresh = (each for each in self._published.trunks("sip") if each.name not in self._files)
         made = (line_of(each, self._secrets) for each in fresh)
         return [*self._files.values(), *(line for line in made if line is not None)]
+
+
+def carriers_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a published trunk may name as its secret: none of our own programs'.
+
+    A login's digest goes to whatever host the trunk names; none of LINK_SECRET may leave by it.
+    """
+    programs = (AdminSettings, GatewaySettings, SipSettings, WorkerSettings)
+    ours = {name.upper() for settings in programs for name in settings.model_fields}
+    return {name: value for name, value in environment.items() if name not in ours}
 
 
 def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes | None:

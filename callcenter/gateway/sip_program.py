@@ -26,7 +26,7 @@ from callcenter.broker.last_known import LastKnownWorkers
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import health, orders, trunks
-from callcenter.gateway.bridge import SipRoutes
+from callcenter.gateway.bridge import SipRoutes, carriers_secrets
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.program import freeze_garbage
 from callcenter.gateway.published import PublishedRoutes
@@ -78,7 +78,7 @@ class SipGateway:
         self._slots = GatewaySlots(broker, LastKnownWorkers())
         self._board, self._journal = Board(self._redis), Journal(self._redis)
         self._published = PublishedRoutes(self._board)
-        self._routes = SipRoutes(_trunks(settings), self._published, os.environ)
+        self._routes = SipRoutes(_trunks(settings), self._published, carriers_secrets(os.environ))
         self._watch: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from callcenter.gateway.bridge import DEFAULT_CHANNELS, EVERYWHERE, line_of
+from callcenter.gateway.bridge import DEFAULT_CHANNELS, EVERYWHERE, carriers_secrets, line_of
 from callcenter.published.trunk import Codec, Trunk
 from callcenter.telephony.sip.media_plan import CODECS
 from callcenter.telephony.sip.uri import Peer
@@ -77,3 +77,11 @@ def test_never_open_to_strangers(fields) -> None:
 def test_the_codecs_are_those_that_there_are() -> None:
     """What an admin may choose is what a call can be coded with."""
     assert set(get_args(Codec)) == CODECS.keys()
+
+
+def test_our_own_secrets_are_no_carriers() -> None:
+    """Whoever writes trunks cannot have a digest of LINK_SECRET sent to a host of his."""
+    environment = {"LINK_SECRET": "ours", "ADMIN_SECRET": "ours", "CARRIER_SECRET": "theirs"}
+    secrets = carriers_secrets(environment)
+    assert secrets == {"CARRIER_SECRET": "theirs"}
+    assert line_of(published(secret_ref="LINK_SECRET"), secrets) is None
