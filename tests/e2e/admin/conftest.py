@@ -81,6 +81,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "callcenter", "demo", "--port", str(port)]
     command += ["--admin-port", str(admin_port), "--data", str(folder / "data")]
+    command += ["--engine", "rehearsal"]  # which renders no lines beside the tests
     with (folder / "printed").open("w+") as printed:
         process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
         try:
