@@ -181,11 +181,17 @@ async def test_a_trunk_of_the_file_without_numbers(
         assert await Board(redis).revision() is None
 
 
-async def test_a_registration_comes_changes_and_goes(stand: Stand, tmp_path, monkeypatch) -> None:
-    """A wrong password, the right one, a call through the registrar, none: without a restart."""
+@pytest.fixture
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the gateway finds in its environment when it starts."""
     monkeypatch.setenv("GUESS", "guess")
     monkeypatch.setenv("ACCOUNT", "registrar-password")
 
+
+async def test_a_registration_comes_changes_and_goes(
+    passwords: None, stand: Stand, tmp_path
+) -> None:
+    """A wrong password, the right one, a call through the registrar, none: without a restart."""
     async with registrar(tmp_path, "SHA-256") as port:
 
         def wanted(revision: int, secret_ref: str | None) -> Snapshot:
