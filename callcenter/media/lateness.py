@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
+from operator import attrgetter
 
 MEMORY_S = 5.0
 PIECE_S = 0.05
@@ -26,6 +27,9 @@ class _Piece:
     index: int
     latest_s: float
     earliest_s: float
+
+
+_LATEST = attrgetter("latest_s")
 
 
 class Lateness:
@@ -43,11 +47,12 @@ class Lateness:
             pieces.append(_Piece(index, late_s, late_s))
             while pieces[0].index < index - MEMORY_S / PIECE_S:
                 pieces.popleft()
+            self._is_current = False
         else:
             last = pieces[-1]
-            last.latest_s = max(last.latest_s, late_s)
             last.earliest_s = min(last.earliest_s, late_s)
-        self._is_current = False
+            if late_s > last.latest_s:
+                last.latest_s, self._is_current = late_s, False
 
     def forget(self) -> None:
         """Another stream, or the same one after a break."""
@@ -75,6 +80,6 @@ class Lateness:
     def _without_the_latest(self) -> float | None:
         if not self._pieces:
             return None
-        latest = max(self._pieces, key=lambda piece: piece.latest_s)
-        others = [p.latest_s for p in self._pieces if abs(p.index - latest.index) > 1]
+        latest = max(self._pieces, key=_LATEST)
+        others = [p.latest_s for p in self._pieces if not -1 <= p.index - latest.index <= 1]
         return max(others, default=None)
