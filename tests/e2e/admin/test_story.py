@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session"
 
 NUMBER = "+15550200"
 CALL_MAX_S = "40"
-WORDS = re.compile(r"\w+ \w+")  # which ones, depends on the engine
+WORDS = re.compile(r"\w+\W+\w+")  # which ones, depends on the engine
 
 
 @pytest.fixture
