@@ -122,3 +122,9 @@ def test_too_few_pages_are_said_by_their_variable(tmp_path) -> None:
     write_tiny(tmp_path)
     with pytest.raises(ConfigurationError, match=r"KV_PAGES=2, .*: 2 KV pages were asked for"):
         duplex.build(settings(checkpoint=str(tmp_path), kv_pages=2), {}, prompts=1)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
+    """With what to write for a repo."""
+    with pytest.raises(ConfigurationError, match=r"CHECKPOINT=.*gone is no folder"):
+        duplex.build(settings(checkpoint=str(tmp_path / "gone")), {}, prompts=1)
