@@ -10,7 +10,7 @@ from callcenter.errors import NoCapacity, Unauthorized
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import AudioFrame
 from callcenter.link.refusals import StaleClaim
-from callcenter.link.token import SessionToken, sign, verify
+from callcenter.link.token import sign, verify
 from callcenter.media.phase import MARGIN_S
 from callcenter.media.units import PACKET_S
 from callcenter.media.uplink import Uplink
@@ -18,9 +18,9 @@ from callcenter.worker.program import Worker
 from engine.interface import FRAME_S
 from engine.rehearsal import RehearsalEngine
 from tests.integration.worker_cases import (
-    PROMPT,
     SECRET,
     books,
+    claimed,
     hear,
     join,
     opening,
@@ -33,16 +33,7 @@ async def test_a_claimed_call_is_greeted(redis_url: str) -> None:
     """From the broker's claim to the first words, through the claim's own url and epoch."""
     config = settings(redis_url)
     async with Worker(config, RehearsalEngine(2)).running(), books(config) as broker:
-        claim = await broker.claim("CA1", PROMPT, "g1")
-        token = SessionToken(
-            call_id="CA1",
-            worker_id=claim.worker_id,
-            epoch=claim.epoch,
-            fencing_token=claim.fencing_token,
-            prompt_hash=PROMPT,
-            expires_at_s=time.time() + 30,
-        )
-        link = await LinkClient.open(claim.url, sign(token, SECRET), opening("CA1"))
+        link = await claimed(broker)
         heard, words = await hear(link, 12)
         await link.close("caller_hung_up")
     assert np.abs(np.concatenate(heard)).max() > 3_000

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -17,13 +16,12 @@ from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError, Draining
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import DrainSoon, End, Stats
-from callcenter.link.token import SessionToken, sign
 from callcenter.worker import ticker
 from callcenter.worker.program import Worker
 from engine.interface import Frame, TickResult
 from engine.rehearsal import RehearsalEngine
 from tests.integration.redis_servers import HOST, running, start
-from tests.integration.worker_cases import PROMPT, SECRET, books, hear, join, opening, settings
+from tests.integration.worker_cases import PROMPT, SECRET, books, claimed, hear, join, settings
 
 
 async def test_the_books_show_sessions_and_prompts(redis_url: str) -> None:
@@ -244,16 +242,7 @@ async def _claimed(broker: Broker) -> LinkClient:
     async with asyncio.timeout(40):
         while not await broker.workers():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.1)
-    claim = await broker.claim("CA1", PROMPT, "g1")
-    token = SessionToken(
-        call_id="CA1",
-        worker_id=claim.worker_id,
-        epoch=claim.epoch,
-        fencing_token=claim.fencing_token,
-        prompt_hash=PROMPT,
-        expires_at_s=time.time() + 30,
-    )
-    return await LinkClient.open(claim.url, sign(token, SECRET), opening("CA1"))
+    return await claimed(broker)
 
 
 async def _until(messages: AsyncIterator[object], kind: type) -> AsyncIterator[object]:

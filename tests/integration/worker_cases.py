@@ -55,6 +55,20 @@ def opening(call_id: str, voice: str = "nora") -> OpenSession:
     )
 
 
+async def claimed(broker: Broker) -> LinkClient:
+    """A call on the slot that the broker gives it, by the claim's own url and epoch."""
+    claim = await broker.claim("CA1", PROMPT, "g1")
+    token = SessionToken(
+        call_id="CA1",
+        worker_id=claim.worker_id,
+        epoch=claim.epoch,
+        fencing_token=claim.fencing_token,
+        prompt_hash=PROMPT,
+        expires_at_s=time.time() + 30,
+    )
+    return await LinkClient.open(claim.url, sign(token, SECRET), opening("CA1"))
+
+
 def token_for(
     worker: Worker, call_id: str, fencing_token: int = 1, prompt: str = PROMPT, **fields: object
 ) -> str:
