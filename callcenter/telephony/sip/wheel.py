@@ -51,10 +51,11 @@ class Wheel:
         now = loop.time()
         if now - self._next_at > MAKE_UP_S:
             self._next_at = now
-        while self._next_at <= now:
-            for tick in self._members[self._turn].values():
-                # A turn of its own on the loop: one that fails takes no other with it.
-                loop.call_soon(tick, self._next_at)
-            self._turn = (self._turn + 1) % TURNS
-            self._next_at += TURN_S
+        for tick in self._members[self._turn].values():
+            # A turn of its own on the loop: one that fails takes no other with it.
+            loop.call_soon(tick, self._next_at)
+        self._turn = (self._turn + 1) % TURNS
+        self._next_at += TURN_S
+        # One turn at a time, even when the next is overdue: what a tick gave is taken up, and what
+        # has come from the network is read, before the same call ticks again.
         self._timer = loop.call_at(self._next_at, self._run)

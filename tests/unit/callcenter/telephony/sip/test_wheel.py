@@ -46,3 +46,32 @@ async def test_a_stall_is_made_up_for() -> None:
     steps = [later - earlier for earlier, later in itertools.pairwise(told)]
     assert len(told) >= 9
     assert steps == pytest.approx([0.02] * len(steps))
+
+
+async def test_what_a_tick_gave_is_taken_up_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a stall is made up for, too: or an answer to each tick would be late for good."""
+    loop = asyncio.get_running_loop()
+    stalled_s = 0.0
+    real_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real_time() + stalled_s)
+    wheel, given, waited = Wheel(), asyncio.Queue[float](), []
+
+    def tick(due_at: float) -> None:
+        waited.append(given.qsize())
+        given.put_nowait(due_at)
+
+    async def take_up() -> None:
+        while True:
+            await given.get()
+
+    taking = asyncio.create_task(take_up())
+    key = wheel.add(tick)
+    stalled_s = 0.15
+    for _ in range(100):
+        await asyncio.sleep(0)
+    wheel.remove(key)
+    taking.cancel()
+    assert len(waited) >= 8
+    assert set(waited) == {0}
