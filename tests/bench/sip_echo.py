@@ -234,17 +234,16 @@ async def load(callers: list[Caller], duration_s: float, *, bad: bool) -> int:
     """Sends from all calls, spread over the 20 ms; how many packets the network lost."""
     chance, lost = random.Random(1), 0
     due: list[tuple[float, int, bytes]] = []
-    began = time.monotonic() + 0.1
     packets, every_s = round(duration_s / PACKET_S), PACKET_S * (1 - SKEW if bad else 1)
     turns = sorted(
-        (began + index * every_s + number * PACKET_S / len(callers), number, index)
+        (index * every_s + number * PACKET_S / len(callers), number, index)
         for number in range(len(callers))
         for index in range(packets)
     )
-    position = 0
+    position, began = 0, time.monotonic() + 0.1  # a long run's list takes a second
     while position < len(turns) or due:
         now = time.monotonic()
-        while position < len(turns) and turns[position][0] <= now:
+        while position < len(turns) and began + turns[position][0] <= now:
             _, number, index = turns[position]
             position += 1
             caller = callers[number]
