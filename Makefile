@@ -25,14 +25,12 @@ check: $(DEV)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-# Many tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
-# Those that only compute go first, side by side; the others need the machine's clock for themselves.
-COMPUTING := tests/unit tests/deploy tests/integration/admin tests/e2e/admin
-REAL_TIME := tests/integration tests/e2e tests/gpu
+# Some tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
+# Those that must not be disturbed come last, one by one; all others run side by side.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest --reruns 2
 unit: $(DEV) $(ORACLES)/installed $(TOOLS)
-	$(PYTEST) -n 2 --dist loadfile $(COMPUTING) $(PYTEST_ARGS)
-	$(PYTEST) $(REAL_TIME) $(addprefix --ignore=,$(COMPUTING)) $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile -m "not (alone or gpu)" $(PYTEST_ARGS)
+	$(PYTEST) -m "alone or gpu" $(PYTEST_ARGS)
 
 # A part of `unit` alone: charts, rules, images and compose files against their own tools.
 # REPLAY=all also carries out the images' steps on a bare Debian (root, debootstrap, ten minutes).

@@ -33,6 +33,7 @@ def say(name: str, when: When = "agent_done", seconds: float = 0.7) -> Step:
     return Step(caller(name), "", when, seconds, patience_s=20.0)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(330)
 async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
     """The caller asks for the opening hours, and reports a lost card into the answer."""

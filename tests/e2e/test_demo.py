@@ -105,6 +105,7 @@ def assert_the_metrics_moved(page: str, server: str) -> None:
     assert httpx.get(f"{server}/metrics", trust_env=False).status_code == 404
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 async def test_greeting_interruption_and_answer(tmp_path: Path) -> None:
     """As heard at the caller; a run that this machine spoilt is repeated."""

@@ -40,7 +40,7 @@ PREFILL = 'engine_prompt_prefill_seconds_{part}{{engine="personaplex"{bound}}}'
 
 ENDED = 'worker_sessions_total{engine="personaplex",outcome="ended"}'
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(90)]
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def ticks_counted() -> float:
     return sum(REGISTRY.get_sample_value("engine_phase_ticks_total", each) or 0 for each in labels)
 
 
+@pytest.mark.alone
 def test_groups_tick_by_turns_and_every_call_is_served() -> None:
     """Frames go to the group that was gathered; the two never share a tick."""
     enough, engine = threading.Event(), Halves()

@@ -52,6 +52,7 @@ async def test_either_link_secret_will_do_while_it_is_being_rotated(redis_url: s
             await link.close("caller_hung_up")
 
 
+@pytest.mark.alone
 async def test_frames_come_to_lie_just_before_the_ticks(redis_url: str) -> None:
     """The worker tells how long frames wait, the uplink moves its boundaries: waits get short.
 

@@ -243,6 +243,7 @@ async def _converse(line: Line) -> None:
     assert flowed_s > 0.85 * took_s
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(60)
 async def test_conversations(hall: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over Twilio, with an eye on every frame of the pipeline, and over Telnyx at the same time.

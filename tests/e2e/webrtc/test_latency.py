@@ -35,6 +35,7 @@ async def measure(
     return echo.delays_ms(sent, heard)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 async def test_mouth_to_ear(open_page: Any, tmp_path: Path) -> None:
     """Microphone to loudspeaker through the browser, the leg, and back.
@@ -52,6 +53,7 @@ async def test_mouth_to_ear(open_page: Any, tmp_path: Path) -> None:
     _give_up(f"{best_ms:.0f} ms mouth to ear")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 async def test_one_lost_packet_costs_no_lasting_delay(open_page: Any, tmp_path: Path) -> None:
     """With frames of 80 ms; again the best of three."""

@@ -35,6 +35,7 @@ def only_a_persona(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(150)
 async def test_a_persona_without_a_dialogue_says_so(
     make_stand, redis_url, tmp_path, caplog

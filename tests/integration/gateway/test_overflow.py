@@ -69,6 +69,7 @@ async def test_the_cpu_pool_takes_what_the_first_pool_cannot(make_stand, redis_u
     assert (sessions("rehearsal"), sessions("cascade")) == (before[0] + 1, before[1] + 1)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(60)
 async def test_turns_are_counted_by_the_engine_that_answers(make_stand, redis_url) -> None:
     """A conversation in the second pool is no merit of the first one's engine."""

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from callcenter.media.resample import resampler
 from tests.integration.sip.conftest import FRAME_S, NUMBER, needs
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60)]
 SPEECH = Path("tests/fixtures/question_8khz.wav").resolve()
 
 CONFIG = """

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.sip.conftest import NUMBER, free_port, needs
 from tests.integration.sip.test_baresip import certificate, say_speech, talk
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60)]
 EDGE = Path("deploy/edge").resolve()
 
 
