@@ -113,10 +113,17 @@ def _as_nobody(program: str, *arguments: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _personas_read_once() -> Iterator[None]:
-    """Every start of the app reads them, which takes longer than most tests."""
-    shipped = library.load()
+    """Every start of the app reads them, which takes longer than most tests.
+
+    Those that a test names are read each time: the patch lasts beyond this folder.
+    """
+    shipped, read = library.load(), program._library
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "_library", lambda settings: shipped)
+        patch.setattr(
+            program,
+            "_library",
+            lambda settings: read(settings) if settings.personas_dir else shipped,
+        )
         yield
 
 
