@@ -1,5 +1,6 @@
 """Recorded callers and what was heard, for tests of the whole system."""
 
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import soxr
 from numpy.typing import NDArray
 
 from callcenter.media.g711 import decode_ulaw
+from personas.library import SHIPPED
 
+VOICE = SHIPPED / "voices" / "joe.wav"
 CALLERS = Path(__file__).parent / "data" / "cascade_callers"
 RATE_HZ = 8_000
 BLOCK = 160  # 20 ms
@@ -27,6 +30,16 @@ def caller(name: str) -> NDArray[np.int16]:
     power = (blocks.astype(np.float64) ** 2).mean(axis=1)
     loud = np.flatnonzero(power > power.max() * RELATIVE_LEVEL)
     return blocks[loud[0] : loud[-1] + 1].ravel()
+
+
+def write_turn(path: Path, before_s: float, turn_s: float, after_s: float) -> None:
+    """Writes what a visitor's microphone hears: silence, some seconds of a clip, silence."""
+    with wave.open(str(VOICE)) as voice, wave.open(str(path), "w") as file:
+        file.setparams(voice.getparams())
+        rate_hz, width = voice.getframerate(), voice.getsampwidth() * voice.getnchannels()
+        file.writeframes(bytes(width * round(before_s * rate_hz)))
+        file.writeframes(voice.readframes(round(turn_s * rate_hz)))
+        file.writeframes(bytes(width * round(after_s * rate_hz)))
 
 
 def _decoded(path: Path) -> NDArray[np.int16]:

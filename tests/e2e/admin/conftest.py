@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from personas.library import SHIPPED
 from tests.e2e.admin.demo import Demo, started
+from tests.recordings import write_turn
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SPEECH = SHIPPED / "voices" / "joe.wav"
 PATIENCE_MS = 20_000  # Playwright's own 5 s are short for a machine that runs other tests too
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="needs the package playwright")
@@ -33,8 +32,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Any]:
-    """One Chromium for all tests; its microphone hears a recorded voice."""
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+    """One Chromium for all tests; its microphone hears a voice that leaves room for an answer."""
+    microphone = tmp_path_factory.mktemp("microphone") / "visitor.wav"
+    write_turn(microphone, before_s=2.0, turn_s=2.5, after_s=6.0)
     playwright_api.expect.set_options(timeout=PATIENCE_MS)
     async with playwright_api.async_playwright() as playwright:
         browser = await playwright.chromium.launch(
@@ -44,7 +45,7 @@ async def browser() -> AsyncIterator[Any]:
                 "--no-sandbox",
                 "--use-fake-device-for-media-stream",
                 "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={SPEECH}",
+                f"--use-file-for-fake-audio-capture={microphone}",
                 "--autoplay-policy=no-user-gesture-required",
             ],
         )

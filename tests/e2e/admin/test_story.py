@@ -187,7 +187,7 @@ async def talk_to_draft(visit: Visit) -> None:
     await visit.press("Call the draft")
     phone = visit.page.locator("personaplex-call")
     await expect(phone).to_have_attribute("state", "talking")
-    await expect(phone.locator(".captions p").first).to_contain_text(WORDS)
+    await expect(phone.locator(".captions")).to_contain_text(WORDS)
     await visit.shoot("editor-test-call")
     await phone.locator("[data-do=hang_up]").click()
     await expect(phone).to_have_attribute("state", "ended")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ import pytest
 
 from callcenter.gateway.program import server
 from callcenter.settings import GatewaySettings
-from personas.library import SHIPPED
+from tests.recordings import VOICE, write_turn
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-VOICE = SHIPPED / "voices" / "joe.wav"
 GREETING_S = 9.0  # the visitor is silent for so long
 TURN_S = 2.5
 ANSWER_S = 30.0
@@ -30,12 +28,7 @@ StartGateway = Callable[..., Awaitable[str]]
 def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the microphone hears: the greeting is listened to, then the visitor speaks once."""
     path = tmp_path_factory.mktemp("microphone") / "visitor.wav"
-    with wave.open(str(VOICE), "rb") as voice, wave.open(str(path), "wb") as file:
-        file.setparams(voice.getparams())
-        rate_hz, width = voice.getframerate(), voice.getsampwidth() * voice.getnchannels()
-        file.writeframes(bytes(width * round(GREETING_S * rate_hz)))
-        file.writeframes(voice.readframes(round(TURN_S * rate_hz)))
-        file.writeframes(bytes(width * round(ANSWER_S * rate_hz)))
+    write_turn(path, GREETING_S, TURN_S, ANSWER_S)
     return path
 
 
