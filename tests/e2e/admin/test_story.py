@@ -88,7 +88,7 @@ async def test_first_hour(demo: Any, open_console: Any, album: Path, clip: Path)
     await create_persona(visit)
     await upload_voice(visit, clip)
     await write_draft(visit)
-    await talk_to_draft(visit)
+    await talk_to_draft(visit, await open_console())
     await publish(visit, "The first one", "This is the first version.")
     await add_number(visit)
     await simulate(visit, "version 1")
@@ -182,13 +182,17 @@ async def write_draft(visit: Visit) -> None:
     await expect(visit.page.get_by_role("status")).to_contain_text("The draft is saved.")
 
 
-async def talk_to_draft(visit: Visit) -> None:
-    """A call to the draft in this browser: it talks, and its words are shown."""
+async def talk_to_draft(visit: Visit, second: Any) -> None:
+    """A call to the draft in this browser: it talks, its words are shown, a second page sees it."""
     await visit.press("Call the draft")
     phone = visit.page.locator("personaplex-call")
     await expect(phone).to_have_attribute("state", "talking")
     await expect(phone.locator(".captions")).to_contain_text(WORDS)
     await visit.shoot("editor-test-call")
+    row = second.get_by_role("row").filter(has_text="night_desk (draft)")
+    await row.get_by_role("link").first.click()
+    await expect(second.get_by_role("button", name="Hang up", exact=True)).to_be_visible()
+    await expect(second.get_by_role("button", name="Transfer", exact=True)).to_have_count(0)
     await phone.locator("[data-do=hang_up]").click()
     await expect(phone).to_have_attribute("state", "ended")
 

@@ -208,8 +208,9 @@ const quality = (values) =>
 
 function orders(call) {
   const disabled = !may("operator");
+  const canMove = call.transport !== "webrtc"; // nobody could put a browser through
   return [
-    button("Transfer", () => transfer(call), { disabled }),
+    canMove && button("Transfer", () => transfer(call), { disabled }),
     button("Hang up", () => hangUp(call), { tone: "danger", disabled }),
   ];
 }
