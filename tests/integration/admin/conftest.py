@@ -8,7 +8,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from callcenter.admin import program
 from callcenter.admin.program import Parts
 from callcenter.settings import AdminSettings
 from personas import library
+from tests.servers import free_port
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
@@ -87,10 +87,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     folder.mkdir()
     if os.getuid() == 0:
         shutil.chown(folder, POSTGRES_USER)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
+    port, data = free_port(), str(folder / "data")
     _as_nobody("initdb", "-D", data, "-U", POSTGRES_USER, "-A", "trust", "--no-sync", "-E", "UTF8")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     _as_nobody("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")

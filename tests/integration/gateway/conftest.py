@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from callcenter.link.server import LinkServer, SessionLink
 from callcenter.link.token import verify
 from callcenter.settings import GatewaySettings, WorkerSettings
 from tests.integration.gateway.visitor import PAGE, SECRET, Page
+from tests.servers import free_port
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 AUTH_TOKEN = "auth-token-of-the-tests"
@@ -268,7 +268,7 @@ async def _serve(
     routes.write_text(
         f"routes: [{{number: '{NUMBER}', persona: bank, transfer_to: '+15550199'}}]\n"
     )
-    port = _free_port()
+    port = free_port()
     settings = GatewaySettings.load(
         redis_url=redis_url,
         link_secret=LINK_SECRET,
@@ -294,13 +294,6 @@ async def _stop(gateway: Server, serving: asyncio.Task[None]) -> None:
 async def _stop_workers(stand: Stand) -> None:
     for worker in stand.workers:
         await worker.die()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

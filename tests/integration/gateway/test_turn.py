@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from callcenter.telephony.webrtc.turn import IcePlan, credential
 from tests.integration.gateway.visitor import Browser, Page, call
+from tests.servers import free_port
 
 TURNSERVER = shutil.which("turnserver")
 TURN_SECRET = "turn-secret-of-the-tests"
@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture
 async def turn_address(tmp_path: Path) -> AsyncIterator[tuple[str, int]]:
     """A running coturn, as the compose files start it."""
-    address = ADDRESSES[0], _free_port(ADDRESSES[0])
+    address = ADDRESSES[0], free_port(host=ADDRESSES[0])
     process = await asyncio.create_subprocess_exec(
         str(TURNSERVER),
         *("-n", "--no-cli", "--no-tls", "--no-dtls", "--fingerprint", "--log-file=stdout"),
@@ -51,12 +51,6 @@ async def turn_address(tmp_path: Path) -> AsyncIterator[tuple[str, int]]:
     finally:
         process.kill()
         await process.wait()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 async def _until_it_listens(address: tuple[str, int]) -> None:

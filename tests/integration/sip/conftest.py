@@ -46,13 +46,6 @@ def needs(program: str) -> str:
     return path
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class StandInWorker:
     """A worker whose engine says a tone, or what it hears.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sip.conftest import NUMBER, free_port, needs
+from tests.integration.sip.conftest import NUMBER, needs
 from tests.integration.sip.test_baresip import certificate, say_speech, talk
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(60)]
 EDGE = Path("deploy/edge").resolve()
@@ -58,7 +59,7 @@ async def edge(stack: contextlib.AsyncExitStack, folder: Path, gateway_port: int
         )
     )
     control, inside = (free_port(socket.SOCK_DGRAM) for _ in range(2))
-    outside = free_port(socket.SOCK_STREAM)
+    outside = free_port()
     await start(
         stack,
         rtpengine,

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from callcenter.media import g711
-from tests.integration.sip.conftest import LINK_SECRET, free_port
+from tests.integration.sip.conftest import LINK_SECRET
+from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(40)
 TRUNKS = "trunks: [{name: t, networks: ['127.0.0.1/32'], default: {persona: bank}}]\n"
@@ -41,8 +42,8 @@ async def start(
 
 async def test_a_whole_life(make_caller, redis_url, tmp_path) -> None:
     """Healthy, answers OPTIONS, shows metrics, and a signal ends it with 0."""
-    udp, http = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
-    shown = free_port(socket.SOCK_STREAM)
+    udp, http = free_port(socket.SOCK_DGRAM), free_port()
+    shown = free_port()
     program = await start(
         tmp_path,
         redis_url,
@@ -74,15 +75,15 @@ async def test_a_whole_life(make_caller, redis_url, tmp_path) -> None:
 
 async def test_the_rehearsal_engine_greets(make_caller, redis_url, tmp_path) -> None:
     """Three processes: the caller hears the greeting from the answer on, and hangs up."""
-    udp, http, pool = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM), "sip-rehearsal"
+    udp, http, pool = free_port(socket.SOCK_DGRAM), free_port(), "sip-rehearsal"
     worker = await start(
         tmp_path,
         redis_url,
         TRUNKS,
         "worker",
         worker_pool=pool,
-        worker_port=free_port(socket.SOCK_STREAM),
-        worker_http_port=free_port(socket.SOCK_STREAM),
+        worker_port=free_port(),
+        worker_http_port=free_port(),
         worker_slots=1,
         engine="rehearsal",
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from callcenter.telephony.sip.registration import Standing
-from tests.integration.sip.conftest import SCENARIOS, free_port, needs, run
+from tests.integration.sip.conftest import SCENARIOS, needs, run
 from tests.integration.sip.test_baresip import certificate
+from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -21,14 +22,14 @@ def tls_options(folder: Path) -> tuple[int, tuple[str, ...]]:
     (folder / "tls.cfg").write_text(
         f"[server:default]\nmethod = TLSv1.2+\ncertificate = {cert}\nprivate_key = {key}\n"
     )
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     return port, ("-A", f"TLS_AT={port}", "-A", f'TLS_CONFIG="{folder / "tls.cfg"}"')
 
 
 @contextlib.asynccontextmanager
 async def registrar(folder: Path, algorithm: str, *options: str) -> AsyncIterator[int]:
     """Kamailio; gives its port of UDP and TCP."""
-    program, port = needs("kamailio"), free_port()
+    program, port = needs("kamailio"), free_port(socket.SOCK_DGRAM)
     text = (SCENARIOS / "registrar.cfg").read_text()
     config = folder / "kamailio.cfg"
     config.write_text(text.replace("PORT", str(port)).replace("ALGORITHM", algorithm))

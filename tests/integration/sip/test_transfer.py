@@ -4,14 +4,16 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from socket import SOCK_DGRAM
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from callcenter.media import g711
-from tests.integration.sip.conftest import NUMBER, Caller, free_port, needs, run
+from tests.integration.sip.conftest import NUMBER, Caller, needs, run
 from tests.integration.sip.test_baresip import baresip_folder
+from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(40)
 NOTIFIED = "Event: refer\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag\r\n"
@@ -26,7 +28,7 @@ async def human(port: int) -> str:
     """SIPp's own answering machine for one call that ends by BYE."""
     return await run(
         needs("sipp"),
-        *("-sn", "uas", "-i", "127.0.0.1", "-p", port, "-mp", free_port(), "-m", "1"),
+        *("-sn", "uas", "-i", "127.0.0.1", "-p", port, "-mp", free_port(SOCK_DGRAM), "-m", "1"),
         *("-nostdin", "-timeout", "20", "-timeout_error", "-trace_err"),
         *("-error_file", "/dev/stdout"),
         timeout_s=30,
@@ -56,7 +58,7 @@ def refer_to(refer: str) -> str:
 
 async def test_baresip_follows_a_refer(make_stand, tmp_path: Path) -> None:
     """It calls whom we name, tells us, and we leave; the human is SIPp."""
-    program, port = needs("baresip"), free_port()
+    program, port = needs("baresip"), free_port(SOCK_DGRAM)
     stand = await make_stand(trunk=f"transfer_uri: 'sip:{{number}}@127.0.0.1:{port}'")
     folder = baresip_folder(tmp_path / "baresip", "pcmu")
     account = "<sip:caller@127.0.0.1;transport=udp>;regint=0;audio_codecs=pcmu\n"
@@ -77,7 +79,7 @@ async def test_baresip_follows_a_refer(make_stand, tmp_path: Path) -> None:
 
 async def test_sipp_is_reached_before_the_transfer(make_stand, make_caller) -> None:
     """SIPp answers a call of ours, the caller takes it over by its word, SIPp gets BYE."""
-    port = free_port()
+    port = free_port(SOCK_DGRAM)
     stand = await make_stand(trunk=attended(port))
     answering = asyncio.create_task(human(port))
     caller = await on_the_phone(stand, make_caller)
