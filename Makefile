@@ -26,10 +26,11 @@ check: $(DEV)
 	.venv/bin/lint-imports
 
 # Some tests hold calls in real time: one that a busy machine spoilt is tried again, and is named.
-# Those that must not be disturbed come last, one by one; all others run side by side.
+# Those that must not be disturbed come last, one by one; all others run side by side, the folders
+# with the longest first.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest --reruns 2
 unit: $(DEV) $(ORACLES)/installed $(TOOLS)
-	$(PYTEST) -n 2 --dist loadfile -m "not (alone or gpu)" $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not (alone or gpu)" $(PYTEST_ARGS)
 	$(PYTEST) -m "alone or gpu" $(PYTEST_ARGS)
 
 # A part of `unit` alone: charts, rules, images and compose files against their own tools.
