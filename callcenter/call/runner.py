@@ -63,7 +63,7 @@ from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.quality import CallQuality
 from callcenter.records.journal import Note
-from callcenter.telephony.leg import CallControlFailed, Captioned, Leg
+from callcenter.telephony.leg import CallControlFailed, Captioned, Keyed, Leg
 
 MAX_PLAY_OUT_S = 2.0  # how long a hang-up waits for the last words
 MEASURE_EVERY_S = 0.5
@@ -174,6 +174,19 @@ class CallRunner:
         self._told.put_nowait(OperatorTransfers(number))
         if why := await self._ordered:
             raise CallControlFailed(why)
+
+    async def press(self, keys: str) -> None:
+        """Presses keys at the far end because a person wants so.
+
+        Raises:
+            CallControlFailed: the carrier takes no keys, or the call is not live.
+        """
+        if not isinstance(self._leg, Keyed):
+            raise CallControlFailed(f"no keys can be pressed over {self._leg.transport}")
+        if self._machine.state is not State.LIVE:
+            raise CallControlFailed("the call is not live")
+        self._note("keys", {"pressed": len(keys)})
+        await self._leg.send_keys(keys)
 
     # --- the loops --------------------------------------------------------------------------------
 

@@ -36,6 +36,10 @@ class Carried(Protocol):
         """Hands the caller over; CallControlFailed says why not."""
         ...
 
+    async def press(self, keys: str) -> None:
+        """Presses keys at the far end; CallControlFailed says why not."""
+        ...
+
 
 class LiveCalls:
     """A bounded register.

@@ -7,6 +7,7 @@ carriers nor who gave the order: the admin app writes that down.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import structlog
 
@@ -35,7 +36,9 @@ async def _obey(board: Board, carried: Carried, order: Command) -> None:
             carried.hang_up()
             why_not = ""
         case "transfer":
-            why_not = await _transfer(carried, order.number)
+            why_not = await _asked(carried.transfer(order.number))
+        case "press":
+            why_not = await _asked(carried.press(order.number))
         case _:
             why_not = f"this gateway does not know the order {order.action!r}"
     log.info("order_carried_out", call_id=order.call_id, action=order.action, why_not=why_not)
@@ -45,14 +48,14 @@ async def _obey(board: Board, carried: Carried, order: Command) -> None:
         log.warning("order_not_answered", call_id=order.call_id, detail=str(error))
 
 
-async def _transfer(carried: Carried, number: str) -> str:
+async def _asked(work: Awaitable[None]) -> str:
     """Why it failed, or "": done, or so long under way that nothing has refused it."""
-    transfer = asyncio.ensure_future(carried.transfer(number))
-    done, _ = await asyncio.wait({transfer}, timeout=ANSWER_WITHIN_S)
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=ANSWER_WITHIN_S)
     if not done:
-        transfer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
         return ""
-    error = transfer.exception()
+    error = task.exception()
     if isinstance(error, CallControlFailed):
         return str(error)
     return ""

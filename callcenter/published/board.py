@@ -58,8 +58,8 @@ class Command:
     """An order to the gateway that carries a call.
 
     Attributes:
-        action: "hangup" or "transfer".
-        number: whom to transfer to.
+        action: "hangup", "transfer" or "press".
+        number: whom to transfer to, or the keys to press.
         reply: where an answer is waited for; "" where none is.
     """
 

@@ -10,6 +10,7 @@
     text            piece                      what the agent says
     transfer        number                     the carrier is asked to take the caller over
     transfer_failed why                        and the call goes on
+    keys            pressed                    how many; which ones may be a secret
     call_ended      outcome code duration_s quality
 
 Writing never waits: entries go to a bounded queue, the oldest are dropped and counted when Redis is

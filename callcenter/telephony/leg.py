@@ -61,6 +61,15 @@ class Leg(Protocol):
 
 
 @runtime_checkable
+class Keyed(Protocol):
+    """A leg that can press keys at the far end (DTMF)."""
+
+    async def send_keys(self, keys: str) -> None:
+        """Presses 0-9, *, #, A-D in order; on a leg that has ended it does nothing."""
+        ...
+
+
+@runtime_checkable
 class Captioned(Protocol):
     """A leg that can show what the agent says."""
 

@@ -1,4 +1,4 @@
-"""Calls: live ones, the history, what happened in one, and hanging up."""
+"""Calls: live ones, the history, what happened in one, and orders to live ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
@@ -174,19 +174,24 @@ async def transfer_call(
     call_id: CallId, body: Transfer, work: WorkIn, request: Request
 ) -> CallView:
     """Hands the caller over to a telephone number; refused where the carrier cannot do that."""
-    row = await _get(work, call_id)
-    if row["state"] != "live":
-        raise conflict("call_not_live", f"the call is {row['state']}; only a live one can go on")
-    board: Board = request.app.state.board
-    try:
-        why_not = await board.ask(Command(call_id, "transfer", body.to))
-    except BrokerUnavailable as error:
-        raise redis_unavailable(error) from None
-    if why_not is None:
-        raise conflict("nobody_listens", "no gateway carries the call now; try again")
-    if why_not:
-        raise conflict("not_transferred", f"the call goes on as it was: {why_not}")
+    row = await _ask_gateway(work, request, call_id, "transfer", body.to, "not_transferred")
     await work.audit("transfer", "call", call_id, after={"to": body.to})
+    return view(row)
+
+
+class Keys(BaseModel):
+    """What is pressed, in order (RFC 4733 table 3)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: Annotated[str, StringConstraints(pattern=r"^[0-9*#A-D]{1,32}$")]
+
+
+@routes.post("/{call_id}:press", status_code=HTTPStatus.ACCEPTED, openapi_extra=needs("operator"))
+async def press_keys(call_id: CallId, body: Keys, work: WorkIn, request: Request) -> CallView:
+    """Presses keys at the caller's end (DTMF); refused where the carrier cannot do that."""
+    row = await _ask_gateway(work, request, call_id, "press", body.keys, "not_pressed")
+    await work.audit("press", "call", call_id, after={"keys": len(body.keys)})
     return view(row)
 
 
@@ -204,6 +209,25 @@ async def _get(work: Work, call_id: str) -> dict[str, Any]:
     row = await calls.get(work.db, call_id)
     if row is None:
         raise not_found("call", call_id)
+    return row
+
+
+async def _ask_gateway(
+    work: WorkIn, request: Request, call_id: str, action: str, number: str, refused: str
+) -> dict[str, Any]:
+    """Has the gateway of a live call do something; the call's row, or a conflict says why not."""
+    row = await _get(work, call_id)
+    if row["state"] != "live":
+        raise conflict("call_not_live", f"the call is {row['state']}; only a live one takes orders")
+    board: Board = request.app.state.board
+    try:
+        why_not = await board.ask(Command(call_id, action, number))
+    except BrokerUnavailable as error:
+        raise redis_unavailable(error) from None
+    if why_not is None:
+        raise conflict("nobody_listens", "no gateway carries the call now; try again")
+    if why_not:
+        raise conflict(refused, f"the call goes on as it was: {why_not}")
     return row
 
 

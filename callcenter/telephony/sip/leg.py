@@ -41,6 +41,7 @@ from callcenter.telephony.sip.uri import parse_uri
 ENCODING = "audio/x-l16"
 MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
 ORDERLY = frozenset({"", "hangup", "agent_hangup", "max_duration", "transferred", "shutdown"})
+INFO_EVERY_S = 0.25  # a key of 160 ms and a pause; over UDP two at once could change places
 OUTSIDE_S = 0.1  # what the E-model adds for both ends' devices
 
 log = structlog.get_logger(__name__)
@@ -89,6 +90,7 @@ class SipLeg:
         self._down: Resampler | None = None
         self._down_hz = 0
         self._transfer: asyncio.Future[int] | None = None
+        self._pressing = asyncio.Lock()  # keys of one order stay together
         self._over = False
         agent.listen(call, self._happened)
         self._events.put_nowait(LegStarted(ENCODING, SAMPLE_RATE_HZ, dict(attributes)))
@@ -119,11 +121,14 @@ class SipLeg:
         """Throws away what waits."""
         self._port.stream.clear()
 
-    def press(self, digit: str) -> None:
-        """Sends a key: as RTP events where they are agreed, else by INFO."""
-        if not self._port.stream.press(digit):
-            self._call.press(digit)
-            self._agent.settle(self._call)
+    async def send_keys(self, keys: str) -> None:
+        """Presses keys: as RTP events where they are agreed, else by INFO, one after the other."""
+        async with self._pressing:
+            for key in keys:
+                if not self._port.stream.press(key):
+                    self._call.press(key)
+                    self._agent.settle(self._call)
+                    await asyncio.sleep(INFO_EVERY_S)
 
     async def hang_up(self) -> None:
         """Ends the call with BYE."""

@@ -15,6 +15,7 @@ CALLS = 48
 DAY_S = 86_400.0
 PERSONAS = ("bank", "hotel", "clinic", "utility")
 TALKED = "CA0000talked"  # the call with something of every kind in it
+LIVE = "0000live"  # one over SIP that has not ended
 WORDS = (
     "Good morning, this is Julia. How may I help you?",
     "Of course. Your account has two cards, and the second one",
@@ -27,6 +28,7 @@ async def write(database_url: str) -> None:
     draw, now_s = random.Random(7), time.time()
     entries = [entry for index in range(CALLS) for entry in _call(draw, index, now_s)]
     entries += _talk(now_s - 300.0)
+    entries += _go_on(now_s - 30.0)
     database = Database(database_url)
     async with database.writing() as db:
         await calls.put_down(db, [(f"0-{index:08d}", one) for index, one in enumerate(entries)])
@@ -71,6 +73,13 @@ def _talk(at_s: float) -> Iterator[Entry]:
             happened.append((begin_s + 0.4 * place, "text", {"piece": f" {word}"}))
     for offset_s, kind, data in sorted(happened, key=lambda one: one[0]):
         yield Entry(TALKED, at_s + offset_s, kind, data)
+
+
+def _go_on(at_s: float) -> Iterator[Entry]:
+    sip = {**_announced("bank", random.Random(2)), "transport": "sip", "trunk": "carrier"}
+    yield Entry(LIVE, at_s, "call_announced", sip)
+    yield Entry(LIVE, at_s + 0.2, "session_ready", {"setup_s": 0.18})
+    yield Entry(LIVE, at_s + 9.0, "keys", {"pressed": 3})
 
 
 SPOKEN = ((0.4, 4.8), (9.0, 15.3), (19.0, 26.0))

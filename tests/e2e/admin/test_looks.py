@@ -48,6 +48,8 @@ DIALOGS = {
     "new-voice": ("/voices", "Upload a voice"),
     "new-persona": ("/personas", "New persona"),
     "as-a-call-has-it": ("/personas/bank", "See it as a call has it"),
+    "press-keys": (f"/calls/{history.LIVE}", "Press keys"),
+    "transfer": (f"/calls/{history.LIVE}", "Transfer"),
 }
 
 

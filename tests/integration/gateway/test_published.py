@@ -161,6 +161,9 @@ async def test_transferred_from_the_console(admin: Admin, make_stand, rest_api) 
         await until_live(admin, caller.call_id)
         path = f"/v1/calls/{caller.call_id}:transfer"
         assert (await admin.http.post(path, json={"to": "0800"})).status_code == 422
+        keys = await admin.http.post(f"/v1/calls/{caller.call_id}:press", json={"keys": "1#"})
+        assert (keys.status_code, keys.json()["code"]) == (409, "not_pressed")
+        assert "no keys can be pressed over twilio" in keys.json()["detail"]
         answer = await admin.http.post(path, json={"to": "+15550142"})
         assert answer.status_code == status, answer.text
         if status == 409:

@@ -119,6 +119,34 @@ async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None
     await stand.until_free()
 
 
+async def test_an_operator_presses_keys(stand: Stand, make_caller) -> None:
+    """As RTP events; by INFO, one after the other, to a far end that takes none."""
+    await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
+    caller = make_caller(stand.udp, number="+15550100")
+    await caller.call()
+    await caller.hear(5)
+    (call_id,) = stand.worker.sessions
+    assert await stand.gateway._board.ask(Command(call_id, "press", "1#")) == ""
+    events = [packet for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
+    assert [packet[12] for packet in events] == [1] * 11 + [11] * 11, "8 packets and 3 ends a key"
+    assert "200" in await caller.ask("BYE")
+    await stand.until_free()
+    plain = make_caller(stand.udp, number="+15550100")
+    await plain.call(plain.sdp("0").replace("a=rtpmap:101 telephone-event/8000\r\n", ""))
+    await plain.hear(5)
+    (call_id,) = stand.worker.sessions
+    asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "press", "7*")))
+    for key in "7*":
+        info = await plain.incoming("INFO")
+        assert f"Signal={key}\r\n" in info
+        plain.answer(info)
+    assert await asked == ""
+    assert "200" in await plain.ask("BYE")
+    await stand.until_free()
+    keys = [data for kind, data in await entries(stand) if kind == "keys"]
+    assert keys == [{"pressed": 2}] * 2
+
+
 async def test_what_is_not_a_persona(stand: Stand, make_caller) -> None:
     """Another number, busy, declined, a message that nobody can speak, and no route at all."""
     targets = [

@@ -311,6 +311,26 @@ async def test_an_operators_transfer_that_fails() -> None:
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 
+async def test_an_operator_presses_keys() -> None:
+    """While the call is live, and where the carrier takes any."""
+    call = Call()
+    with pytest.raises(CallControlFailed, match="no keys can be pressed over twilio"):
+        await call.runner.press("1")
+    pressed: list[str] = []
+
+    async def send_keys(keys: str) -> None:
+        pressed.append(keys)
+
+    call.leg.send_keys = send_keys
+    with pytest.raises(CallControlFailed, match="not live"):
+        await call.runner.press("1")
+    await call.live()
+    await call.runner.press("12#")
+    assert pressed == ["12#"]
+    call.leg_says(LegEnded("hangup"))
+    assert (await call.result()).outcome is Outcome.ANSWERED
+
+
 async def test_audio_faster_than_real_time() -> None:
     """More than a second ahead ends the call with a code."""
     call = Call()

@@ -106,6 +106,7 @@ const KINDS = [
   "text",
   "transfer",
   "transfer_failed",
+  "keys",
   "call_ended",
 ];
 
@@ -210,6 +211,7 @@ function orders(call) {
   const disabled = !may("operator");
   const canMove = call.transport !== "webrtc"; // nobody could put a browser through
   return [
+    call.transport === "sip" && button("Press keys", () => press(call), { disabled }),
     canMove && button("Transfer", () => transfer(call), { disabled }),
     button("Hang up", () => hangUp(call), { tone: "danger", disabled }),
   ];
@@ -232,6 +234,25 @@ async function transfer(call) {
       post(`${path`/v1/calls/${call.id}`}:transfer`, { to: value.to.replace(/[ ()./-]/g, "") }),
   });
   if (done) toast("The caller is put through.");
+}
+
+async function press(call) {
+  const value = { keys: "" };
+  const done = await ask({
+    title: "Press keys",
+    body: [
+      h("p", {}, "The caller’s end gets them as if they were pressed here: a menu, an extension."),
+      line(value, "keys", "Keys", {
+        pointer: "/keys",
+        hint: "0 to 9, * and #; a pause is not possible",
+        attributes: { inputmode: "tel", placeholder: "123#" },
+      }),
+    ],
+    action: "Press",
+    submit: () =>
+      post(`${path`/v1/calls/${call.id}`}:press`, { keys: value.keys.replace(/ /g, "") }),
+  });
+  if (done) toast("The keys are pressed.");
 }
 
 const hangUp = (call) =>
