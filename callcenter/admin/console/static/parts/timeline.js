@@ -84,7 +84,10 @@ const WORDS = {
   FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
   transfer: (data) => [`The carrier is asked to put the caller through to ${data.number}`, ""],
   transfer_failed: (data) => [`The caller is not put through: ${data.why}`, "trouble"],
-  keys: (data) => [`An operator pressed ${data.pressed === 1 ? "a key" : `${data.pressed} keys`}`, ""],
+  keys: (data) => [
+    `An operator pressed ${data.pressed === 1 ? "a key" : `${data.pressed} keys`}`,
+    "",
+  ],
   call_ended: (data) => [
     `The call ended: ${endOf(data.code ?? data.outcome ?? "")}`,
     data.outcome === "failed" ? "trouble" : "",
