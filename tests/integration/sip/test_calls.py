@@ -168,29 +168,6 @@ async def answer_reports(caller, delay_s: float, lost: int) -> None:
         caller.rtp.sendto(b"\x81\xc9\x00\x07" + struct.pack("!7I", *words), caller.remote_rtp)
 
 
-async def test_the_agents_side_presses_a_key(make_stand, make_caller) -> None:
-    """As RTP events where they were agreed, else by INFO."""
-    stand = await make_stand()
-    for formats in ("0 101", "0"):
-        caller = make_caller(stand.udp)
-        await caller.call(caller.sdp(formats))
-        await caller.hear(3)
-        (runner,) = stand.gateway.live._runners.values()
-        runner._leg.press("#")
-        if formats == "0":
-            info = await caller.incoming("INFO")
-            caller.answer(info)
-            assert "Signal=#" in info
-        else:
-            packets = await caller.hear(16)
-            events = [packet[12:] for packet in packets if packet[1] & 0x7F == 101]
-            assert len(events) == 11
-            assert {event[0] for event in events} == {11}
-            assert [bool(event[1] & 0x80) for event in events] == [False] * 8 + [True] * 3
-        await caller.ask("BYE")
-        await stand.until_free()
-
-
 async def test_a_repeated_invite_is_one_call(make_stand, make_caller) -> None:
     """The copies get the same answer."""
     stand = await make_stand()

@@ -127,8 +127,9 @@ async def test_an_operator_presses_keys(stand: Stand, make_caller) -> None:
     await caller.hear(5)
     (call_id,) = stand.worker.sessions
     assert await stand.gateway._board.ask(Command(call_id, "press", "1#")) == ""
-    events = [packet for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
-    assert [packet[12] for packet in events] == [1] * 11 + [11] * 11, "8 packets and 3 ends a key"
+    events = [packet[12:] for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
+    assert [event[0] for event in events] == [1] * 11 + [11] * 11
+    assert [bool(event[1] & 0x80) for event in events] == ([False] * 8 + [True] * 3) * 2
     assert "200" in await caller.ask("BYE")
     await stand.until_free()
     plain = make_caller(stand.udp, number="+15550100")
