@@ -17,7 +17,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = HOST) ->
 def valkey() -> ValkeyServer:
     """A Valkey server, not yet started.
 
-    Left to itself it would look for its port from a fixed one on: of two that start at the same
-    moment, the second would take the first for itself.
+    Left to itself it looks for a port from a fixed one on, and of two that start in the same moment
+    one fails.
     """
     return ValkeyServer(port=free_port())

