@@ -104,13 +104,21 @@ class ThreadWorkshop:
             thread.join()
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
-            owner, future, work = job
-            _run(future, work)
-            with self._ready:
-                self._unfinished[owner] -= 1
-                if self._unfinished[owner] <= 0:
-                    del self._unfinished[owner]
+        while self._do_next():
+            pass  # a thread that waits holds nothing of the last call
+
+    def _do_next(self) -> bool:
+        """Does a job; False when there will be no more."""
+        job = self._next()
+        if job is None:
+            return False
+        owner, future, work = job
+        _run(future, work)
+        with self._ready:
+            self._unfinished[owner] -= 1
+            if self._unfinished[owner] <= 0:
+                del self._unfinished[owner]
+        return True
 
     def _next(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
         with self._ready:

@@ -1,6 +1,7 @@
 """Jobs run by urgency, and one call cannot crowd the others out."""
 
 import threading
+import weakref
 
 import pytest
 
@@ -69,4 +70,19 @@ def test_a_failing_job_does_not_end_its_thread() -> None:
     shop = ThreadWorkshop(threads=1)
     assert isinstance(shop.submit("a", Urgency.PAUSE, lambda: [][0]).exception(5), IndexError)
     assert shop.submit("a", Urgency.PAUSE, lambda: 3).result(5) == 3
+    shop.close()
+
+
+def test_a_thread_that_waits_keeps_nothing_of_the_last_call() -> None:
+    """Its sound is the caller's, and goes when the call is over."""
+
+    class Sound:
+        """What a job works on."""
+
+    shop, gone = ThreadWorkshop(threads=1), threading.Event()
+    sound = Sound()
+    weakref.finalize(sound, gone.set)
+    shop.submit("a", Urgency.SPEECH, lambda sound=sound: sound).result(5)
+    del sound
+    assert gone.wait(5)
     shop.close()
