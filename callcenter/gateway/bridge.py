@@ -95,13 +95,13 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
         return None
     register_at = _register_at(registrar, secrets) if registrar else None
     networks = tuple(ipaddress.ip_network(text) for text in published.addresses)
-    login = published.secret_ref and Credentials(
-        sip.username or published.name, secrets[published.secret_ref]
-    )
+    login = None
+    if published.secret_ref is not None:
+        login = Credentials(sip.username or published.name, secrets[published.secret_ref])
     made = Trunk(
         name=published.name,
         networks=networks or EVERYWHERE,
-        credentials=login or None,
+        credentials=login,
         outbound=register_at.credentials if register_at else None,
         transports=frozenset(sip.transports),
         srtp=sip.srtp,

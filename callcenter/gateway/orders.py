@@ -56,6 +56,9 @@ async def _asked(work: Awaitable[None]) -> str:
         task.add_done_callback(lambda late: late.cancelled() or late.exception())
         return ""
     error = task.exception()
-    if isinstance(error, CallControlFailed):
-        return str(error)
-    return ""
+    if error is None:
+        return ""
+    if not isinstance(error, CallControlFailed):  # a mistake of ours, and no reason to obey no more
+        log.error("order_failed", exc_info=error)
+        return "the gateway failed; its log says why"
+    return str(error)

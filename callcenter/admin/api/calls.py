@@ -213,7 +213,7 @@ async def _get(work: Work, call_id: str) -> dict[str, Any]:
 
 
 async def _ask_gateway(
-    work: WorkIn, request: Request, call_id: str, action: str, number: str, refused: str
+    work: Work, request: Request, call_id: str, action: str, number: str, refused: str
 ) -> dict[str, Any]:
     """Has the gateway of a live call do something; the call's row, or a conflict says why not."""
     row = await _get(work, call_id)

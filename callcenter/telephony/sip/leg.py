@@ -125,6 +125,8 @@ class SipLeg:
         """Presses keys: as RTP events where they are agreed, else by INFO, one after the other."""
         async with self._pressing:
             for key in keys:
+                if self._call.state is State.ENDED:
+                    return
                 if not self._port.stream.press(key):
                     self._call.press(key)
                     self._agent.settle(self._call)

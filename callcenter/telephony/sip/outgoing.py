@@ -33,12 +33,10 @@ class Outgoing:
 
     Attributes:
         stats: for our reports.
-        overrun: packets to be played that found the queue full.
     """
 
     def __init__(self, ssrc: int, sequence: int, timestamp: int) -> None:
         self.stats = SenderStats(ssrc)
-        self.overrun = 0
         self._sequence, self._timestamp = sequence, timestamp
         self._codec, self._codec_name = make("pcmu"), "pcmu"
         self._queue: deque[Pcm16 | str] = deque()  # audio at the codec's rate, and marks
@@ -61,10 +59,8 @@ class Outgoing:
             self.clear()
 
     def play(self, samples: Pcm16) -> None:
-        """Queues 20 ms at `rate_hz`."""
-        if len(self._queue) >= MAX_QUEUE_PACKETS:
-            self.overrun += 1
-        else:
+        """Queues 20 ms at `rate_hz`; what finds the queue full is not kept."""
+        if len(self._queue) < MAX_QUEUE_PACKETS:
             self._queue.append(samples)
 
     def mark(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """A SIP gateway without a file: trunks, routes and limits come from the admin app."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from callcenter.published.snapshot import Snapshot
 from callcenter.records.journal import STREAM, decode
 from callcenter.telephony.sip.registration import Standing
 from personas import library
-from tests.integration.sip.conftest import MakeStand, Stand
+from tests.integration.sip.conftest import Caller, MakeStand, Stand
 from tests.integration.sip.test_registration import call_the_account, registrar, standing
 
 pytestmark = pytest.mark.timeout(30)
@@ -102,13 +103,21 @@ async def test_login_and_codecs_of_the_next_call(stand: Stand, make_caller) -> N
     await stand.until_free()
 
 
+async def live_call(
+    stand: Stand, make_caller: Callable[..., Caller], formats: str = "0 101"
+) -> tuple[Caller, str]:
+    """The caller of a call that is up, and the call's id."""
+    caller = make_caller(stand.udp, number="+15550100")
+    await caller.call(caller.sdp(formats))
+    await caller.hear(5)
+    (call_id,) = stand.worker.sessions
+    return caller, call_id
+
+
 async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None:
     """A far end that refuses it: the console hears the status, and the call goes on."""
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
-    caller = make_caller(stand.udp, number="+15550100")
-    await caller.call()
-    await caller.hear(5)
-    (call_id,) = stand.worker.sessions
+    caller, call_id = await live_call(stand, make_caller)
     asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "transfer", "+15550142")))
     refer = await caller.incoming("REFER")
     assert "sip:+15550142@" in refer
@@ -122,20 +131,14 @@ async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None
 async def test_an_operator_presses_keys(stand: Stand, make_caller) -> None:
     """As RTP events; by INFO, one after the other, to a far end that takes none."""
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
-    caller = make_caller(stand.udp, number="+15550100")
-    await caller.call()
-    await caller.hear(5)
-    (call_id,) = stand.worker.sessions
+    caller, call_id = await live_call(stand, make_caller)
     assert await stand.gateway._board.ask(Command(call_id, "press", "1#")) == ""
     events = [packet[12:] for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
     assert [event[0] for event in events] == [1] * 11 + [11] * 11
     assert [bool(event[1] & 0x80) for event in events] == ([False] * 8 + [True] * 3) * 2
     assert "200" in await caller.ask("BYE")
     await stand.until_free()
-    plain = make_caller(stand.udp, number="+15550100")
-    await plain.call(plain.sdp("0").replace("a=rtpmap:101 telephone-event/8000\r\n", ""))
-    await plain.hear(5)
-    (call_id,) = stand.worker.sessions
+    plain, call_id = await live_call(stand, make_caller, "0")
     asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "press", "7*")))
     for key in "7*":
         info = await plain.incoming("INFO")
