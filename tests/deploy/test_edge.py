@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -96,7 +96,8 @@ def running(container: Manifest, places: dict[str, str], folder: Path) -> Iterat
             time.sleep(0.1)
         yield
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # Kamailio is several processes
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)  # Kamailio is several processes
         process.wait(10)
 
 

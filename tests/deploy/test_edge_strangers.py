@@ -68,7 +68,8 @@ def port(tmp_path: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield outside
     finally:
-        os.killpg(edge.pid, signal.SIGKILL)  # Kamailio is several processes
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(edge.pid, signal.SIGKILL)  # Kamailio is several processes
         edge.wait(10)
 
 
