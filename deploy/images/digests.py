@@ -44,7 +44,7 @@ def digest(reference: str) -> str:
         raise Unresolved(f"{reference}: no answer within {TIMEOUT_S:.0f} s") from None
     found = done.stdout.strip()
     if done.returncode or not re.fullmatch(r"sha256:[0-9a-f]{64}", found):
-        why = (done.stderr.strip() or found or "no digest").splitlines()[-1]
+        why = (done.stderr.strip() or found or "no digest").splitlines()[0]
         raise Unresolved(f"{reference}: {why}")
     return found
 
