@@ -238,7 +238,7 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     Raises:
         ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
-    logs.configure(settings.log_level, "gateway", settings.log_pii)
+    logs.configure(settings.log_level, "gateway", settings.log_pii, settings.log_format)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
     tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end

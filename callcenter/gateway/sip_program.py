@@ -202,7 +202,7 @@ def run(settings: SipSettings) -> None:
         ConfigurationError: the trunks file, a persona or a certificate is wrong, or the metrics'
             port is taken.
     """
-    logs.configure(settings.log_level, "sip", settings.log_pii)
+    logs.configure(settings.log_level, "sip", settings.log_pii, settings.log_format)
     tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
     with suppress(KeyboardInterrupt), page:

@@ -42,6 +42,8 @@ class CommonSettings(BaseSettings):
         link_secret_secondary: accepted by workers beside the first while the secret is being
             rotated.
         log_level: the least urgent kind of log line that is written.
+        log_format: `json`, one object a line; `text` for people; `auto` is text where standard
+            error is a terminal.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
@@ -54,6 +56,7 @@ class CommonSettings(BaseSettings):
     link_secret: SharedSecret
     link_secret_secondary: SharedSecret | None = None
     log_level: LogLevel = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
     log_pii: bool = False
     otel_exporter_otlp_endpoint: str | None = None
 
