@@ -122,7 +122,7 @@ class Admission:
 
     def _rate(self, trunk: Trunk) -> RateLimit:
         rate = self._rates.get(trunk.name)
-        if rate is None:
+        if rate is None or rate.per_s != trunk.invites_per_s:
             rate = RateLimit(trunk.invites_per_s, 2 * trunk.invites_per_s)
             self._rates[trunk.name] = rate
         return rate

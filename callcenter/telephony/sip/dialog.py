@@ -13,7 +13,6 @@ from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import BadRequest, Request, Response
 from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr
 
-
 Carries = Callable[[Peer], bool]  # whether a hop is the far end's, for requests in and out
 
 

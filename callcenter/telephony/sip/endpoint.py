@@ -248,7 +248,10 @@ class Endpoint:
         if self._calls.has_opened(request):
             raise BadRequest(482, "the same call came twice, over two ways")
         self.admission.judge(request, trunk, peer, self._half_open(trunk), now)
-        contact, carries = self._identity.contact(peer.transport), partial(trunk.carries, began=peer)
+        contact, carries = (
+            self._identity.contact(peer.transport),
+            partial(trunk.carries, began=peer),
+        )
         tag = self._new_id()
         call = InboundCall(request, peer, tag, contact, now, carries, trunk.outbound)
         self._remember(call, trunk)

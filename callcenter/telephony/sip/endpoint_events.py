@@ -26,8 +26,8 @@ class Turned:
     """A request was turned away before it became a call.
 
     Attributes:
-        code: short, stable: "stranger", "flood" (more messages than a host may send), "foreign" (for
-            a call of somebody else), "unauthorized", "rate", "half_open", "channels", "draining",
+        code: short, stable: "stranger", "flood" (more messages than a host may send), "foreign"
+            (for somebody else's call), "unauthorized", "rate", "half_open", "channels", "draining",
             "route" (a Record-Route that leads away from the trunk), "bad_request".
         trunk: whose; "" for a stranger.
     """

@@ -1,7 +1,7 @@
-"""How much one host may ask for, among hosts without number: token buckets, a bounded table.
+"""How much each host may ask for: token buckets in a bounded table.
 
-Whoever was heard of longest ago is forgotten first: that costs a host that floods nothing less,
-since it is never the one. Knows no message and no trunk.
+When the table is full, the host that was heard of longest ago is forgotten, and begins anew with a
+full bucket; one that floods is heard of all the time, so it is not forgotten. Knows no message.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ class HostRates:
 
         Args:
             host: by its address.
-            per_s, burst: of its bucket, counted from the host's first message on.
+            per_s: refills its bucket.
+            burst: what its bucket holds.
             now: seconds.
         """
         rate = self._rates.get(host)
-        if rate is None:
+        if rate is None or rate.per_s != per_s:  # new, or its trunk has another rate now
             rate = self._rates[host] = RateLimit(per_s, burst)
             if len(self._rates) > MAX_HOSTS:
                 self._rates.popitem(last=False)

@@ -12,8 +12,6 @@ from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.networks import Network, NetworkTable, address_of
 from callcenter.telephony.sip.uri import Peer
 
-__all__ = ["Network", "RateLimit", "Trunk", "Trunks"]
-
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
@@ -124,16 +122,19 @@ class RateLimit:
     Args:
         per_s: refilled by so many a second.
         burst: holds at most so many.
+
+    Attributes:
+        per_s: as it was made.
     """
 
     def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s, self._burst = per_s, burst
+        self.per_s, self._burst = per_s, burst
         self._left, self._at = burst, float("-inf")
 
     def take(self, now: float) -> bool:
         """Takes one; False when there is none."""
         if self._at > float("-inf"):
-            self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+            self._left = min(self._burst, self._left + (now - self._at) * self.per_s)
         self._at = now
         if self._left < 1.0:
             return False
