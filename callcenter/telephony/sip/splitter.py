@@ -22,12 +22,12 @@ class StreamSplitter:
 
     Attributes:
         pings: double CRLF keep-alives so far, which ask for a single CRLF (RFC 5626 4.4.1).
-        heads_read: messages whose headers were read, for whoever wants to know the work done.
+        examined: bytes looked at so far, however often: in step with the bytes that came.
     """
 
     def __init__(self) -> None:
         self.pings = 0
-        self.heads_read = 0
+        self.examined = 0
         self._buffer = bytearray()
         self._searched = 0  # bytes that hold no end of headers
         self._wanted: int | None = None  # bytes of the first message, once its headers are there
@@ -73,13 +73,15 @@ class StreamSplitter:
 
     def _measure(self) -> int | None:
         """How long the message is that the buffer begins with; None before its headers' end."""
-        end = self._buffer.find(_END, max(0, self._searched - len(_END) + 1))
+        start = max(0, self._searched - len(_END) + 1)
+        end = self._buffer.find(_END, start)
+        self.examined += len(self._buffer) - start
         self._searched = len(self._buffer)
         if (end if end >= 0 else len(self._buffer)) > MAX_HEAD_BYTES:
             raise MessageTooLarge(f"headers of more than {MAX_HEAD_BYTES} bytes")
         if end < 0:
             return None
-        self.heads_read += 1
+        self.examined += end
         total = end + len(_END) + self._body_length(bytes(self._buffer[:end]))
         if total > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(f"a message of {total} bytes")
