@@ -22,7 +22,7 @@ from callcenter.telephony.sip.uri import Peer
 
 MAX_CALLS = 2_000
 MESSAGES_PER_INVITE = 50  # a call with holds, keys and refreshes has some 30
-OTHER_MESSAGES_PER_S = 200.0  # of hosts that are no trunk's: registrars, calls of trunks that went
+LEAST_MESSAGES_PER_S = 200.0  # also of registrars, and of calls whose trunk has gone
 MIN_HALF_OPEN = 4
 
 
@@ -78,7 +78,8 @@ class Admission:
     def has_time_for(self, peer: Peer, now: float) -> bool:
         """Takes one message from a host's rate; False when it sends too many to be read."""
         trunk = self._trunks.find(peer)
-        per_s = OTHER_MESSAGES_PER_S if trunk is None else MESSAGES_PER_INVITE * trunk.invites_per_s
+        invites_per_s = trunk.invites_per_s if trunk is not None else 0.0
+        per_s = max(LEAST_MESSAGES_PER_S, MESSAGES_PER_INVITE * invites_per_s)
         return self._messages.take(peer.host, per_s, 2 * per_s, now)
 
     def judge(self, invite: Request, trunk: Trunk, peer: Peer, half_open: int, now: float) -> None:
@@ -123,7 +124,7 @@ class Admission:
     def _rate(self, trunk: Trunk) -> RateLimit:
         rate = self._rates.get(trunk.name)
         if rate is None or rate.per_s != trunk.invites_per_s:
-            rate = RateLimit(trunk.invites_per_s, 2 * trunk.invites_per_s)
+            rate = RateLimit(trunk.invites_per_s, _burst(trunk))
             self._rates[trunk.name] = rate
         return rate
 
@@ -134,12 +135,17 @@ class Admission:
         verdict = self._digest.verify("INVITE", proof, credentials, now)
         if verdict is None:
             return
-        if not self._unproven.take(peer.host, trunk.invites_per_s, 2 * trunk.invites_per_s, now):
+        if not self._unproven.take(peer.host, trunk.invites_per_s, _burst(trunk), now):
             raise _full(trunk, "rate")
         challenges = self._digest.challenges(now, stale=verdict == "stale")
         headers = tuple(("www-authenticate", challenge) for challenge in challenges)
         asked = verdict in ("missing", "stale")  # which is how every call begins
         raise TurnedAway(401, "" if asked else "unauthorized", headers)
+
+
+def _burst(trunk: Trunk) -> float:
+    """New calls at once: those of two seconds, and at least one."""
+    return max(1.0, 2 * trunk.invites_per_s)
 
 
 def _check_way_back(invite: Request, trunk: Trunk, peer: Peer) -> None:

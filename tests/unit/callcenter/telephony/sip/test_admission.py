@@ -57,10 +57,10 @@ def test_a_strangers_message_is_not_read(endpoint, monkeypatch) -> None:
 def test_a_host_that_sends_without_end(endpoint) -> None:
     """After its burst its messages are dropped unread; a second later it is heard again."""
     trunk = Trunk("slow", net("192.0.2.0/24"), invites_per_s=1.0)
-    endpoint = make_endpoint(Trunks([trunk]))
-    for number in range(150):
+    endpoint, burst = make_endpoint(Trunks([trunk])), 2 * int(admission.LEAST_MESSAGES_PER_S)
+    for number in range(burst + 50):
         endpoint.receive(request("OPTIONS", branch=f"z9hG4bK{number}"), PEER, 0.0)
-    assert statuses(endpoint) == [200] * 2 * admission.MESSAGES_PER_INVITE
+    assert statuses(endpoint) == [200] * burst
     assert codes(endpoint) == [("flood", "slow")] * 50
     endpoint.receive(request("OPTIONS", branch="z9hG4bKlater"), PEER, 1.0)
     endpoint.receive(request("OPTIONS", branch="z9hG4bKelse"), Peer("udp", "192.0.2.2", 1), 0.0)
@@ -201,6 +201,16 @@ def test_calls_that_nobody_acknowledges_are_bounded() -> None:
     ack = inside("ACK", calls[0].dialog.id.local_tag, "1", branch="z9hG4bKa", Call_ID="c0")
     endpoint.receive(ack, PEER, 1.0)
     incoming(endpoint, request(body=OFFER, branch="z9hG4bK7", Call_ID="c7"), 2.0)
+
+
+def test_a_trunk_that_calls_seldom_may_call() -> None:
+    """One call every ten seconds is a rate as well."""
+    endpoint = make_endpoint(invites_per_s=0.1)
+    incoming(endpoint)
+    endpoint.outgoing()
+    endpoint.receive(request(body=OFFER, branch="z9hG4bKb", Call_ID="b"), PEER, 5.0)
+    assert statuses(endpoint) == [503]
+    incoming(endpoint, request(body=OFFER, branch="z9hG4bKc", Call_ID="c"), 10.1)
 
 
 # --- where requests of ours go --------------------------------------------------------------------
