@@ -34,7 +34,7 @@ class SipSettings(CommonSettings):
             system's when empty.
         sip_tls_require_client: a peer that connects must show a certificate of that CA.
         sip_connections: TCP and TLS connections at once, ours included.
-        sip_connections_per_host: that one host may have opened.
+        sip_connections_per_host: that one host may have opened; some trunks open one for each call.
         sip_message_s: a connection's first message must be whole within this time, and every other
             one from its first byte on; so must the TLS handshake be.
         sip_idle_s: a connection over which nothing came for so long is closed, unless a live call
@@ -71,7 +71,7 @@ class SipSettings(CommonSettings):
     sip_tls_ca: Path | None = None
     sip_tls_require_client: bool = False
     sip_connections: Annotated[int, Field(ge=1)] = 500
-    sip_connections_per_host: Annotated[int, Field(ge=1)] = 50
+    sip_connections_per_host: Annotated[int, Field(ge=1)] = 100
     sip_message_s: Seconds = 10.0
     sip_idle_s: Seconds = 600.0
     sip_http_host: str = "127.0.0.1"

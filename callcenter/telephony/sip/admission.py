@@ -152,8 +152,11 @@ def _check_way_back(invite: Request, trunk: Trunk, peer: Peer) -> None:
     """Refuses a Record-Route of an address that is none of the trunk's.
 
     Requests of ours would have to go to whatever host an INVITE names. A name is let through: it is
-    not looked up, our requests go to where the INVITE came from (see `Dialog.next_hop`).
+    not looked up, our requests go to where the INVITE came from (see `Dialog.next_hop`). So they do
+    over a connection of ours to a registrar that is known by its name alone.
     """
+    if address_of(peer.host) is None:
+        return
     routes = invite.record_routes
     hop = routes[0].uri.peer() if routes else peer
     if address_of(hop.host) is None or trunk.carries(replace(hop, transport=peer.transport), peer):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from callcenter.telephony.sip.hosts import HostRates
 
-OPENED_PER_S = 10.0  # by one host; a TLS handshake costs a millisecond of the loop and more
-OPENED_AT_ONCE = 50.0
+OPENED_PER_S = 20.0  # by one host; a TLS handshake costs a millisecond of the loop and more
+OPENED_AT_ONCE = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class StreamLimits:
     """
 
     connections: int = 500
-    per_host: int = 50
+    per_host: int = 100
     message_s: float = 10.0
     idle_s: float = 600.0
 

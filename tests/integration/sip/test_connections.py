@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import itertools
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from callcenter.telephony.sip.connection import TURN_S
 from callcenter.telephony.sip.stream_limits import StreamLimits
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.uri import Peer
@@ -225,6 +229,27 @@ async def test_many_messages_at_once_leave_the_loop_to_others(make_door) -> None
             hosts.append((await door.got.get())[1].host)
     assert hosts.index(TRUNK[1]) < 2_999  # not behind all of the other's
     assert hosts.count(TRUNK[0]) == 3_000
+
+
+async def test_a_flood_of_datagrams_leaves_the_loop_to_others() -> None:
+    """Those that cost much are read one a turn: in between the audio of calls is due."""
+    order: list[str] = []
+
+    def costly(data: bytes, peer: Peer) -> None:
+        order.append("message")
+        time.sleep(2 * TURN_S)
+
+    transports = Transports(costly, lambda host: True)
+    port = transports.listen_udp("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(20):
+            sender.sendto(OPTIONS, ("127.0.0.1", port))
+    async with asyncio.timeout(10):
+        while order.count("message") < 20:
+            order.append("turn")
+            await asyncio.sleep(0)
+    assert all("turn" in pair for pair in itertools.pairwise(order))
+    await transports.close()
 
 
 async def test_nothing_is_opened_to_where_an_invite_leads(make_stand, make_caller) -> None:

@@ -261,6 +261,18 @@ def test_a_name_of_the_trunks_own_is_followed() -> None:
     assert trunk.serves(Peer("tcp", "pbx.example.com", 5_060))  # over a connection of ours
 
 
+def test_a_call_over_our_own_connection_to_a_registrar() -> None:
+    """We know the registrar by its name: whatever its routes say, the call goes back over it."""
+    names = frozenset({"pbx.example.com"})
+    endpoint = make_endpoint(Trunks([Trunk("test", net("192.0.2.0/24"), names=names)]))
+    ours = Peer("tcp", "pbx.example.com", 5_060)
+    data = request(body=OFFER, Record_Route="<sip:203.0.113.66;lr>")
+    call = incoming(endpoint, data, peer=ours)
+    assert call.dialog.next_hop() == ours
+    assert endpoint.uses(ours)
+    assert not endpoint.uses(Peer("tcp", "192.0.2.1", 5_060))
+
+
 def test_what_began_encrypted_is_not_sent_plain() -> None:
     """A Route without TLS, in the trunk's own networks: over the connection that is there."""
     endpoint = make_endpoint(Trunks([Trunk("test", net("192.0.2.0/24"))]))

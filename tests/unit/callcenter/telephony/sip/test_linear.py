@@ -91,9 +91,9 @@ def patterns() -> dict[str, re.Pattern]:
 
 
 def seconds(read: Callable[[str], object], text: str) -> float:
-    """The least of three; a long time counts at once."""
+    """The lesser of two; a long time counts at once."""
     took = []
-    while len(took) < 3 and (not took or took[-1] < 0.2):
+    while len(took) < 2 and (not took or took[-1] < 0.2):
         began = time.thread_time()
         with contextlib.suppress(ProtocolError):  # what is none is refused: in time as well
             read(text)
