@@ -304,6 +304,16 @@ def test_the_route_of_an_answer_is_not_followed_elsewhere() -> None:
     assert [peer for peer, _ in endpoint.outgoing()] == [PEER]  # the ACK
 
 
+@pytest.mark.parametrize("target", ["sip:1@203.0.113.66:22;transport=tcp", "sips:1@db.internal"])
+def test_whom_we_call_for_a_transfer_is_called_over_the_trunk(endpoint, target) -> None:
+    """The INVITE goes to where the caller's call came from, whatever its target names."""
+    trunk = Trunk("test", net("192.0.2.0/24"))
+    endpoint.dial(parse_uri(target), "+1555 \u5e97>", PEER, trunk, LOCAL, 0.0)
+    ((peer, data),) = endpoint.outgoing()
+    assert peer == PEER
+    assert parse(data).from_.uri.user == "+1555%20%E5%BA%97%3E"  # nothing breaks out of the URI
+
+
 # --- responses of hosts that are no trunk's -------------------------------------------------------
 
 
