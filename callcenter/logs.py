@@ -1,4 +1,4 @@
-"""Logs of every program: one JSON object a line on standard error.
+"""Logs of every program, on standard error: one JSON object a line, or text on a terminal.
 
 The message is static, values are fields. Fields named `pii.*` (prompt text, telephone numbers,
 transcripts) are dropped here unless they were asked for, so that a line of code can log them
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from logging.handlers import QueueHandler, QueueListener
 from queue import Full, Queue
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -26,12 +27,19 @@ MAX_WAITING = 10_000
 CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
+Format = Literal["auto", "json", "text"]
 
 
-def configure(level: str, program: str, show_pii: bool) -> QueueListener:
+def configure(level: str, program: str, show_pii: bool, form: Format = "json") -> QueueListener:
     """Sets structlog and the standard library's logging up; once, at start-up.
 
     Fields that a library gives as `extra` become fields of the line.
+
+    Args:
+        level: the least urgent kind of line that is written.
+        program: stands in every line.
+        show_pii: whether `pii.*` fields are written.
+        form: `json`; `text` for people; `auto` is text where standard error is a terminal.
 
     Returns:
         The writer; `writer.queue.join()` waits until every line so far is written.
@@ -42,10 +50,10 @@ def configure(level: str, program: str, show_pii: bool) -> QueueListener:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(program),
-        structlog.processors.format_exc_info,
     ]
     if not show_pii:
         shared.append(drop_pii)
+    renderer = _text() if _for_people(form) else _json()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -60,7 +68,7 @@ def configure(level: str, program: str, show_pii: bool) -> QueueListener:
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                *renderer,
             ],
         )
     )
@@ -89,6 +97,34 @@ def drop_pii(logger: Any, method: str, fields: Fields) -> Fields:
     """A structlog processor: leaves every `pii.*` field out."""
     for name in [name for name in fields if name.startswith(PII_PREFIX)]:
         del fields[name]
+    return fields
+
+
+def _for_people(form: Format) -> bool:
+    return form == "text" or (form == "auto" and sys.stderr.isatty())
+
+
+def _json() -> list[structlog.typing.Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _text() -> list[structlog.typing.Processor]:
+    """`17:36:02 warning  admin    webhook_failed  receiver=crm`, in colours on a terminal.
+
+    A traceback is written without the values of its variables: they may be personal data.
+    """
+    colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colours, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+    )
+    return [_for_reading, renderer]
+
+
+def _for_reading(logger: Any, method: str, fields: Fields) -> Fields:
+    """The time without its date, the program in front; which module it was says little."""
+    fields["timestamp"] = str(fields["timestamp"])[11:19]
+    fields["event"] = f"{fields.pop('program'):8} {fields['event']}"
+    fields.pop("logger", None)
     return fields
 
 

@@ -173,7 +173,7 @@ def run(settings: AdminSettings) -> None:
     Raises:
         ConfigurationError: a setting or a persona file is wrong.
     """
-    logs.configure(settings.log_level, "admin", settings.log_pii)
+    logs.configure(settings.log_level, "admin", settings.log_pii, settings.log_format)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
         server(settings, _print_secret).run()
 

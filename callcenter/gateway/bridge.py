@@ -17,7 +17,7 @@ import structlog
 
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Choice
-from callcenter.gateway.trunks import RegisterAt, TrunkRoutes
+from callcenter.gateway.trunks import RegisterAt, TrunkRoutes, names_of
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
 from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
@@ -107,6 +107,7 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
         srtp=sip.srtp,
         codecs=tuple(sip.codecs),
         max_channels=published.max_channels or DEFAULT_CHANNELS,
+        names=names_of(register_at),
     )
     return TrunkRoutes(made, {}, None, register_at)
 

@@ -112,6 +112,7 @@ def build(settings: GatewaySettings) -> Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The ASGI application over the parts."""
+    prefixes = parts.settings.transfer_prefixes
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -119,7 +120,7 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live)),
+            asyncio.create_task(orders.carry_out(parts.board, parts.live, prefixes)),
             asyncio.create_task(parts.slots.keep_table()),
             asyncio.create_task(health.measure_loop_lag()),
         ]
@@ -240,7 +241,7 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     Raises:
         ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
-    logs.configure(settings.log_level, "gateway", settings.log_pii)
+    logs.configure(settings.log_level, "gateway", settings.log_pii, settings.log_format)
     page = health.metrics_page(settings.metrics_host, settings.metrics_port)
     tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end

@@ -19,7 +19,8 @@ from callcenter.errors import ConfigurationError, ProtocolError
 from callcenter.gateway.routes import Route
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.media_plan import CODECS
-from callcenter.telephony.sip.trunk import Network, Trunk
+from callcenter.telephony.sip.networks import Network, address_of
+from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import SipUri, parse_uri
 from personas.errors import PersonaError
 from personas.library import Library
@@ -139,6 +140,12 @@ class TrunkRoutes:
         return self.by_number.get(called, self.default)
 
 
+def names_of(register_at: RegisterAt | None) -> frozenset[str]:
+    """The hosts that a trunk's own configuration names: its registrar, where that is a name."""
+    host = register_at.registrar.host if register_at is not None else ""
+    return frozenset({host} if host and address_of(host.strip("[]")) is None else ())
+
+
 def load(path: Path, library: Library) -> dict[str, TrunkRoutes]:
     """Reads a trunks file and renders the persona of every number.
 
@@ -172,6 +179,9 @@ def _read(path: Path) -> _File:
 def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRoutes:
     login, register = entry.login, entry.register_at
     outbound = _credentials(place, register, folder) if register else None
+    register_at = None
+    if register is not None and outbound is not None:
+        register_at = RegisterAt(_uri(place, register.registrar), outbound, register.expires_s)
     trunk = Trunk(
         name=entry.name,
         networks=tuple(_networks(entry.networks)),
@@ -186,12 +196,10 @@ def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRo
         retry_after_s=entry.retry_after_s,
         transfer_uri=entry.transfer_uri,
         attended_transfer=entry.transfer == "attended",
+        names=names_of(register_at),
     )
     numbers = {n.number: _route(f"{place}.{n.number}", n, library) for n in entry.numbers}
     default = _route(f"{place}.default", entry.default, library) if entry.default else None
-    if register is None or outbound is None:
-        return TrunkRoutes(trunk, numbers, default, None)
-    register_at = RegisterAt(_uri(place, register.registrar), outbound, register.expires_s)
     return TrunkRoutes(trunk, numbers, default, register_at)
 
 

@@ -48,6 +48,8 @@ Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # separated by commas
 Proxies = Annotated[Names, AfterValidator(_networks)]
 Pools = Annotated[Names, Field(min_length=1)]
+NumberPrefix = Annotated[str, Field(pattern=r"^\+([1-9][0-9]{0,14})?$")]
+NumberPrefixes = Annotated[tuple[NumberPrefix, ...], NoDecode, BeforeValidator(_split)]
 SharedSecret = Annotated[SecretStr, Field(min_length=32)]
 
 AnySettings = TypeVar("AnySettings", bound="CommonSettings")
@@ -64,6 +66,8 @@ class CommonSettings(BaseSettings):
         link_secret_secondary: accepted by workers beside the first while the secret is being
             rotated.
         log_level: the least urgent kind of log line that is written.
+        log_format: `json`, one object a line; `text` for people; `auto` is text where standard
+            error is a terminal.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
@@ -76,6 +80,7 @@ class CommonSettings(BaseSettings):
     link_secret: SharedSecret
     link_secret_secondary: SharedSecret | None = None
     log_level: LogLevel = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
     log_pii: bool = False
     otel_exporter_otlp_endpoint: str | None = None
 

@@ -55,7 +55,7 @@ def run(settings: WorkerSettings) -> int:
     Raises:
         ConfigurationError: the engine can't be built, or a port is taken.
     """
-    logs.configure(settings.log_level, "worker", settings.log_pii)
+    logs.configure(settings.log_level, "worker", settings.log_pii, settings.log_format)
     wanted = asyncio.run(published_prompts(settings))
     engine = engines.build(settings, len(wanted))
     personas = asyncio.run(with_voices(settings, engine, engines.voices(settings), wanted))

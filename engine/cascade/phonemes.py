@@ -9,7 +9,7 @@ This module does not know audio, voices or phoneme ids, and nothing but English.
 
 from __future__ import annotations
 
-import json
+import lzma
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -130,7 +130,7 @@ def _add_ed(stem: str) -> str:
 
 @lru_cache(maxsize=1)
 def english() -> Pronouncer:
-    """Loads misaki's two American dictionaries and hama's network (0.3 s, 60 MB), once."""
+    """Loads misaki's American dictionaries and hama's network, once."""
     from hama import G2PModel  # local: its engine is a shared library, loaded on first use
 
     network = G2PModel()
@@ -148,12 +148,7 @@ def stressed(sounds: str) -> str:
 
 
 def misaki_lexicon() -> dict[str, str]:
-    """Merges the machine-made dictionary and, over it, the hand-checked one."""
-    lexicon: dict[str, str] = {}
-    for name in ("us_silver.json", "us_gold.json"):
-        text = (resources.files("misaki") / "data" / name).read_text(encoding="utf-8")
-        for word, sounds in json.loads(text).items():
-            chosen = sounds if isinstance(sounds, str) else sounds.get("DEFAULT")
-            if chosen:
-                lexicon[word] = chosen
-    return lexicon
+    """Loads the dictionary: word -> phonemes (180,000 words, 0.1 s)."""
+    packed = (resources.files("engine.cascade") / "assets" / "pronunciations.tsv.xz").read_bytes()
+    lines = lzma.decompress(packed).decode().splitlines()
+    return dict(line.split("\t", 1) for line in lines)

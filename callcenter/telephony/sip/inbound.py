@@ -9,14 +9,17 @@ from __future__ import annotations
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import MediaAgreed
-from callcenter.telephony.sip.dialog import from_invite
+from callcenter.telephony.sip.dialog import Carries, from_invite
 from callcenter.telephony.sip.dialog_user import reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request
 from callcenter.telephony.sip.negotiation import offer_in
+from callcenter.telephony.sip.text import clean
 from callcenter.telephony.sip.uri import Peer
 
 RING_LIMIT_S = 60.0  # an owner that neither answers nor refuses: the call does not stay for ever
+MAX_NUMBER_CHARS = 128  # E.164 has 15 digits; a PBX may use names
+MAX_NAME_CHARS = 64
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_CHARS = 512
 
@@ -35,14 +38,24 @@ class InboundCall(SipCall):
         local_tag: str,
         local_contact: str,
         now: float,
+        carries: Carries,
         credentials: Credentials | None = None,
     ) -> None:
         """Takes an INVITE.
 
+        Args:
+            invite: judged already.
+            peer: where it came from.
+            local_tag: ours, fresh.
+            local_contact: under which the far end reaches us.
+            now: seconds.
+            carries: which hops are the far end's.
+            credentials: when the far end asks for them.
+
         Raises:
             BadRequest: it has no Contact, a body that is no SDP, or a session timer too short.
         """
-        dialog = from_invite(invite, local_tag, local_contact, peer)
+        dialog = from_invite(invite, local_tag, local_contact, peer, carries)
         super().__init__(dialog, invite.tokens("allow"), credentials)
         self.invite = invite
         self._timer.judge(invite)
@@ -51,20 +64,26 @@ class InboundCall(SipCall):
         self._hang_up_reason: str | None = None  # wanted before the ACK came
         self._handlers["CANCEL"] = self._on_cancel
 
+    # What the far end wrote leaves here cleaned: nothing behind this door meets a character that it
+    # cannot store, send or show.
+
     @property
     def caller(self) -> str:
         """The caller's number or name: personal data."""
-        return self.dialog.remote.uri.user
+        return clean(self.dialog.remote.uri.user, MAX_NUMBER_CHARS)
 
     @property
     def called(self) -> str:
         """The number that was dialled: the Request-URI's, which is what the trunk routes by."""
-        return self.invite.uri.user or self.invite.to.uri.user
+        return clean(self.invite.uri.user or self.invite.to.uri.user, MAX_NUMBER_CHARS)
 
     def attributes(self) -> dict[str, str]:
         """The INVITE's X- headers, by their names in lower case; bounded."""
         found = [(name, value) for name, value in self.invite.headers if name.startswith("x-")]
-        return {name: value[:MAX_ATTRIBUTE_CHARS] for name, value in found[:MAX_ATTRIBUTES]}
+        return {
+            clean(name, MAX_NAME_CHARS): clean(value, MAX_ATTRIBUTE_CHARS)
+            for name, value in found[:MAX_ATTRIBUTES]
+        }
 
     # --- what the owner wants ---------------------------------------------------------------------
 

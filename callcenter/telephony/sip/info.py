@@ -9,7 +9,9 @@ from callcenter.telephony.sip.message import BadRequest, Request
 
 RELAY_TYPE, PLAIN_TYPE = "application/dtmf-relay", "application/dtmf"
 
-_RELAYED = re.compile(r"^\s*signal\s*=\s*([0-9A-D*#]|1[0-5])\s*$", re.IGNORECASE | re.MULTILINE)
+_RELAYED = re.compile(
+    r"^[ \t]*+signal[ \t]*+=[ \t]*+([0-9A-D*#]|1[0-5])[ \t\r]*+$", re.IGNORECASE | re.MULTILINE
+)
 
 
 def key_body(digit: str, duration_ms: int) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from callcenter.errors import ProtocolError
+from callcenter.errors import MessageTooLarge, ProtocolError
 
+MAX_VALUES = 256  # in one header, or parameters of one value
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 _URI = re.compile(
@@ -25,6 +26,14 @@ _VIA = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+
+# Every quantifier that could be tried again is possessive (*+): no text makes them look twice.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"?'
+_ANGLED = rf'<(?:[^>"]|{_QUOTED})*+>?'
+_PIECES = {  # separator -> what stands for itself, or the separator
+    char: re.compile(rf"{_QUOTED}|{_ANGLED}|\\.|{char}", re.DOTALL) for char in ",;"
+}
+_BEFORE_ANGLE = re.compile(rf'(?:[^"<\\]|\\.|{_QUOTED})*+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +184,10 @@ def parse_name_addr(text: str) -> NameAddr:
     if "<" not in text:
         bare, _, params = text.partition(";")
         return NameAddr(parse_uri(bare), "", parse_params(";" + params if params else ""))
-    start = _first_unquoted(text, "<")
+    before = _BEFORE_ANGLE.match(text)
+    start = before.end() if before is not None else 0
     end = text.find(">", start)
-    if start < 0 or end < 0:
+    if text[start : start + 1] != "<" or end < 0:
         raise ProtocolError(f"an address without its closing '>': {text[:80]!r}")
     display = text[:start].strip().strip('"')
     return NameAddr(parse_uri(text[start + 1 : end]), display, parse_params(text[end + 1 :]))
@@ -238,21 +248,37 @@ def join_params(params: tuple[tuple[str, str], ...]) -> str:
 
 
 def split_unquoted(text: str, separator: str) -> list[str]:
-    """Splits where the separator stands neither in quotes nor in <>."""
+    """Splits at "," or ";" where it stands neither in quotes nor in <>; one pass over the text.
+
+    Raises:
+        MessageTooLarge: more than MAX_VALUES pieces.
+    """
     if '"' not in text and "<" not in text:
-        return text.split(separator)
-    pieces, start, quoted, angled = [], 0, False, False
-    previous = ""
-    for index, char in enumerate(text):
-        if char == '"' and previous != "\\":
-            quoted = not quoted
-        elif not quoted and char in "<>":
-            angled = char == "<"
-        elif char == separator and not quoted and not angled:
-            pieces.append(text[start:index])
-            start = index + 1
-        previous = "" if previous == "\\" else char
+        pieces = text.split(separator, MAX_VALUES)
+    else:
+        pieces = _split(text, separator)
+    if len(pieces) > MAX_VALUES:
+        raise MessageTooLarge(f"more than {MAX_VALUES} values in one header")
+    return pieces
+
+
+def _split(text: str, separator: str) -> list[str]:
+    pieces, start = [], 0
+    for found in _PIECES[separator].finditer(text):
+        if found[0] == separator:
+            pieces.append(text[start : found.start()])
+            start = found.end()
+            if len(pieces) > MAX_VALUES:
+                break
     return [*pieces, text[start:]]
+
+
+def first_value(text: str) -> str:
+    """The first of a list's values: what comes after it is not read."""
+    for found in _PIECES[","].finditer(text):
+        if found[0] == ",":
+            return text[: found.start()].strip()
+    return text.strip()
 
 
 def unescape(text: str) -> str:
@@ -263,13 +289,3 @@ def unescape(text: str) -> str:
 def bracketed(host: str) -> str:
     """A host as URIs and Via want it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _first_unquoted(text: str, char: str) -> int:
-    quoted = False
-    for index, here in enumerate(text):
-        if here == '"' and (index == 0 or text[index - 1] != "\\"):
-            quoted = not quoted
-        elif here == char and not quoted:
-            return index
-    return -1

@@ -11,7 +11,6 @@ It knows nothing of sockets, signatures, audio formats, or time.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -230,7 +229,7 @@ class _Media(_Wire):
     def to_message(self) -> Media:
         try:
             payload = base64.b64decode(self.media.payload, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one; a character outside ASCII another
             raise ProtocolError(f"media.payload is not base64: {error}") from None
         return Media(payload, int(self.media.timestamp))
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from logging.handlers import QueueListener
 from queue import Queue
@@ -85,3 +86,20 @@ def test_a_writer_that_stands_still_holds_nobody_up() -> None:
         handler.handle(logging.makeLogRecord({"msg": f"line {number}"}))
     assert [waiting.get_nowait().getMessage() for _ in range(2)] == ["line 0", "line 1"]
     assert waiting.empty()
+
+
+def test_people_read_text(fresh, capsys) -> None:
+    """Time, level, program and event first; without personal data, and no colours in a file."""
+    writer = logs.configure("info", "gateway", show_pii=False, form="text")
+    structlog.get_logger("x").warning("call_began", persona="bank", **{"pii.caller": "+1555"})
+    writer.queue.join()
+    line = capsys.readouterr().err
+    assert re.match(r"\d\d:\d\d:\d\d \[warning *\] gateway +call_began +persona=bank\n$", line)
+
+
+def test_a_file_gets_json_unless_it_is_told_otherwise(fresh, capsys) -> None:
+    """`auto` is for terminals."""
+    writer = logs.configure("info", "gateway", show_pii=False, form="auto")
+    structlog.get_logger("x").info("call_began")
+    (line,) = lines(capsys, writer)
+    assert line["event"] == "call_began"

@@ -182,3 +182,17 @@ def test_lists_are_split_at_commas(monkeypatch) -> None:
     monkeypatch.setenv("ADMIN_POOLS", ",")
     with pytest.raises(ConfigurationError, match="ADMIN_POOLS"):
         AdminSettings.load()
+
+
+@pytest.mark.parametrize("program", [GatewaySettings, SipSettings])
+def test_prefixes_of_transfers(environment, program) -> None:
+    """None as long as nothing is set; a beginning of a number with its country, or all of them."""
+    assert program.load().transfer_prefixes == ()
+    environment.setenv("TRANSFER_PREFIXES", "+49, +1800")
+    assert program.load().transfer_prefixes == ("+49", "+1800")
+    environment.setenv("TRANSFER_PREFIXES", "+")
+    assert program.load().transfer_prefixes == ("+",)
+    for wrong in ("49", "+0", "0800", "+1-800", "*"):
+        environment.setenv("TRANSFER_PREFIXES", wrong)
+        with pytest.raises(ConfigurationError, match="TRANSFER_PREFIXES"):
+            program.load()

@@ -2,9 +2,11 @@
 
 import pytest
 
-from callcenter.errors import ProtocolError
+from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.telephony.sip.uri import (
+    MAX_VALUES,
     Peer,
+    first_value,
     parse_name_addr,
     parse_params,
     parse_uri,
@@ -86,3 +88,29 @@ def test_lists_and_parameters() -> None:
     assert split_unquoted('a,"b,c",<d,e>', ",") == ["a", '"b,c"', "<d,e>"]
     assert parse_params(";A=1;b; c = 2 ;") == (("a", "1"), ("b", ""), ("c", "2"))
     assert unescape("a%40b%zz") == "a@b%zz"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ('"a,b" <c,d>;x="e,f", g', ['"a,b" <c,d>;x="e,f"', " g"]),
+        ('"a\\",b",c', ['"a\\",b"', "c"]),
+        ('"never closed, a', ['"never closed, a']),
+        ("<never closed, a", ["<never closed, a"]),
+        ('<"in >, both", a>,b', ['<"in >, both", a>', "b"]),
+        (",<>,", ["", "<>", ""]),
+    ],
+)
+def test_what_a_comma_does_not_split(text, pieces) -> None:
+    """Quotes with escapes, angles, quotes in angles; what is never closed goes to the end."""
+    assert split_unquoted(text, ",") == pieces
+    assert first_value(text) == pieces[0].strip()
+
+
+@pytest.mark.parametrize("piece", ["a,", "<a>,", '"a",'])
+def test_more_values_than_anybody_writes(piece) -> None:
+    """An error; the first of them is read all the same."""
+    assert len(split_unquoted(piece * (MAX_VALUES - 1), ",")) == MAX_VALUES
+    with pytest.raises(MessageTooLarge):
+        split_unquoted(piece * MAX_VALUES, ",")
+    assert first_value(piece * MAX_VALUES) == piece[:-1]

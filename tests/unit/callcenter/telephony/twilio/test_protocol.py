@@ -82,6 +82,7 @@ def test_new_fields_and_new_messages_are_no_error() -> None:
     ("path", "value"),
     [
         ("media.payload", "no base64!"),
+        ("media.payload", "\u00ff\u00ff\u00ff\u00ff"),
         ("media.payload", 7),
         ("media.timestamp", "-1"),
         ("media.timestamp", 25),
