@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` answers calls on this machine, `make test` proves that it works.
-# Each keeps an environment of its own, rebuilt when pyproject.toml changes.
+# Each keeps an environment of its own, rebuilt when pyproject.toml changes. The demo's has what
+# deploy/demo.lock says, by hash; `make lock` writes the locks anew, `make sbom` lists what is in it.
 
 PYTHON ?= python3
 # CPU build of torch for the tests. Where the default index serves only CUDA builds, name the index
@@ -11,8 +12,9 @@ ORACLES := .oracle
 DEMO := .venv-demo/installed
 DEV := .venv/installed
 TOOLS := .tools/fetched
+LOCKING := .venv-lock/installed
 
-.PHONY: demo test check unit deploy-test clean
+.PHONY: demo test check unit deploy-test lock sbom digests clean
 
 demo: $(DEMO)
 	.venv-demo/bin/python -m callcenter demo
@@ -39,13 +41,39 @@ deploy-test: $(DEV) $(TOOLS)
 	.venv/bin/python -m pytest tests/deploy $(PYTEST_ARGS)
 
 clean:
-	rm -rf .venv .venv-demo .tools $(ORACLES)
+	rm -rf .venv .venv-demo .venv-lock .tools $(ORACLES)
+
+# Pins every package of the images and the demo anew, with hashes. CHECK=--check only says whether the
+# locks fit pyproject.toml.
+lock: $(LOCKING)
+	PATH="$(CURDIR)/.venv-lock/bin:$$PATH" sh deploy/images/lock.sh $(CHECK)
+
+# What the demo's environment is made of, models among it: CycloneDX, with licences and hashes.
+sbom: $(DEMO) $(LOCKING)
+	mkdir -p build
+	.venv-demo/bin/python deploy/sbom.py --tool .venv-lock/bin/cyclonedx-py --into build/sbom.json
+
+# Values for Helm that name each image by its digest; needs docker and the registries.
+# make digests REPOSITORY=registry.example.com/voice TAG=v1
+digests: $(DEMO)
+	mkdir -p build
+	.venv-demo/bin/python deploy/images/digests.py --into build/digests.yaml \
+		$(if $(REPOSITORY),--repository '$(REPOSITORY)') $(if $(TAG),--tag '$(TAG)')
+
+# Only files whose SHA-256 stands in a lock, and only wheels: nothing runs before its hash is known.
+LOCKED := install --quiet --require-hashes --no-deps --only-binary=:all: -r
 
 # No torch in here: the demo's engines run without it.
-$(DEMO): pyproject.toml
+$(DEMO): pyproject.toml deploy/demo.lock deploy/images/build.lock
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/pip install --quiet --upgrade pip
-	.venv-demo/bin/pip install --quiet --editable '.[demo,cascade,webrtc]'
+	.venv-demo/bin/python -m pip $(LOCKED) deploy/images/build.lock
+	.venv-demo/bin/python -m pip $(LOCKED) deploy/demo.lock
+	.venv-demo/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(LOCKING): deploy/tools.lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip $(LOCKED) deploy/tools.lock
 	touch $@
 
 $(DEV): pyproject.toml

@@ -31,6 +31,7 @@ from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
 from callcenter.published.board import Board, Clips
 from callcenter.settings import AdminSettings
+from callcenter.settings.common import listen_on
 from personas import library
 from personas.errors import PersonaError
 from personas.tokens import TokenCounter, estimate_tokens, sentencepiece_counter
@@ -155,8 +156,9 @@ def server(settings: AdminSettings, on_secret: Callable[[str], None]) -> uvicorn
     """
     config = uvicorn.Config(
         create_app(build(settings), on_secret),
-        host=settings.admin_host,
+        host=listen_on(settings.admin_host),
         port=settings.admin_port,
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         log_config=None,
         access_log=False,
         server_header=False,

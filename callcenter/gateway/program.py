@@ -40,6 +40,7 @@ from callcenter.media.vad import load_model
 from callcenter.published.board import Board
 from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
+from callcenter.settings.common import listen_on
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
 from personas import library
@@ -220,8 +221,9 @@ def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None
     parts = build(settings)
     config = uvicorn.Config(
         create_app(parts),
-        host=settings.gateway_host,
+        host=listen_on(settings.gateway_host),
         port=settings.gateway_port,
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,  # audio does not shrink, and the time is not there

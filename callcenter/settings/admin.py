@@ -7,14 +7,24 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
-from callcenter.settings.common import HTTP_SCHEMES, CommonSettings, Pools, Port, SharedSecret
+from callcenter.settings.common import (
+    HTTP_SCHEMES,
+    LOCAL_PROXIES,
+    CommonSettings,
+    Pools,
+    Port,
+    Proxies,
+    SharedSecret,
+)
 
 
 class AdminSettings(CommonSettings):
     """The admin app's settings.
 
     Attributes:
-        admin_host, admin_port: where it listens.
+        admin_host, admin_port: where it listens; host * is every address, of IPv4 and IPv6.
+        forwarded_allow_ips: addresses or networks of the reverse proxies in front, separated by
+            commas: their X-Forwarded-For tells who a visitor is. Nobody else's is believed.
         database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets are derived from it; keep it with the database.
@@ -32,6 +42,7 @@ class AdminSettings(CommonSettings):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8070
     admin_pools: Pools = ("main",)
+    forwarded_allow_ips: Proxies = LOCAL_PROXIES
     database_url: str = "sqlite:///callcenter.db"
     admin_secret: SharedSecret
     admin_secure_cookies: bool = True

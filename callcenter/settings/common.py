@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import socket
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callcenter.errors import ConfigurationError
 
 HTTP_SCHEMES = ("http", "https")
+LOCAL_PROXIES = ("127.0.0.1", "::1")  # a reverse proxy on the same host
 
 
 def _split(value: object) -> object:
@@ -21,10 +23,30 @@ def _split(value: object) -> object:
     return value
 
 
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks that leave somebody out, each written as it is meant."""
+    for value in values:
+        try:
+            network = ipaddress.ip_network(value)
+        except ValueError:
+            raise ValueError(
+                f"{value!r} is no address or network, for example 10.42.0.0/16"
+            ) from None
+        if not network.prefixlen:
+            raise ValueError(f"{value} is everybody: then a visitor's address is what it says")
+    return values
+
+
+def listen_on(host: str) -> str:
+    """A host as servers take it: `*` stands for every address, of IPv4 and IPv6."""
+    return "" if host == "*" else host
+
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # separated by commas
+Proxies = Annotated[Names, AfterValidator(_networks)]
 Pools = Annotated[Names, Field(min_length=1)]
 NumberPrefix = Annotated[str, Field(pattern=r"^\+([1-9][0-9]{0,14})?$")]
 NumberPrefixes = Annotated[tuple[NumberPrefix, ...], NoDecode, BeforeValidator(_split)]

@@ -10,11 +10,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from callcenter.settings.common import (
     HTTP_SCHEMES,
+    LOCAL_PROXIES,
     CommonSettings,
     Names,
     NumberPrefixes,
     Pools,
     Port,
+    Proxies,
     Seconds,
     SharedSecret,
     secret_values,
@@ -31,7 +33,10 @@ class GatewaySettings(CommonSettings):
 
     Attributes:
         gateway_id: its name in claims; made up from the host's when empty.
-        gateway_host, gateway_port: where it listens for webhooks, media sockets and browsers.
+        gateway_host, gateway_port: where it listens for webhooks, media sockets and browsers; the
+            host * is every address, of IPv4 and IPv6.
+        forwarded_allow_ips: addresses or networks of the reverse proxies in front, separated by
+            commas: their X-Forwarded-For tells who a visitor is. Nobody else's is believed.
         public_base_url: the address under which the carrier reaches this gateway. Signatures are
             checked against it, never against the `Host` header, which proxies rewrite.
         metrics_host: where the metrics page listens; by default nobody outside this host sees it.
@@ -86,6 +91,7 @@ class GatewaySettings(CommonSettings):
     gateway_port: Port = 8080
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 8081
+    forwarded_allow_ips: Proxies = LOCAL_PROXIES
     public_base_url: str
     gateway_pools: Pools = ("main",)
     routes_file: Path | None = None

@@ -2,7 +2,8 @@
 
 A scale-down deletes the pods of least cost first (`controller.kubernetes.io/pod-deletion-cost`), so
 idle workers go and busy ones stay. It is a wish, not a promise: what protects calls is the drain.
-The pod's own account may patch pods, and nothing else. It knows nothing of sessions but a number.
+The chart's role lets the account patch pods, and its admission policy bounds that to this
+annotation of the pod that the token was made for. It knows nothing of sessions but a number.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ password, so it belongs on an inner network.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -33,8 +34,9 @@ class HealthServer:
     def __init__(self, host: str, port: int, *, dead: Problem, unready: Problem) -> None:
         self._pages = {"/healthz": dead, "/readyz": unready}
         self._metrics = make_wsgi_app()
+        kind = _ServerOfIPv6 if ":" in host else _Server
         self._server = make_server(
-            host, port, self._answer, server_class=_Server, handler_class=_SilentHandler
+            host, port, self._answer, server_class=kind, handler_class=_SilentHandler
         )
         self.port = self._server.server_port
         self._thread = threading.Thread(
@@ -67,6 +69,10 @@ class HealthServer:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _ServerOfIPv6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _SilentHandler(WSGIRequestHandler):

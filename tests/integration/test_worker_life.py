@@ -42,6 +42,19 @@ async def test_the_books_show_sessions_and_prompts(redis_url: str) -> None:
         assert await broker.workers() == []
 
 
+async def test_a_worker_on_an_address_of_version_6(redis_url: str) -> None:
+    """Its books, its link and its pages."""
+    config = settings(redis_url, worker_host="::1")
+    async with Worker(config, RehearsalEngine(1)).running() as worker, books(config) as broker:
+        assert worker.url.startswith("ws://[::1]:")
+        link = await claimed(broker)
+        await hear(link, 2)
+        await link.close("done")
+        async with httpx.AsyncClient() as http:
+            page = await http.get(f"http://[::1]:{worker.http_port}/healthz")
+        assert page.status_code == 200
+
+
 async def test_a_drain_lets_calls_end_and_takes_no_new_ones(redis_url: str) -> None:
     """The gateway is warned, newcomers refused, and at the second signal the rest is ended."""
     config = settings(redis_url)

@@ -114,9 +114,18 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end -}}
 
+{{/* Numbers come as floats: without int64 a million would be written 1e+06, which no program reads. */}}
 {{- define "pcc.extraEnv" -}}
 {{- range $name, $value := . }}
+{{- if and (kindIs "float64" $value) (eq $value (floor $value)) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* Whose X-Forwarded-For a program believes. */}}
+{{- define "pcc.proxiesEnv" -}}
+{{- with .Values.trustedProxies }}
+- {name: FORWARDED_ALLOW_IPS, value: {{ join "," . | quote }}}
 {{- end }}
 {{- end -}}
 

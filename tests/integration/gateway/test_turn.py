@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,49 +15,27 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from callcenter.telephony.webrtc.turn import IcePlan, credential
+from tests.integration.gateway import coturn
 from tests.integration.gateway.visitor import Browser, Page, call
-from tests.servers import free_port
 
-TURNSERVER = shutil.which("turnserver")
-TURN_SECRET = "turn-secret-of-the-tests"
+TURN_SECRET = coturn.SECRET
 TTL_S = 60
 ADDRESSES = get_host_addresses(use_ipv4=True, use_ipv6=False)
 
 pytestmark = [
     pytest.mark.timeout(40),
-    pytest.mark.skipif(TURNSERVER is None, reason="needs coturn: apt-get install coturn"),
+    pytest.mark.skipif(coturn.TURNSERVER is None, reason="needs coturn: apt-get install coturn"),
     pytest.mark.skipif(not ADDRESSES, reason="needs an address besides the loopback's"),
 ]
 
 
 @pytest.fixture
 async def turn_address(tmp_path: Path) -> AsyncIterator[tuple[str, int]]:
-    """A running coturn, as the compose files start it."""
-    address = ADDRESSES[0], free_port(host=ADDRESSES[0])
-    process = await asyncio.create_subprocess_exec(
-        str(TURNSERVER),
-        *("-n", "--no-cli", "--no-tls", "--no-dtls", "--fingerprint", "--log-file=stdout"),
-        *(f"--pidfile={tmp_path}/pid", f"--userdb={tmp_path}/turndb", "--realm=callcenter"),
-        *(f"--listening-ip={address[0]}", f"--listening-port={address[1]}"),
-        *(f"--relay-ip={address[0]}", "--use-auth-secret", f"--static-auth-secret={TURN_SECRET}"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await _until_it_listens(address)
+    """A running coturn as the compose file starts it, on a private address that may be a peer."""
+    host = ADDRESSES[0]
+    allowed = f"--allowed-peer-ip={host}"
+    async with coturn.running(host, tmp_path, coturn.compose_options(), allowed) as address:
         yield address
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def _until_it_listens(address: tuple[str, int]) -> None:
-    while True:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(*address)
-            writer.close()
-            return
-        await asyncio.sleep(0.05)
 
 
 async def allocate(address: tuple[str, int], username: str, password: str) -> None:

@@ -74,6 +74,10 @@ def test_an_empty_variable_is_an_unset_one(environment) -> None:
         ("NO_CAPACITY_STATUS", "99"),
         ("TWILIO_FALLBACK_VERB", "sing"),
         ("GATEWAY_PORT", "70000"),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("FORWARDED_ALLOW_IPS", "0.0.0.0/0"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.5/8"),
+        ("FORWARDED_ALLOW_IPS", "ingress.example.com"),
     ],
 )
 def test_a_wrong_variable_is_named_without_its_value(environment, variable, value) -> None:
@@ -120,6 +124,14 @@ def test_a_worker_reads_its_environment(environment) -> None:
     environment.setenv("WORKER_SLOTS", "32")
     settings = WorkerSettings.load(engine="rehearsal")
     assert (settings.worker_slots, settings.engine, settings.device) == (32, "rehearsal", "cpu")
+
+
+def test_proxies_are_those_of_this_host_unless_told(environment) -> None:
+    """By address or network, of both families."""
+    assert GatewaySettings.load().forwarded_allow_ips == ("127.0.0.1", "::1")
+    environment.setenv("FORWARDED_ALLOW_IPS", "10.42.0.0/16, fd00::/8,192.0.2.7")
+    told = GatewaySettings.load().forwarded_allow_ips
+    assert told == ("10.42.0.0/16", "fd00::/8", "192.0.2.7")
 
 
 def test_browser_settings(environment) -> None:

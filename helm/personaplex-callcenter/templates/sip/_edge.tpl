@@ -1,10 +1,39 @@
 {{/*
 Kamailio and rtpengine in the SIP gateway's pod: TLS and SRTP outside, plain SIP and RTP on the
-loopback. As sidecars they start before the gateway and end after its last call.
+loopback. As sidecars they start before the gateway and end after its last call. On the node's network,
+where no network policy reaches, a firewall before them lets nobody but the trunk connect.
 */}}
 {{- define "pcc.edgeContainers" -}}
 {{- $s := .Values.sip }}
 {{- $e := .Values.edge }}
+{{- if and $s.hostNetwork $e.firewall.enabled }}
+- name: firewall
+  image: {{ include "pcc.image" (list . "edge") }}
+  imagePullPolicy: {{ .Values.images.edge.pullPolicy }}
+  restartPolicy: Always
+  command: [sh, /etc/edge/firewall.sh]
+  args:
+    - {{ $s.tls.port | quote }}
+    - {{ $e.trunkCidr | quote }}
+    - {{ $e.firewall.connectionsPerHost | quote }}
+  securityContext:  # rules of the network are root's, with this capability and no other
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    runAsNonRoot: false
+    runAsUser: 0
+    capabilities: {drop: [ALL], add: [NET_ADMIN]}
+    seccompProfile: {type: RuntimeDefault}
+  {{- range $probe, $times := dict
+    "startupProbe" (dict "periodSeconds" 1 "failureThreshold" 30)
+    "livenessProbe" (dict "periodSeconds" 10 "failureThreshold" 3) }}
+  {{ $probe }}:
+    exec: {command: [nft, list, table, inet, {{ printf "callcenter_edge_%d" (int $s.tls.port) }}]}
+    {{- toYaml $times | nindent 4 }}
+  {{- end }}
+  resources:
+    requests: {cpu: 10m, memory: 16Mi}
+    limits: {memory: 64Mi}
+{{- end }}
 - name: rtpengine
   image: {{ include "pcc.image" (list . "edge") }}
   imagePullPolicy: {{ .Values.images.edge.pullPolicy }}
@@ -43,7 +72,7 @@ loopback. As sidecars they start before the gateway and end after its last call.
     - -P
     - /tmp/kamailio.pid
     {{- range list
-      (printf "OUTSIDE=tls:$(POD_IP):%d" (int $s.tls.port))
+      (printf "OUTSIDE=tls:%s:%d" (include "pcc.podHost" .) (int $s.tls.port))
       (printf "INSIDE=udp:127.0.0.1:%d" (int $e.ports.inside))
       (printf "GATEWAY=%q" (printf "sip:127.0.0.1:%d" (int $s.port)))
       "GATEWAY_HOST=\"127.0.0.1\""
