@@ -1,6 +1,6 @@
 """The way of people into the console: to the OpenID provider and back.
 
-    GET /admin/oidc/start       -> the provider; a signed cookie of ten minutes keeps state and nonce
+    GET /admin/oidc/start       -> the provider; a signed cookie of ten minutes keeps the state
     GET /admin/oidc/callback    <- the provider; a session begins, and the console shows itself
 
 Whatever goes wrong leads back to the log-in page with a code that it has words for. No transaction
@@ -220,8 +220,9 @@ def _place(wanted: str) -> str:
 def _proved_at(proof: Proof, kept: Mapping[str, Any], now: datetime, rules: Rules) -> datetime:
     """When the person proved at the provider who they are: it may be hours ago."""
     said = proof.claims.get("auth_time")
-    known = isinstance(said, int | float) and 0 < said <= now.timestamp() + 3_600
-    proved_at = min(now, datetime.fromtimestamp(said, UTC)) if known else None
+    proved_at: datetime | None = None
+    if isinstance(said, int | float) and 0 < said <= now.timestamp() + 3_600:
+        proved_at = min(now, datetime.fromtimestamp(said, UTC))
     if kept["fresh"] and (proved_at is None or now - proved_at > rules.fresh):
         raise _Refused("not_fresh", "the provider did not ask the person anew")
     return proved_at or now

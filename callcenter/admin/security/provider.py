@@ -110,6 +110,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
             server_metadata_url=well_known,
             client_kwargs=kwargs,
         )
+        self.server_metadata: dict[str, Any] = {}
         self._issuer = client.issuer
         self._public = client.secret is None
         self._read_at = self._failed_at = float("-inf")

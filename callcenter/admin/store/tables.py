@@ -173,9 +173,8 @@ api_keys = Table(
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
     Column("revoked_at", Moment),
-    Column(
-        "temporary", Boolean, nullable=False, server_default=false()
-    ),  # ends when another gets in
+    # ends as soon as another admin gets in
+    Column("temporary", Boolean, nullable=False, server_default=false()),
 )
 
 people = Table(  # who came over the OpenID provider; it says who they are at every log-in
