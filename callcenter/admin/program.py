@@ -198,14 +198,16 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("admin_started", database=parts.database.kind)
-        yield
-        await end_all(tasks)
-        with suppress(SQLAlchemyError, OSError):  # the database is away
-            await parts.housekeeper.put_refusals_down(datetime.now(UTC))
-        await parts.http.aclose()
-        for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
-            await redis.aclose()
-        await parts.database.close()
+        try:
+            yield
+        finally:
+            await end_all(tasks)
+            with suppress(SQLAlchemyError, OSError):  # the database is away
+                await parts.housekeeper.put_refusals_down(datetime.now(UTC))
+            await parts.http.aclose()
+            for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
+                await redis.aclose()
+            await parts.database.close()
 
     made = app.create(parts.state, lifespan)
     settings = parts.settings

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.starlette_client import StarletteOAuth2App
 from joserfc.errors import JoseError
@@ -142,7 +142,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
                 response = await http.request("GET", self._server_metadata_url, withhold_token=True)
             response.raise_for_status()
             return response.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # away, or no JSON
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:  # away, or no JSON
             raise ProviderUnavailable(f"discovery: {type(error).__name__}") from None
 
 
@@ -214,7 +214,7 @@ class Provider:
             claims = dict(claims)
             if any(found_at(claims, name) is None for name in wanted):
                 claims = {**await self._userinfo(token, claims), **claims}
-        except httpx.HTTPError as error:  # it is away, or answers with a status of trouble
+        except httpx2.HTTPError as error:  # it is away, or answers with a status of trouble
             raise ProviderUnavailable(type(error).__name__) from None
         except OAuthError as error:
             raise BadAnswer(f"the provider refused the code: {error.error}"[:200]) from None
