@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from callcenter.admin.intake import plain
 from callcenter.admin.store import erasure
 from callcenter.errors import BrokerUnavailable
 from callcenter.records.journal import STREAM
@@ -32,7 +33,7 @@ class Eraser:
         """
         if not calls:
             return
-        keys = [_plain(key) for key in await erasure.journal_entries(db, calls)]
+        keys = [plain(key) for key in await erasure.journal_entries(db, calls)]
         try:
             for begin in range(0, len(keys), _AT_ONCE):
                 await self._redis.xdel(STREAM, *keys[begin : begin + _AT_ONCE])
@@ -50,9 +51,3 @@ class Eraser:
             await self._redis.xtrim(STREAM, minid=f"{before_ms}-0", approximate=False)
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"the journal does not answer: {error}") from None
-
-
-def _plain(key: str) -> str:
-    """The journal's own form of an id: "1700000000000-000007" -> "1700000000000-7"."""
-    at_ms, _, number = key.partition("-")
-    return f"{at_ms}-{int(number or 0)}"

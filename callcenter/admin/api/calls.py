@@ -16,7 +16,7 @@ from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
 from callcenter.admin.problems import Problem, conflict, not_found, redis_unavailable
 from callcenter.admin.security.gate import ApiRoute, Gate, needs
-from callcenter.admin.security.watch import while_allowed
+from callcenter.admin.security.watch import LOOK_EVERY_S, while_allowed
 from callcenter.admin.store import calls
 from callcenter.admin.store.calls import Search
 from callcenter.admin.store.work import Work
@@ -136,7 +136,7 @@ async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> Stream
     live = row["state"] != "ended"
     source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
     gate: Gate = request.app.state.gate
-    allowed = while_allowed(source, lambda: gate.still_may(request, "viewer"))
+    allowed = while_allowed(source, lambda: gate.still_may(request, "viewer"), LOOK_EVERY_S)
     return StreamingResponse(
         _lines(allowed), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, StringConstraints
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callcenter.admin.api.common import ERRORS, Body, Reference, WorkIn
@@ -102,7 +102,7 @@ async def revoke_api_key(reference: Reference, work: WorkIn) -> None:
     key = await _get(work.db, reference)
     if key.revoked_at is not None:
         return await work.audit("revoke", "api_key", key.name)
-    if key.role == "admin" and key.good(work.now) and await _good_admins(work) < 2:
+    if key.role == "admin" and key.good(work.now) and not await _other_admins(work, key):
         raise conflict("last_admin", "this is the last key of an admin; make another one first")
     await work.db.execute(update(_TABLE).where(_TABLE.c.id == key.id).values(revoked_at=work.now))
     return await work.audit("revoke", "api_key", key.name, before={"role": key.role})
@@ -116,9 +116,12 @@ async def _get(db: AsyncConnection, reference: str) -> ApiKey:
     return keys.read(row)
 
 
-async def _good_admins(work: Work) -> int:
+async def _other_admins(work: Work, key: ApiKey) -> int:
+    """How many there are beside a key; temporary ones only count beside their like."""
     query = select(func.count()).where(
         _TABLE.c.role == "admin",
+        _TABLE.c.id != key.id,
+        or_(_TABLE.c.temporary.is_(False), literal(key.temporary)),
         _TABLE.c.revoked_at.is_(None),
         or_(_TABLE.c.expires_at.is_(None), _TABLE.c.expires_at > work.now),
     )

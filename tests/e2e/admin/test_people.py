@@ -184,7 +184,7 @@ async def test_nobody_without_a_role(page: Any, console: Console, album: Path) -
     await page.goto(f"{console.url}/admin")
     await page.get_by_role("link", name="Log in with").click()
     await log_in(page, "nick")
-    await expect(page.get_by_role("alert")).to_contain_text("no role here")
+    await expect(page.get_by_role("alert")).to_contain_text("no role for this console")
     assert await look(page, album, "door-no-role", full_page=True) == []
 
 

@@ -195,8 +195,11 @@ async def serving(
         link_secret=LINK_SECRET,
         admin_secret=ADMIN_SECRET,
         database_url=database_url,
-        admin_secure_cookies=False,
-        **{"admin_pools": f"pool-{secrets.token_hex(4)}", **more},
+        **{
+            "admin_secure_cookies": False,
+            "admin_pools": f"pool-{secrets.token_hex(4)}",
+            **more,
+        },
     )
     shown: list[str] = []
     parts = program.build(settings)

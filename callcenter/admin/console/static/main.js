@@ -39,7 +39,7 @@ function knock() {
       enter();
     }),
   );
-  document.querySelector("input")?.focus();
+  document.querySelector(".door a.primary, .door input")?.focus();
 }
 
 function enter() {

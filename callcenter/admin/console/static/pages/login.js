@@ -15,7 +15,7 @@ const TROUBLES = {
   other_state: "This log-in was not begun in this browser, or another one was begun since.",
   too_late: "The log-in took longer than ten minutes. Try again.",
   not_fresh: "The log-in service did not ask who you are. Log out there, then try again.",
-  no_role: "You are known, but have no role here. Ask an admin to give you one.",
+  no_role: "Your account has no role for this console. Ask whoever manages accounts for one.",
   wrong_domain: "People with your e-mail address do not come in here.",
   wrong_group: "You are in none of the groups that come in here.",
 };
