@@ -61,7 +61,7 @@ RECLAIMS.labels("lost")
 # --- access (admin) -------------------------------------------------------------------------------
 
 ADMIN_REFUSALS = Counter(
-    "admin_refusals_total",
+    "callcenter_admin_refusals_total",
     "Requests of the admin app that were refused for who sent them; kinds: security/refusals.py.",
     ["kind"],
 )

@@ -14,7 +14,7 @@ ANN = Actor("Ann", "viewer", "key_1", "key")
 
 def counted(kind: str) -> float:
     """What the metric says."""
-    return REGISTRY.get_sample_value("admin_refusals_total", {"kind": kind}) or 0.0
+    return REGISTRY.get_sample_value("callcenter_admin_refusals_total", {"kind": kind}) or 0.0
 
 
 def test_many_of_one_kind_are_one_entry() -> None:
