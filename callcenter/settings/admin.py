@@ -96,8 +96,8 @@ class AdminSettings(OidcSettings):
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets and the signature of log-ins on their way are derived
             from it; keep it with the database.
-        admin_secure_cookies: cookies over https only, and browsers told to use nothing else; off
-            for a trial on this machine.
+        admin_secure_cookies: cookies over https only, and browsers told to use nothing else for
+            this host and those below it; off for a trial on this machine.
         admin_key_login: whether an API key's secret opens the console; off where all people come
             over the OpenID provider.
         first_admin_key_file: where the first start writes the first admin's key, for its owner

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 from sqlalchemy import create_engine, text
 
+from callcenter.admin.store import calls, tables
 from tests import oidc
 from tests.e2e.admin.conftest import CHROMIUM
 from tests.e2e.admin.steps import go
@@ -46,6 +48,16 @@ class Console:
         engine = create_engine(f"sqlite:///{self.database}")
         with engine.begin() as db:
             db.execute(text("UPDATE sessions SET authenticated_at = authenticated_at - 3600000"))
+        engine.dispose()
+
+    def put_calls_down(self, *names: str) -> None:
+        """Calls that have ended, all of one caller."""
+        engine = create_engine(f"sqlite:///{self.database}")
+        row = {**calls._NOTHING, "state": "ended", "caller": "+493012345"}
+        with engine.begin() as db:
+            for name in names:
+                moments = {"started_at": datetime.now(UTC), "ended_at": datetime.now(UTC)}
+                db.execute(tables.calls.insert().values(id=name, **row, **moments))
         engine.dispose()
 
 
@@ -177,6 +189,62 @@ async def test_an_old_log_in_is_renewed_in_a_new_tab(page: Any, console: Console
     await expect(tab.get_by_role("main")).to_contain_text("You are logged in again")
     await again.get_by_role("button", name="Go on").click()
     await expect(page.get_by_role("dialog", name="Keep this secret")).to_be_visible()
+
+
+async def test_an_old_log_in_by_key(page: Any, console: Console) -> None:
+    """The key is asked for once more; a wrong one is told so, and the right one goes on."""
+    secret = await _admin_key(page, console)
+    await page.context.clear_cookies()
+    await page.goto(f"{console.url}/admin/trunks")
+    await page.get_by_label("API key").fill(secret)
+    await page.get_by_role("button", name="Log in").click()
+    await page.locator(".menu").wait_for(state="attached")
+    console.age_log_ins()
+    await page.get_by_role("button", name="Add a trunk").click()
+    dialog = page.get_by_role("dialog", name="Add a trunk")
+    await dialog.get_by_label("Name", exact=True).fill("spare")
+    await dialog.get_by_label("Title").fill("Spare")
+    await dialog.get_by_role("button", name="Add").click()
+    again = page.get_by_role("dialog", name="Log in again")
+    await again.get_by_label("API key").fill("pcc_wrong")
+    await again.get_by_role("button", name="Go on").click()
+    await expect(again).to_contain_text("unknown, expired or revoked")
+    await again.get_by_label("API key").fill(secret)
+    await again.get_by_role("button", name="Go on").click()
+    await expect(page.get_by_role("main")).to_contain_text("Spare")
+
+
+async def test_calls_are_erased(page: Any, console: Console) -> None:
+    """One on its page, a caller's from the list; each after a question."""
+    console.put_calls_down("one", "two", "three")
+    await page.goto(f"{console.url}/admin/calls/one")
+    await page.get_by_role("link", name="Log in with").click()
+    await log_in(page, "ann")
+    await page.get_by_role("button", name="Erase").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Erase").click()
+    rows = page.get_by_role("main").get_by_role("row").filter(has_text="+493012345")
+    await expect(rows).to_have_count(2)
+    await page.get_by_role("button", name="Erase a caller’s calls").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Caller’s number").fill("+49 (30) 123-45")
+    await dialog.get_by_role("button", name="Erase").click()
+    await expect(page.get_by_role("status")).to_contain_text("2 calls erased.")
+    await expect(rows).to_have_count(0)
+
+
+async def _admin_key(page: Any, console: Console) -> str:
+    """Made by a person in the console."""
+    await page.goto(f"{console.url}/admin")
+    await page.get_by_role("link", name="Log in with").click()
+    await log_in(page, "ann")
+    await page.locator(".menu").wait_for(state="attached")
+    made: dict[str, str] = await page.evaluate(
+        """async () => {
+            const { post } = await import('/admin/static/core/api.js');
+            return await post('/v1/api_keys', {name: 'by Ann', role: 'admin'});
+        }"""
+    )
+    return made["secret"]
 
 
 async def test_nobody_without_a_role(page: Any, console: Console, album: Path) -> None:

@@ -209,6 +209,18 @@ async def test_a_watcher_is_shut_out(admin: Admin, how: str, monkeypatch) -> Non
     assert (await watcher.get(f"/v1/calls/{call}/stream")).status_code == 401
 
 
+async def test_a_trial_s_number_stays_with_who_made_it(admin: Admin) -> None:
+    """Whoever knows it may call the draft: lists, events and the audit log do not tell."""
+    called = (await admin.http.post("/v1/personas/bank/trials")).json()["called"]
+    journal = Journal(admin.parts.redis)
+    journal.note("tried", "call_announced", {"called": called})
+    assert await journal.flush()
+    await until(admin, "tried", "ringing")
+    for path in ("/v1/calls/tried", "/v1/calls/tried/events", "/v1/audit?limit=200"):
+        assert called not in (await admin.http.get(path)).text
+    assert (await admin.http.get("/v1/calls/tried")).json()["called"] == "trial-"
+
+
 # --- traces ---------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,9 @@ const TROUBLES = {
   wrong_group: "You are in none of the groups that come in here.",
 };
 
+const troubleOf = (code) =>
+  Object.hasOwn(TROUBLES, code) ? TROUBLES[code] : "The log-in did not work. Try again.";
+
 const said = (name) => document.querySelector(`meta[name="${name}"]`).content;
 
 /** @param {(session: object) => void} enter */
@@ -34,7 +37,7 @@ export function door(enter) {
       { class: "card" },
       brand(),
       h("h1", {}, "Log in"),
-      problem !== null && note("danger", TROUBLES[problem] ?? "The log-in did not work. Try again."),
+      problem !== null && note("danger", troubleOf(problem)),
       provider && providerLink(provider),
       provider && keys && h("p", { class: "or" }, "or"),
       keys && keyForm(enter, !provider),
