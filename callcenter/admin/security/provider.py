@@ -101,6 +101,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
             "code_challenge_method": "S256",
             "timeout": ANSWER_S,
             "follow_redirects": False,
+            "verify": httpx2.create_ssl_context(),  # reading the authorities takes a while
         }
         super().__init__(
             None,

@@ -36,7 +36,16 @@ async def app_of(
 
 
 @pytest.fixture
-async def app(any_database: Filled, redis_url: str, provider: Provider) -> AsyncIterator[Admin]:
+async def app(sqlite: Filled, redis_url: str, provider: Provider) -> AsyncIterator[Admin]:
+    """The same on SQLite."""
+    async with app_of(sqlite, redis_url, provider) as admin:
+        yield admin
+
+
+@pytest.fixture
+async def either_app(
+    any_database: Filled, redis_url: str, provider: Provider
+) -> AsyncIterator[Admin]:
     """The same on each kind of database."""
     async with app_of(any_database, redis_url, provider) as admin:
         yield admin
@@ -64,9 +73,9 @@ def problem_of(answer: httpx.Response) -> str:
     return place.partition("=")[2]
 
 
-async def test_a_person_gets_in(app: Admin, provider: Provider) -> None:
+async def test_a_person_gets_in(either_app: Admin, provider: Provider) -> None:
     """With their role, under their e-mail address, to where they wanted to go; and leaves again."""
-    browser = a_browser(app)
+    browser = a_browser(either_app)
     answer = await log_in(browser, provider, "ann", "?next=/calls%3Fq%3D1")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/calls?q=1")
     cookies = answer.headers.get_list("set-cookie")
@@ -88,16 +97,16 @@ async def test_a_person_gets_in(app: Admin, provider: Provider) -> None:
     assert (await browser.get("/v1/session")).status_code == 401
 
 
-async def test_a_person_has_the_provider_s_role(app: Admin, provider: Provider) -> None:
+async def test_a_person_has_the_provider_s_role(either_app: Admin, provider: Provider) -> None:
     """Of the roles that the claim holds; another one at the next log-in counts at once."""
-    browser = a_browser(app)
+    browser = a_browser(either_app)
     await log_in(browser, provider, "oskar")
     who = (await browser.get("/v1/session")).json()
     assert who["role"] == "operator"
     assert (await browser.get("/v1/audit")).status_code == 403
-    other = a_browser(app)
+    other = a_browser(either_app)
     await log_in(other, provider, "oskar")
-    async with app.parts.database.writing() as db:
+    async with either_app.parts.database.writing() as db:
         person = await people.put_down(
             db, provider.issuer, "oskar", "oskar@example.com", "viewer", _now()
         )
