@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,call,model,sizing}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,admin-key,call,...}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -84,6 +84,19 @@ def admin() -> None:
     from callcenter.admin import program
 
     program.run(settings)
+
+
+@app.command("admin-key")
+def admin_key(
+    name: Annotated[str, typer.Option(help="What lists call it; made up when empty.")] = "",
+) -> None:
+    """Make an admin's key when nobody gets in: good for 24 h, or until another admin gets in."""
+    from callcenter.settings import AdminSettings
+
+    settings = AdminSettings.load()
+    from callcenter.admin import program
+
+    typer.echo(program.new_admin_key(settings, name))
 
 
 @app.command()

@@ -58,6 +58,14 @@ RECLAIMS = Counter(
 RECLAIMS.labels("moved")  # from 0 on: Prometheus sees no increase in a first sample
 RECLAIMS.labels("lost")
 
+# --- access (admin) -------------------------------------------------------------------------------
+
+ADMIN_REFUSALS = Counter(
+    "callcenter_admin_refusals_total",
+    "Requests of the admin app that were refused for who sent them; kinds: security/refusals.py.",
+    ["kind"],
+)
+
 # --- turn-taking (gateway) ------------------------------------------------------------------------
 
 TURN_GAP_SECONDS = Histogram(

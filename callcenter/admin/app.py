@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
@@ -24,10 +23,12 @@ from callcenter.admin.api import (
     calls,
     documents,
     drafts,
+    erasing,
     keys,
     overview,
     personas,
     session,
+    sessions,
     simulate,
     versions,
     voices,
@@ -35,11 +36,12 @@ from callcenter.admin.api import (
     workers,
 )
 from callcenter.admin.api.calls import CallEventView
+from callcenter.admin.erasing import Eraser
 from callcenter.admin.problems import Problem, from_validation
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
-from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER
+from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER, Rules
 from callcenter.broker.broker import Broker
 from callcenter.published.board import Board, Clips
 from personas.library import Library
@@ -50,7 +52,11 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Permitted-Cross-Domain-Policies": "none",
 }
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _SECURITY = {
     "api_key": {"type": "http", "scheme": "bearer", "description": "An API key's secret."},
@@ -58,7 +64,8 @@ _SECURITY = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": f"From POST /v1/session; writes also need the header {CSRF_HEADER}.",
+        "description": f"From POST /v1/session or a log-in over the OpenID provider; over https "
+        f"its name begins with __Host-. Writes also need the header {CSRF_HEADER}.",
     },
 }
 
@@ -76,7 +83,8 @@ class State:
         templates: personas to start from.
         follow: a call's events as they happen.
         master_secret: signing secrets of webhooks are derived from it.
-        secure_cookies: https only.
+        rules: of sessions.
+        eraser: takes calls out of everything.
     """
 
     gate: Gate
@@ -89,7 +97,8 @@ class State:
     publisher: Publisher
     follow: Follow
     master_secret: str
-    secure_cookies: bool
+    rules: Rules
+    eraser: Eraser
 
 
 def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
@@ -110,7 +119,7 @@ def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
         app.include_router(router)
     _add_health(app)
     _add_errors(app)
-    app.middleware("http")(_add_headers)
+    _add_headers(app, _HEADERS | (_HTTPS_ONLY if state and state.rules.secure else {}))
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
 
@@ -118,6 +127,7 @@ def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
 def _routers() -> list[Any]:
     return [
         session.routes,
+        sessions.routes,
         overview.routes,
         simulate.routes,
         personas.routes,
@@ -126,6 +136,7 @@ def _routers() -> list[Any]:
         voices.routes,
         *[documents.router(kind) for kind in documents.VIEWS],
         calls.routes,
+        erasing.routes,
         workers.routes,
         keys.routes,
         webhooks.routes,
@@ -160,19 +171,17 @@ def _add_health(app: FastAPI) -> None:
         why = publisher.trouble or "nothing is published yet"
         return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
-    @app.get("/metrics", include_in_schema=False)
-    async def show_metrics() -> Response:
-        """The metrics in Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-
-async def _add_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    response = await call_next(request)
-    response.headers.update(_HEADERS)
-    if request.url.path.startswith("/v1"):
-        response.headers.setdefault("Content-Security-Policy", _API_POLICY)
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
+def _add_headers(app: FastAPI, headers: Mapping[str, str]) -> None:
+    @app.middleware("http")
+    async def add(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        response.headers.update(headers)
+        path = request.url.path
+        if path.startswith(("/v1", "/admin/oidc")):
+            response.headers.setdefault("Content-Security-Policy", _API_POLICY)
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from callcenter.admin.api.documents import parse, store_changed, store_new
 from callcenter.admin.api.voices import store_voice
 from callcenter.admin.api.webhooks import Webhook
 from callcenter.admin.problems import from_validation, invalid
-from callcenter.admin.security.gate import check_text
+from callcenter.admin.security.bodies import check_text
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work

@@ -1,11 +1,11 @@
 """The first start: shipped voices and personas, a trunk, and an admin's key, made once.
 
-The key's secret is printed by the program that asked for it, once; only its hash is stored.
+The key's secret goes to the program that asked for it, once; only its hash is stored.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
@@ -24,6 +24,8 @@ from personas.tokens import TokenCounter
 from personas.voice import Voice
 
 FIRST_ADMIN = "first admin"
+TEMPORARY = timedelta(hours=24)  # of a key that only opens the door; it also ends at the first
+# use of another admin's key, and when an admin comes over the OpenID provider
 FIRST_NUMBER = 15_550_100
 
 
@@ -53,9 +55,28 @@ async def run(
         await documents.create(work, "trunk", trunk.name, trunk.model_dump(mode="json"))
         if numbers:
             await _make_numbers(work, library)
-        _, secret = await keys.make(work, FIRST_ADMIN, "admin", None)
+        ends = work.now + TEMPORARY
+        _, secret = await keys.make(work, FIRST_ADMIN, "admin", ends, temporary=True)
         await work.bump()
         await db.execute(update(tables.state).values(first_start_done=True))
+    return secret
+
+
+async def new_admin(database: Database, name: str = "") -> str:
+    """Makes a temporary key of an admin, for whoever is locked out; returns its secret.
+
+    Args:
+        database: of this release's shape.
+        name: of the key; made up when empty.
+
+    Raises:
+        Problem: the name is taken.
+    """
+    async with database.writing() as db:
+        work = Work(db, SYSTEM, datetime.now(UTC))
+        name = name or f"admin key {work.now:%Y-%m-%d %H:%M:%S.%f}"
+        ends = work.now + TEMPORARY
+        _, secret = await keys.make(work, name, "admin", ends, temporary=True)
     return secret
 
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import structlog
-import typer
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import start_http_server
 from redis.asyncio import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from callcenter import logs
 from callcenter.admin import app, first_start, webhooks
+from callcenter.admin.api import oidc
 from callcenter.admin.console import pages as console
+from callcenter.admin.erasing import Eraser
+from callcenter.admin.housekeeping import Housekeeper
 from callcenter.admin.intake import Follower, Intake
 from callcenter.admin.priming import WorkerPrimer
+from callcenter.admin.problems import Problem
 from callcenter.admin.publishing import Publisher
+from callcenter.admin.security.claims import ClaimRules
 from callcenter.admin.security.gate import Gate
+from callcenter.admin.security.provider import Client, Provider
 from callcenter.admin.security.rates import RateLimits
+from callcenter.admin.security.refusals import Refusals
+from callcenter.admin.security.sessions import Rules
 from callcenter.admin.store.database import Database
 from callcenter.background import end_all
 from callcenter.broker.broker import Broker
@@ -36,6 +48,7 @@ from personas import library
 from personas.errors import PersonaError
 from personas.tokens import TokenCounter, estimate_tokens, sentencepiece_counter
 
+OTHERS_NOTHING = 0o077
 LISTEN_TIMEOUT_S = 5.0  # longer than a blocking read of the journal
 
 log = structlog.get_logger(__name__)
@@ -56,6 +69,8 @@ class Parts:
     publisher: Publisher
     intake: Intake
     deliverer: webhooks.Deliverer
+    housekeeper: Housekeeper
+    door: oidc.Door | None
 
 
 def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
@@ -81,8 +96,10 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     publisher = Publisher(database, board, clips, primer)
     rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
     http = httpx.AsyncClient(follow_redirects=False)
+    rules, refused, eraser = _rules(settings), Refusals(), Eraser(redis)
+    kept = timedelta(days=settings.calls_kept_days) if settings.calls_kept_days else None
     state = app.State(
-        gate=Gate(database, rates, publisher),
+        gate=Gate(database, rates, publisher, rules, refused),
         rates=rates,
         templates=personas,
         count_tokens=_counter(settings),
@@ -92,8 +109,10 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         publisher=publisher,
         follow=Follower(waiting, database).follow,
         master_secret=master,
-        secure_cookies=settings.admin_secure_cookies,
+        rules=rules,
+        eraser=eraser,
     )
+    key_file = settings.first_admin_key_file
     return Parts(
         settings=settings,
         database=database,
@@ -106,6 +125,58 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         publisher=publisher,
         intake=Intake(waiting, database, socket.gethostname(), webhooks.enqueue),
         deliverer=webhooks.Deliverer(database, http, master, settings.webhooks_private),
+        housekeeper=Housekeeper(database, eraser, refused, kept, key_file),
+        door=_door(settings, rules, database, refused, rates),
+    )
+
+
+def _rules(settings: AdminSettings) -> Rules:
+    return Rules(
+        secure=settings.admin_secure_cookies,
+        idle=timedelta(minutes=settings.session_idle_minutes),
+        fresh=timedelta(minutes=settings.reauth_minutes),
+        key_login=settings.admin_key_login,
+    )
+
+
+def _door(
+    settings: AdminSettings,
+    rules: Rules,
+    database: Database,
+    refused: Refusals,
+    rates: RateLimits,
+) -> oidc.Door | None:
+    if not settings.oidc_issuer:
+        return None
+    secret, home = settings.oidc_client_secret, settings.admin_public_url.rstrip("/")
+    client = Client(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        secret=secret.get_secret_value() if secret is not None else None,
+        scopes=settings.oidc_scopes,
+        redirect_uri=f"{home}{oidc.PREFIX}/callback",
+        home=f"{home}/admin",
+        skew_s=settings.oidc_clock_skew_s,
+    )
+    claim_rules = ClaimRules(
+        roles_claim=settings.oidc_roles_claim,
+        words={
+            "admin": settings.oidc_admins,
+            "operator": settings.oidc_operators,
+            "viewer": settings.oidc_viewers,
+        },
+        domains=settings.oidc_email_domains,
+        groups_claim=settings.oidc_groups_claim,
+        groups=settings.oidc_groups,
+    )
+    return oidc.Door(
+        provider=Provider(client),
+        claim_rules=claim_rules,
+        rules=rules,
+        database=database,
+        refusals=refused,
+        rates=rates,
+        master=settings.admin_secret.get_secret_value(),
     )
 
 
@@ -120,18 +191,33 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await prepare(parts, on_secret)
-        loops = (parts.publisher.run(), parts.intake.run(), parts.deliverer.run())
+        loops = (
+            parts.publisher.run(),
+            parts.intake.run(),
+            parts.deliverer.run(),
+            parts.housekeeper.run(),
+        )
         tasks = [asyncio.create_task(loop) for loop in loops]
         log.info("admin_started", database=parts.database.kind)
-        yield
-        await end_all(tasks)
-        await parts.http.aclose()
-        for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
-            await redis.aclose()
-        await parts.database.close()
+        try:
+            yield
+        finally:
+            await end_all(tasks)
+            with suppress(SQLAlchemyError, OSError):  # the database is away
+                await parts.housekeeper.put_refusals_down(datetime.now(UTC))
+            await parts.http.aclose()
+            for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
+                await redis.aclose()
+            await parts.database.close()
 
     made = app.create(parts.state, lifespan)
-    console.mount(made, parts.settings.browser_gateway_url)
+    settings = parts.settings
+    if parts.door is not None:
+        oidc.mount(made, parts.door)
+    sign_on = settings.oidc_title if parts.door is not None else ""
+    console.mount(
+        made, settings.browser_gateway_url, sign_on=sign_on, key_login=settings.admin_key_login
+    )
     return made
 
 
@@ -168,18 +254,70 @@ def server(settings: AdminSettings, on_secret: Callable[[str], None]) -> uvicorn
 
 
 def run(settings: AdminSettings) -> None:
-    """Serves until a signal; prints the first admin's secret once, on standard output.
+    """Serves until a signal; the first start writes the first admin's secret into a file.
 
     Raises:
-        ConfigurationError: a setting or a persona file is wrong.
+        ConfigurationError: a setting or a persona file is wrong, or a port is taken.
     """
+    os.umask(OTHERS_NOTHING)
     logs.configure(settings.log_level, "admin", settings.log_pii, settings.log_format)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its own clean end
-        server(settings, _print_secret).run()
+    served = server(settings, lambda secret: write_key(settings.first_admin_key_file, secret))
+    with metrics_page(settings.metrics_host, settings.metrics_port), suppress(KeyboardInterrupt):
+        served.run()  # uvicorn raises the signal again after its own clean end
 
 
-def _print_secret(secret: str) -> None:
-    typer.echo(f"First admin's secret, shown once: {secret}")
+@contextmanager
+def metrics_page(host: str, port: int) -> Iterator[None]:
+    """Serves the metrics from a thread, apart from what browsers reach.
+
+    Raises:
+        ConfigurationError: the address can't be used.
+    """
+    try:
+        page, thread = start_http_server(port, host)
+    except OSError as error:
+        raise ConfigurationError(
+            f"METRICS_HOST={host} METRICS_PORT={port} can't be used: {error.strerror}"
+        ) from None
+    try:
+        yield
+    finally:
+        page.shutdown()
+        page.server_close()
+        thread.join()
+
+
+def write_key(file: Path, secret: str) -> None:
+    """Writes the first admin's secret where only this user reads it, and says where.
+
+    A log is read by more people than a file, and kept for longer.
+    """
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(f"{secret}\n")
+    log.warning("first_admin_key_written", file=str(file.resolve()), good_for_h=24)
+
+
+def new_admin_key(settings: AdminSettings, name: str) -> str:
+    """Makes a temporary admin's key in the database of a running or stopped admin app.
+
+    Raises:
+        ConfigurationError: the database cannot be used, or the name is taken.
+    """
+    os.umask(OTHERS_NOTHING)
+
+    async def make() -> str:
+        database = Database(settings.database_url)
+        try:
+            await database.upgrade()
+            return await first_start.new_admin(database, name)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(make())
+    except Problem as problem:
+        raise ConfigurationError(problem.detail) from None
 
 
 def _library(settings: AdminSettings) -> library.Library:

@@ -64,6 +64,11 @@ def signature(secret: str, message_id: str, timestamp_s: int, body: bytes) -> st
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
+def event_id(call_id: str, event: str) -> str:
+    """The id of an event of a call, the same for all webhooks and at every attempt."""
+    return hashlib.sha256(f"{call_id} {event}".encode()).hexdigest()[:32]
+
+
 async def enqueue(work: Work, entries: Sequence[Entry]) -> None:
     """Puts a delivery down for every webhook that wants one of these entries."""
     wanted = [(entry, _EVENT_OF[entry.kind]) for entry in entries if entry.kind in _EVENT_OF]
@@ -76,10 +81,8 @@ async def enqueue(work: Work, entries: Sequence[Entry]) -> None:
 
 
 async def _put_down(work: Work, webhook_id: str, entry: Entry, event: str) -> None:
-    event_id = hashlib.sha256(f"{entry.call_id} {event}".encode()).hexdigest()[:32]
-    known = select(_TABLE.c.id).where(
-        _TABLE.c.webhook_id == webhook_id, _TABLE.c.event_id == event_id
-    )
+    same = event_id(entry.call_id, event)
+    known = select(_TABLE.c.id).where(_TABLE.c.webhook_id == webhook_id, _TABLE.c.event_id == same)
     if await work.db.scalar(known) is not None:
         return
     payload = {
@@ -91,7 +94,7 @@ async def _put_down(work: Work, webhook_id: str, entry: Entry, event: str) -> No
         insert(_TABLE).values(
             id=new_id("dlv"),
             webhook_id=webhook_id,
-            event_id=event_id,
+            event_id=same,
             event=event,
             payload=payload,
             state="pending",

@@ -56,6 +56,7 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
+    os.umask(0o077)  # the database and the secrets beside it are for whoever runs the demo
     _check_engine(engine)
     _check_port(port, "--port")
     _check_port(admin_port, "--admin-port")
@@ -171,7 +172,8 @@ def _admin(
     redis_url: str, link_secret: str, port: int, gateway_port: int, folder: Path
 ) -> Iterator[str]:
     """The admin app's process, ready to serve; gives the first admin's secret, or ""."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_file = folder / "first_admin_key"
     environment = {
         **os.environ,
         "REDIS_URL": redis_url,
@@ -179,6 +181,9 @@ def _admin(
         "ADMIN_SECRET": _kept_secret(folder / KEPT_SECRET),
         "ADMIN_HOST": HOST,
         "ADMIN_PORT": str(port),
+        "METRICS_HOST": HOST,
+        "METRICS_PORT": "0",
+        "FIRST_ADMIN_KEY_FILE": str(key_file.resolve()),
         "ADMIN_POOLS": "main",
         "ADMIN_SECURE_COOKIES": "false",
         "DATABASE_URL": f"sqlite:///{folder.resolve()}/callcenter.db",
@@ -190,11 +195,10 @@ def _admin(
         [sys.executable, "-m", "callcenter", "admin"],
         env=environment,
         start_new_session=True,
-        stdout=subprocess.PIPE,
     )
     try:
         _wait_ready(process, "admin app", f"http://{HOST}:{port}/readyz")
-        yield _printed_secret(process)
+        yield _admin_key(key_file, environment)
     finally:
         _stop(process)
 
@@ -239,12 +243,19 @@ def _kept_secret(file: Path) -> str:
     return file.read_text(encoding="ascii")
 
 
-def _printed_secret(process: subprocess.Popen[bytes]) -> str:
-    """What the admin app printed at its first start; "" if this was a later one."""
-    assert process.stdout is not None  # noqa: S101  it was opened with a pipe
-    os.set_blocking(process.stdout.fileno(), False)
-    printed = (process.stdout.read() or b"").decode()
-    return printed.rpartition(": ")[2].strip()
+def _admin_key(file: Path, environment: dict[str, str]) -> str:
+    """A key to log in with: the first start's, or at a later start a fresh one; both for a day."""
+    if file.exists():
+        secret = file.read_text(encoding="ascii").strip()
+        file.unlink()
+        return secret
+    command = [sys.executable, "-m", "callcenter", "admin-key"]
+    done = subprocess.run(  # noqa: S603  our own program
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ConfigurationError(f"no key could be made for the console: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def _welcome(
@@ -266,7 +277,7 @@ def _welcome(
         SWITCH,
         "",
         f"The console is at http://{HOST}:{admin_port}/admin",
-        f"  log in with: {admin_secret or 'the secret that was shown at the first start'}",
+        f"  log in with: {admin_secret}   (good for 24 h, or until another admin gets in)",
         f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
         "",
         *(f"  {number}  {name}" for number, name in numbers.items()),

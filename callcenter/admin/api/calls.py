@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
 from callcenter.admin.problems import Problem, conflict, not_found, redis_unavailable
-from callcenter.admin.security.gate import ApiRoute, needs
+from callcenter.admin.security.gate import ApiRoute, Gate, needs
+from callcenter.admin.security.watch import LOOK_EVERY_S, while_allowed
 from callcenter.admin.store import calls
 from callcenter.admin.store.calls import Search
 from callcenter.admin.store.work import Work
@@ -127,12 +128,17 @@ async def list_call_events(
     responses={200: {"content": {"text/event-stream": {}}, "description": "Events as they come."}},
 )
 async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> StreamingResponse:
-    """A live call's events as they happen (server-sent events); ends with the call."""
+    """A live call's events as they happen (server-sent events).
+
+    Ends with the call, and within seconds when the key is revoked or the session ends.
+    """
     row = await _get(work, call_id)
     live = row["state"] != "ended"
     source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
+    gate: Gate = request.app.state.gate
+    allowed = while_allowed(source, lambda: gate.still_may(request, "viewer"), LOOK_EVERY_S)
     return StreamingResponse(
-        _lines(source), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _lines(allowed), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 

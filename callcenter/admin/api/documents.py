@@ -110,7 +110,9 @@ def router(kind: str) -> APIRouter:
     plural = f"{kind}s"
     view, model = VIEWS[kind], MODELS[kind]
     # An operator runs the floor: opening hours are theirs, where calls go is not.
-    writes = needs("operator" if kind == "schedule" else "admin")
+    # Who moves a trunk moves all its calls: that takes a fresh log-in.
+    role = "operator" if kind == "schedule" else "admin"
+    writes = needs(role, fresh=True) if kind == "trunk" else needs(role)
     routes = APIRouter(
         prefix=f"/v1/{plural}", tags=[plural], route_class=ApiRoute, responses=ERRORS
     )

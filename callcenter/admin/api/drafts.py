@@ -127,5 +127,5 @@ async def try_draft(reference: Reference, work: WorkIn) -> TrialView:
         )
     )
     await work.bump()
-    await work.audit("try", "persona", record.name, after={"called": called})
+    await work.audit("try", "persona", record.name, after={"expires_at": expires_at.isoformat()})
     return TrialView(called=called, expires_at=expires_at)

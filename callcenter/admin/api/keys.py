@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, StringConstraints
-from sqlalchemy import func, or_, select, update
+from pydantic import AfterValidator, BaseModel, StringConstraints
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callcenter.admin.api.common import ERRORS, Body, Reference, WorkIn
@@ -17,6 +17,7 @@ from callcenter.admin.problems import conflict, invalid, not_found
 from callcenter.admin.security import keys
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.security.keys import ApiKey
+from callcenter.admin.security.names import problem_with
 from callcenter.admin.store import tables
 from callcenter.admin.store.work import Role, Work
 
@@ -25,16 +26,28 @@ _TABLE = tables.api_keys
 routes = APIRouter(prefix="/v1/api_keys", tags=["api_keys"], route_class=ApiRoute, responses=ERRORS)
 
 
+def _name_of_its_own(name: str) -> str:
+    if why := problem_with(name):
+        raise ValueError(why)
+    return name
+
+
 class NewKey(Body):
     """What a key is for, and until when."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=120), AfterValidator(_name_of_its_own)
+    ]
     role: Role
     expires_at: datetime | None = None
 
 
 class KeyView(BaseModel):
-    """A key without its secret."""
+    """A key without its secret.
+
+    Attributes:
+        temporary: whether it ends as soon as another admin gets in.
+    """
 
     id: str
     name: str
@@ -45,6 +58,7 @@ class KeyView(BaseModel):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    temporary: bool
 
 
 class KeyWithSecret(KeyView):
@@ -61,7 +75,9 @@ async def list_api_keys(work: WorkIn, window: WindowIn) -> Page[KeyView]:
     return Page[KeyView](**window.cut(found, _view))
 
 
-@routes.post("", status_code=HTTPStatus.CREATED, openapi_extra=needs("admin", replays=False))
+@routes.post(
+    "", status_code=HTTPStatus.CREATED, openapi_extra=needs("admin", replays=False, fresh=True)
+)
 async def create_api_key(body: NewKey, work: WorkIn) -> KeyWithSecret:
     """Makes a key; its secret is in this answer and nowhere else."""
     ends = body.expires_at
@@ -78,13 +94,15 @@ async def get_api_key(reference: Reference, work: WorkIn) -> KeyView:
     return _view(await _get(work.db, reference))
 
 
-@routes.delete("/{reference}", status_code=HTTPStatus.NO_CONTENT)
+@routes.delete(
+    "/{reference}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=needs("admin", fresh=True)
+)
 async def revoke_api_key(reference: Reference, work: WorkIn) -> None:
     """Revokes a key and ends its sessions; the last admin's key stays."""
     key = await _get(work.db, reference)
     if key.revoked_at is not None:
         return await work.audit("revoke", "api_key", key.name)
-    if key.role == "admin" and await _good_admins(work) < 2:
+    if key.role == "admin" and key.good(work.now) and not await _other_admins(work, key):
         raise conflict("last_admin", "this is the last key of an admin; make another one first")
     await work.db.execute(update(_TABLE).where(_TABLE.c.id == key.id).values(revoked_at=work.now))
     return await work.audit("revoke", "api_key", key.name, before={"role": key.role})
@@ -98,9 +116,12 @@ async def _get(db: AsyncConnection, reference: str) -> ApiKey:
     return keys.read(row)
 
 
-async def _good_admins(work: Work) -> int:
+async def _other_admins(work: Work, key: ApiKey) -> int:
+    """How many there are beside a key; temporary ones only count beside their like."""
     query = select(func.count()).where(
         _TABLE.c.role == "admin",
+        _TABLE.c.id != key.id,
+        or_(_TABLE.c.temporary.is_(False), literal(key.temporary)),
         _TABLE.c.revoked_at.is_(None),
         or_(_TABLE.c.expires_at.is_(None), _TABLE.c.expires_at > work.now),
     )

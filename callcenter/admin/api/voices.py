@@ -23,7 +23,8 @@ from callcenter.admin.api.common import (
 )
 from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import conflict, invalid, not_found
-from callcenter.admin.security.gate import ApiRoute, check_text, needs
+from callcenter.admin.security.bodies import check_text
+from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work

@@ -83,7 +83,7 @@ class Delivery(BaseModel):
     delivered_at: datetime | None
 
 
-@routes.get("", response_model=Page[WebhookView])
+@routes.get("", response_model=Page[WebhookView], openapi_extra=needs("admin"))
 async def list_webhooks(work: WorkIn, window: WindowIn) -> Any:
     """All webhooks, oldest first."""
     return await list_documents(work, "webhook", window)
@@ -102,7 +102,7 @@ async def create_webhook(body: Webhook, work: WorkIn, request: Request, response
     return {**stamped(record, response), "secret": secret}
 
 
-@routes.get("/{reference}", response_model=WebhookView)
+@routes.get("/{reference}", response_model=WebhookView, openapi_extra=needs("admin"))
 async def get_webhook(reference: Reference, work: WorkIn, response: Response) -> Any:
     """One webhook."""
     return stamped(await documents.get(work.db, "webhook", reference), response)
@@ -132,7 +132,7 @@ async def delete_webhook(reference: Reference, work: WorkIn, if_match: IfMatch =
     await documents.remove(work, record)
 
 
-@routes.get("/{reference}/deliveries")
+@routes.get("/{reference}/deliveries", openapi_extra=needs("admin"))
 async def list_deliveries(
     reference: Reference,
     work: WorkIn,
@@ -153,7 +153,7 @@ async def list_deliveries(
 @routes.post(
     "/{reference}/deliveries/{delivery}/redeliver",
     status_code=HTTPStatus.ACCEPTED,
-    openapi_extra=needs("operator"),
+    openapi_extra=needs("admin"),
 )
 async def redeliver(reference: Reference, delivery: str, work: WorkIn) -> Delivery:
     """Delivers again what was delivered or given up."""

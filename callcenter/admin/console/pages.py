@@ -23,15 +23,20 @@ STATIC = Path(__file__).parent / "static"
 FRAME = (STATIC / "frame.html").read_text(encoding="utf-8")
 
 
-def mount(app: FastAPI, gateway_url: str) -> None:
+def mount(app: FastAPI, gateway_url: str, *, sign_on: str = "", key_login: bool = True) -> None:
     """Adds the console to an application.
 
     Args:
         app: the admin app.
         gateway_url: where browsers place test calls; "" where no gateway takes them.
+        sign_on: what the log-in page calls the OpenID provider; "" where there is none.
+        key_login: whether the log-in page takes API keys.
     """
     routes = APIRouter(prefix="/admin", include_in_schema=False)
-    frame = FRAME.replace("{{gateway}}", html.escape(gateway_url))
+    said = {"gateway": gateway_url, "sign-on": sign_on, "key-login": "yes" if key_login else ""}
+    frame = FRAME
+    for name, value in said.items():
+        frame = frame.replace("{{" + name + "}}", html.escape(value))
     headers = {
         "Content-Security-Policy": policy(gateway_url),
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",

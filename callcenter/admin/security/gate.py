@@ -1,6 +1,7 @@
 """What every request of the API passes: who asks, may they, is it well-formed, and one transaction.
 
-    rate limit -> key or session (+ CSRF) -> role -> body within limits -> transaction
+    rate limit -> key or session (+ CSRF) -> role -> log-in fresh enough -> body within limits
+        -> transaction
         -> replay of an idempotency key, or the handler -> audit log written? -> commit -> publish
 
 A route says what it needs in its OpenAPI description (`x-role`), where people can read it too. A
@@ -11,24 +12,30 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Message, Receive
+from sqlalchemy.exc import SQLAlchemyError
 
 from callcenter.admin.problems import Problem
-from callcenter.admin.security import keys, sessions
+from callcenter.admin.security import bodies, keys, sessions
 from callcenter.admin.security.rates import RateLimits
-from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER
+from callcenter.admin.security.refusals import Refusals
+from callcenter.admin.security.sessions import (
+    CSRF_HEADER,
+    SEEN_PRECISION,
+    UNATTENDED_HEADER,
+    ConsoleSession,
+    Rules,
+)
 from callcenter.admin.store import replays
 from callcenter.admin.store.database import Database
-from callcenter.admin.store.work import Actor, Work
+from callcenter.admin.store.work import NOBODY, Actor, Work
 
 MAX_BODY_BYTES = 1_048_576
 _READS = frozenset({"GET", "HEAD"})
@@ -53,12 +60,14 @@ class Needs:
         changes: whether something is written; then the audit log must be, too.
         max_body_bytes: of the request.
         replays: whether an Idempotency-Key keeps the answer; not where it holds a secret.
+        fresh: whether a session must have proved lately who its person is.
     """
 
     role: str
     changes: bool
     max_body_bytes: int
     replays: bool
+    fresh: bool
 
 
 def needs(role: str, **more: Any) -> dict[str, Any]:
@@ -80,6 +89,7 @@ class ApiRoute(APIRoute):
             changes=extra.get("x-changes", not reads),
             max_body_bytes=extra.get("x-max-body-bytes", MAX_BODY_BYTES),
             replays=extra.get("x-replays", True) and "POST" in methods,
+            fresh=extra.get("x-fresh", False),
         )
 
         async def guarded(request: Request) -> Response:
@@ -92,10 +102,19 @@ class ApiRoute(APIRoute):
 class Gate:
     """Everything that guards the API."""
 
-    def __init__(self, database: Database, rates: RateLimits, announcer: Announcer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rates: RateLimits,
+        announcer: Announcer,
+        rules: Rules | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._database = database
         self._rates = rates
         self._announcer = announcer
+        self._rules = rules or Rules()
+        self._refusals = refusals or Refusals()
 
     async def let_through(self, request: Request, handler: Handler, wanted: Needs) -> Response:
         """Runs a handler in a transaction, if the request may.
@@ -104,10 +123,11 @@ class Gate:
             Problem: why it may not.
         """
         now = datetime.now(UTC)
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         actor = await self._actor(request, wanted, address, now)
-        request = Request(request.scope, _bounded(request.receive, wanted.max_body_bytes))
-        body = await _body(request, wanted)
+        receive = bodies.bounded(request.receive, wanted.max_body_bytes)
+        request = Request(request.scope, receive)
+        body = await bodies.read(request, wanted.max_body_bytes)
         transaction = self._database.writing if wanted.changes else self._database.reading
         async with transaction() as db:
             work = Work(db, actor, now, address)
@@ -144,36 +164,99 @@ class Gate:
     # --- who asks ---------------------------------------------------------------------------------
 
     async def _actor(self, request: Request, wanted: Needs, address: str, now: datetime) -> Actor:
+        request.state.session = None
         if wanted.role == "public":
-            return Actor("nobody", "viewer")
-        actor = await self._identified(request, address, now)
-        await self._rates.check_request(actor.key_id)
+            return NOBODY
+        actor, session = await self._identified(request, address, now)
+        request.state.session = session
+        await self._count(actor, address, now)
         if not actor.may(wanted.role):  # type: ignore[arg-type]
-            raise Problem(
-                HTTPStatus.FORBIDDEN,
+            self.refuse(
                 "role_too_low",
-                f"this needs the role {wanted.role}; your key '{actor.name}' is {actor.role}",
+                request,
+                Problem(
+                    HTTPStatus.FORBIDDEN,
+                    "role_too_low",
+                    f"this needs the role {wanted.role}; {actor.kind} '{actor.name}' "
+                    f"is {actor.role}",
+                ),
+                actor,
             )
+        if wanted.fresh and session and now - session.authenticated_at > self._rules.fresh:
+            self.refuse("log_in_again", request, log_in_again(), actor)
         return actor
 
-    async def _identified(self, request: Request, address: str, now: datetime) -> Actor:
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            key = await self.key_of(secret.strip(), now)
+    async def _identified(
+        self, request: Request, address: str, now: datetime
+    ) -> tuple[Actor, ConsoleSession | None]:
+        secret = _bearer(request)
+        if secret is not None:
+            key = await self.key_of(secret, now)
             if key is not None:
-                return key.actor()
-            await self._rates.failed_login(address)
-            raise unauthorized("the API key is unknown, expired or revoked")
-        cookie = request.cookies.get(COOKIE)
+                return key.actor(), None
+            await self.failed(
+                "bad_key",
+                request,
+                "the API key is unknown, expired or revoked",
+                keys.prefix_of(secret),
+            )
+        cookie = self._rules.cookie_of(request)
         if not cookie:
-            raise unauthorized("send 'Authorization: Bearer <API key>', or log in")
+            hint = unauthorized("send 'Authorization: Bearer <API key>', or log in")
+            self.refuse("no_credentials", request, hint)
         async with self._database.reading() as db:
-            session = await sessions.find(db, cookie, now)
+            session = await sessions.find(db, cookie, now, self._rules)
         if session is None:
-            raise unauthorized("the session is over; log in again")
+            over = unauthorized("the session is over; log in again")
+            self.refuse("session_over", request, over)
         if request.method not in _READS:
-            _check_csrf(request, session.csrf)
-        return session.key.actor()
+            self._check_csrf(request, session)
+        await self._put_down_seen(request, session, now)
+        return session.actor, session
+
+    async def _count(self, actor: Actor, address: str, now: datetime) -> None:
+        try:
+            await self._rates.check_request(actor.id)
+        except Problem:
+            self._refusals.note("rate_limited", address, now, actor)
+            raise
+
+    async def _put_down_seen(
+        self, request: Request, session: ConsoleSession, now: datetime
+    ) -> None:
+        """A page that looks again by itself does not keep a session alive."""
+        by_itself = UNATTENDED_HEADER in request.headers or "event-stream" in request.headers.get(
+            "Accept", ""
+        )
+        if not by_itself and now - session.last_seen_at > SEEN_PRECISION:
+            async with self._database.writing() as db:
+                await sessions.put_down_seen(db, session.id, now)
+
+    def _check_csrf(self, request: Request, session: ConsoleSession) -> None:
+        sent = request.headers.get(CSRF_HEADER, "")
+        if not hmac.compare_digest(sent.encode(), session.csrf.encode()):
+            detail = f"send the session's CSRF token in the header {CSRF_HEADER}"
+            problem = Problem(HTTPStatus.FORBIDDEN, "csrf", detail)
+            self.refuse("csrf", request, problem, session.actor)
+
+    async def still_may(self, request: Request, role: str) -> bool:
+        """Whether the sender of a request that is being answered still has a role.
+
+        A revoked key, an ended session and a lower role count at once; nothing is put down.
+        """
+        now, secret = datetime.now(UTC), _bearer(request)
+        try:
+            async with self._database.reading() as db:
+                if secret is not None:
+                    key = await keys.by_secret(db, secret, now)
+                    actor = key.actor() if key is not None else None
+                else:
+                    cookie = self._rules.cookie_of(request)
+                    session = await sessions.find(db, cookie, now, self._rules)
+                    actor = session.actor if session is not None else None
+        except (SQLAlchemyError, OSError):  # the database is away: whoever reads asks again
+            return False
+        return actor is not None and actor.may(role)  # type: ignore[arg-type]
 
     async def key_of(self, secret: str, now: datetime) -> keys.ApiKey | None:
         """The good key with that secret; its use is put down."""
@@ -184,94 +267,53 @@ class Gate:
                 await keys.put_down_use(db, key, now)
         return key
 
+    # --- who is turned away -----------------------------------------------------------------------
+
+    def refuse(
+        self, kind: str, request: Request, problem: Problem, actor: Actor = NOBODY
+    ) -> NoReturn:
+        """Puts a refusal down and raises it."""
+        why = f"{request.method} {_pattern(request)}"
+        self._refusals.note(kind, address_of(request), datetime.now(UTC), actor, why)
+        raise problem
+
+    async def failed(self, kind: str, request: Request, detail: str, why: str = "") -> NoReturn:
+        """Turns away who could not prove who they are; a Problem, 429 after too many."""
+        now, address = datetime.now(UTC), address_of(request)
+        self._refusals.note(kind, address, now, why=why)
+        try:
+            await self._rates.failed_login(address)
+        except Problem:
+            self._refusals.note("rate_limited", address, now)
+            raise
+        raise unauthorized(detail)
+
 
 def unauthorized(detail: str) -> Problem:
     """Nobody we know."""
     return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail)
 
 
-def _check_csrf(request: Request, csrf: str) -> None:
-    sent = request.headers.get(CSRF_HEADER, "")
-    if not hmac.compare_digest(sent.encode(), csrf.encode()):
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
-            "csrf",
-            f"send the session's CSRF token in the header {CSRF_HEADER}",
-        )
+def log_in_again() -> Problem:
+    """Known, but not proved lately."""
+    detail = "this needs a fresh log-in: prove once more who you are, then repeat it"
+    return Problem(HTTPStatus.FORBIDDEN, "log_in_again", detail)
 
 
-# --- what is asked --------------------------------------------------------------------------------
+def address_of(request: Request) -> str:
+    """Where a request came from, as the server knows it."""
+    return request.client.host if request.client else ""
 
 
-async def _body(request: Request, wanted: Needs) -> bytes:
-    """Reads the body within its limit, and looks for text that no database takes."""
-    declared = request.headers.get("Content-Length", "0")
-    if declared.isdigit() and int(declared) > wanted.max_body_bytes:
-        raise too_large(wanted.max_body_bytes)
-    pieces = [request.url.path, *request.query_params.keys(), *request.query_params.values()]
-    body = await request.body()
-    if "json" in request.headers.get("Content-Type", "json"):
-        pieces += _texts(_parsed(body))
-    for text in pieces:
-        check_text(text)
-    return body
+def _bearer(request: Request) -> str | None:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
 
 
-def check_text(text: str) -> None:
-    """Refuses NUL characters and lone surrogates, which databases do not store; a Problem."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, "bad_text", "text must not hold NUL or half of a surrogate pair"
-        )
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError):  # no JSON, no Unicode, nested too deeply
-        raise Problem(HTTPStatus.BAD_REQUEST, "bad_json", "the body is not JSON") from None
-
-
-def _texts(data: Any) -> list[str]:
-    """All strings in JSON data; refuses numbers that JSON does not have."""
-    found: list[str] = []
-    waiting = [data]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            found.append(item)
-        elif isinstance(item, dict):
-            found += item.keys()
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
-        elif isinstance(item, float) and not abs(item) < float("inf"):
-            raise Problem(HTTPStatus.BAD_REQUEST, "bad_json", "NaN and Infinity are not JSON")
-    return found
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Stops reading where the limit is passed, whatever Content-Length said."""
-    total = 0
-
-    async def bounded() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise too_large(limit)
-        return message
-
-    return bounded
-
-
-def too_large(limit: int) -> Problem:
-    """More bytes than a request may have."""
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "body_too_large",
-        f"the request has more than {limit} bytes",
-    )
+def _pattern(request: Request) -> str:
+    """The route's pattern: a path may hold the name of something."""
+    route = request.scope.get("route")
+    return str(getattr(route, "path", ""))
 
 
 def _request_hash(request: Request, body: bytes) -> str:

@@ -23,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callcenter.admin.ids import new_id
 from callcenter.admin.problems import conflict
 from callcenter.admin.store import tables
-from callcenter.admin.store.work import Actor, Role, Work
+from callcenter.admin.store.work import SYSTEM, Actor, Role, Work
 
 _SECRET = re.compile(r"pcc_([a-z0-9]{8})_[A-Za-z0-9_-]{43}")
+_PREFIX = re.compile(r"pcc_[a-z0-9]{8}(?=_)")
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 LAST_USE_PRECISION_S = 60.0
 _TABLE = tables.api_keys
@@ -45,6 +46,7 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    temporary: bool
 
     def good(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
@@ -52,11 +54,20 @@ class ApiKey:
 
     def actor(self) -> Actor:
         """Who acts by this key."""
-        return Actor(self.name, self.role, self.id)
+        return Actor(self.name, self.role, self.id, "key")
 
 
-async def make(work: Work, name: str, role: Role, expires_at: datetime | None) -> tuple[str, str]:
+async def make(
+    work: Work, name: str, role: Role, expires_at: datetime | None, *, temporary: bool = False
+) -> tuple[str, str]:
     """Makes a key.
+
+    Args:
+        work: in whose name.
+        name: free, and none of the program's own.
+        role: what it may do.
+        expires_at: None for no end.
+        temporary: whether it ends as soon as another admin gets in.
 
     Returns:
         Its id, and the secret, which is nowhere else.
@@ -78,6 +89,7 @@ async def make(work: Work, name: str, role: Role, expires_at: datetime | None) -
                 created_at=work.now,
                 created_by=work.actor.name,
                 expires_at=expires_at,
+                temporary=temporary,
             )
         )
     except IntegrityError:
@@ -112,8 +124,26 @@ def use_is_news(key: ApiKey, now: datetime) -> bool:
 
 
 async def put_down_use(db: AsyncConnection, key: ApiKey, now: datetime) -> None:
-    """Remembers that the key was used now."""
+    """Remembers that the key was used now; the first use of an admin's ends the temporary ones."""
     await db.execute(update(_TABLE).where(_TABLE.c.id == key.id).values(last_used_at=now))
+    if key.role == "admin" and not key.temporary:
+        await end_temporary(Work(db, SYSTEM, now))
+
+
+async def end_temporary(work: Work) -> None:
+    """Revokes keys that were only there until an admin got in by other means."""
+    good = _TABLE.c.temporary & _TABLE.c.revoked_at.is_(None)
+    good &= _TABLE.c.expires_at > work.now
+    for row in (await work.db.execute(select(_TABLE.c.id, _TABLE.c.name).where(good))).all():
+        ended = update(_TABLE).where(_TABLE.c.id == row.id).values(revoked_at=work.now)
+        await work.db.execute(ended)
+        await work.audit("revoke", "api_key", row.name, after={"why": "another admin got in"})
+
+
+def prefix_of(secret: str) -> str:
+    """The part of a secret that lists show; "" for what has not the form of one."""
+    found = _PREFIX.match(secret)
+    return found[0] if found else ""
 
 
 def hashed(secret: str) -> str:

@@ -21,13 +21,20 @@ class RateLimits:
 
     Args:
         logins_per_minute: failed ones of one address.
-        requests_per_minute: of one key.
+        requests_per_minute: of one key or person.
+        starts_per_minute: steps of log-ins over the OpenID provider, of one address.
     """
 
-    def __init__(self, logins_per_minute: int = 10, requests_per_minute: int = 1_200) -> None:
+    def __init__(
+        self,
+        logins_per_minute: int = 10,
+        requests_per_minute: int = 1_200,
+        starts_per_minute: int = 60,
+    ) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._logins = RateLimitItemPerMinute(logins_per_minute, namespace="login")
         self._requests = RateLimitItemPerMinute(requests_per_minute, namespace="key")
+        self._starts = RateLimitItemPerMinute(starts_per_minute, namespace="start")
 
     async def failed_login(self, address: str) -> None:
         """Counts a failure; a Problem (429) from the moment that there were too many.
@@ -39,6 +46,10 @@ class RateLimits:
     async def check_request(self, key_id: str) -> None:
         """Counts a request of a key; a Problem (429) if there were too many."""
         await self._hit(self._requests, key_id, "too many requests with this key")
+
+    async def check_start(self, address: str) -> None:
+        """Counts a step of a log-in over the provider; a Problem (429) if there were too many."""
+        await self._hit(self._starts, address, "too many log-ins from this address")
 
     async def _hit(self, item: RateLimitItem, who: str, detail: str) -> None:
         if not await self._limiter.hit(item, who):

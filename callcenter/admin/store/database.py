@@ -6,6 +6,8 @@ waits for its turn instead of failing in the middle.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -23,6 +25,7 @@ from callcenter.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_BUSY_S = 10.0
+OWNER_ONLY = 0o600
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
@@ -45,6 +48,7 @@ class Database:
     async def upgrade(self) -> None:
         """Brings the tables to this release's shape; harmless when they are."""
         try:
+            _keep_private(self._engine.url)
             async with self._engine.connect() as connection:
                 await connection.run_sync(_upgrade)
                 await connection.commit()
@@ -69,6 +73,22 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()
+
+
+def _keep_private(url: URL) -> None:
+    """Only the owner reads a SQLite file: it holds numbers and words of callers.
+
+    SQLite gives the files beside it (-wal, -shm) the same mode.
+    """
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or name in ("", ":memory:") or name.startswith("file:"):
+        return
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+    except FileExistsError:  # not opened: closing it would end locks of SQLite in this process
+        mode = stat.S_IMODE(Path(name).stat().st_mode)
+        if mode & ~OWNER_ONLY:
+            Path(name).chmod(mode & OWNER_ONLY)
 
 
 def _engine(url: str) -> AsyncEngine:

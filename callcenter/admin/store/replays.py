@@ -28,7 +28,7 @@ async def recall(work: Work, key: str, request_hash: str) -> Response | None:
     Raises:
         Problem: the key was used for another request.
     """
-    query = select(_TABLE).where(_TABLE.c.actor == work.actor.name, _TABLE.c.key == key)
+    query = select(_TABLE).where(_TABLE.c.actor == work.actor.id, _TABLE.c.key == key)
     row = (await work.db.execute(query)).first()
     if row is None or row.created_at < work.now - KEPT:
         return None
@@ -47,7 +47,7 @@ async def remember(work: Work, key: str, request_hash: str, response: Response) 
     await _forget(work, key, work.now - KEPT)
     await work.db.execute(
         insert(_TABLE).values(
-            actor=work.actor.name,
+            actor=work.actor.id,
             key=key,
             request_hash=request_hash,
             status=response.status_code,
@@ -61,5 +61,5 @@ async def remember(work: Work, key: str, request_hash: str, response: Response) 
 
 
 async def _forget(work: Work, key: str, before: datetime) -> None:
-    same = (_TABLE.c.actor == work.actor.name) & (_TABLE.c.key == key)
+    same = (_TABLE.c.actor == work.actor.id) & (_TABLE.c.key == key)
     await work.db.execute(delete(_TABLE).where(same | (_TABLE.c.created_at < before)))

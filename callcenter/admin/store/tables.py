@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -172,15 +173,37 @@ api_keys = Table(
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
     Column("revoked_at", Moment),
+    # ends as soon as another admin gets in
+    Column("temporary", Boolean, nullable=False, server_default=false()),
 )
 
-sessions = Table(
+people = Table(  # who came over the OpenID provider; it says who they are at every log-in
+    "people",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("issuer", String(300), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("last_login_at", Moment, nullable=False),
+    UniqueConstraint("issuer", "subject"),
+)
+
+sessions = Table(  # of a key or of a person
     "sessions",
     metadata,
-    Column("id_hash", String(64), primary_key=True),
-    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("id", String(40), primary_key=True),
+    Column("cookie_hash", String(64), nullable=False, unique=True),
+    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE")),
+    Column("person_id", ForeignKey("people.id", ondelete="CASCADE")),
     Column("created_at", Moment, nullable=False),
+    Column("authenticated_at", Moment, nullable=False),
+    Column("last_seen_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("agent", String(200), nullable=False),
+    Column("log_out_url", Text, nullable=False),
 )
 
 audit = Table(  # triggers refuse every change of a row that is there
@@ -196,6 +219,8 @@ audit = Table(  # triggers refuse every change of a row that is there
     Column("object_name", String(120), nullable=False),
     Column("before", JSON),
     Column("after", JSON),
+    Column("actor_id", String(40), nullable=False, server_default=""),
+    Column("actor_kind", String(10), nullable=False, server_default=""),
     Index("ix_audit_object", "object_kind", "object_name", "id"),
 )
 

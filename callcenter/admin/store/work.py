@@ -13,6 +13,7 @@ from callcenter.admin.ids import new_id
 from callcenter.admin.store import tables
 
 Role = Literal["viewer", "operator", "admin"]
+ActorKind = Literal["key", "person", "system", "nobody"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 
 
@@ -21,13 +22,15 @@ class Actor:
     """Who does something.
 
     Attributes:
-        name: of the API key, or of the part of this program that acts by itself.
-        key_id: of the API key; "" for the program itself.
+        name: of the API key or the person, or of the part of this program that acts by itself.
+        id: of the API key or the person; "" for the program itself and for nobody.
+        kind: what has that name; names alone could be made to look alike.
     """
 
     name: str
     role: Role
-    key_id: str = ""
+    id: str = ""
+    kind: ActorKind = "system"
 
     def may(self, role: Role) -> bool:
         """Whether this is at least the role."""
@@ -35,6 +38,7 @@ class Actor:
 
 
 SYSTEM = Actor("system", "admin")
+NOBODY = Actor("nobody", "viewer", kind="nobody")
 
 
 @dataclass
@@ -64,6 +68,8 @@ class Work:
                 id=new_id("aud"),
                 at=self.now,
                 actor=self.actor.name,
+                actor_id=self.actor.id,
+                actor_kind=self.actor.kind,
                 role=self.actor.role,
                 address=self.address,
                 action=action,

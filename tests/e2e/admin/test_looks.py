@@ -36,6 +36,8 @@ PAGES = {
     "limits": "/limits",
     "workers": "/workers",
     "keys": "/keys",
+    "sessions": "/sessions?everyone=true",
+    "confirmed": "/confirmed",
     "webhooks": "/webhooks",
     "audit": "/audit",
 }
@@ -50,6 +52,9 @@ DIALOGS = {
     "as-a-call-has-it": ("/personas/bank", "See it as a call has it"),
     "press-keys": (f"/calls/{history.LIVE}", "Press keys"),
     "transfer": (f"/calls/{history.LIVE}", "Transfer"),
+    "erase-call": (f"/calls/{history.TALKED}", "Erase"),
+    "erase-caller": ("/calls", "Erase a caller’s calls"),
+    "end-sessions": ("/sessions", "End all others"),
 }
 
 

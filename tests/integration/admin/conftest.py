@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -38,10 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Admin:
-    """An admin app that was started for the first time.
+    """A running admin app.
 
     Attributes:
-        http: acts with the first admin's key.
+        http: acts with an admin's key.
         secret: of that key.
     """
 
@@ -126,20 +126,26 @@ def _personas_read_once() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Filled:
-    """A database as the first start leaves it, and the first admin's secret."""
+    """A database as the first start leaves it, and an admin who stays.
+
+    Attributes:
+        secret: of a key that the first admin has made.
+        first_secret: of the first admin, whose key ends when the other one is used.
+    """
 
     url: str
     secret: str
+    first_secret: str
 
 
 def _filled(url: str, redis_url: str) -> Filled:
     """The first start takes seconds, so it is done once and copied for every test."""
 
-    async def fill() -> str:
+    async def fill() -> Filled:
         async with serving(url, redis_url) as app:
-            return app.secret
+            return Filled(url, await app.key("admin", "tests"), app.secret)
 
-    return Filled(url, asyncio.run(fill()))
+    return asyncio.run(fill())
 
 
 @pytest.fixture(scope="session")
@@ -158,14 +164,14 @@ def filled_postgres(postgres: Postgres, redis_url: str) -> Filled:
 def sqlite(filled_sqlite: Filled, tmp_path: Path) -> Filled:
     """A SQLite database of this test."""
     shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "admin.db")
-    return Filled(f"sqlite:///{tmp_path}/admin.db", filled_sqlite.secret)
+    return replace(filled_sqlite, url=f"sqlite:///{tmp_path}/admin.db")
 
 
 @pytest.fixture
 def other_database(filled_sqlite: Filled, tmp_path: Path) -> Filled:
     """One beside the test's own."""
     shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "other.db")
-    return Filled(f"sqlite:///{tmp_path}/other.db", filled_sqlite.secret)
+    return replace(filled_sqlite, url=f"sqlite:///{tmp_path}/other.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -176,7 +182,7 @@ def any_database(request: pytest.FixtureRequest) -> Filled:
         return found
     filled: Filled = request.getfixturevalue("filled_postgres")
     postgres: Postgres = request.getfixturevalue("postgres")
-    return Filled(postgres.new_database(filled.url), filled.secret)
+    return replace(filled, url=postgres.new_database(filled.url))
 
 
 @asynccontextmanager
@@ -189,8 +195,11 @@ async def serving(
         link_secret=LINK_SECRET,
         admin_secret=ADMIN_SECRET,
         database_url=database_url,
-        admin_secure_cookies=False,
-        **{"admin_pools": f"pool-{secrets.token_hex(4)}", **more},
+        **{
+            "admin_secure_cookies": False,
+            "admin_pools": f"pool-{secrets.token_hex(4)}",
+            **more,
+        },
     )
     shown: list[str] = []
     parts = program.build(settings)

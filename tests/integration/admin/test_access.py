@@ -31,6 +31,7 @@ async def everything(admin: Admin) -> str:
     keys = (await admin.http.get("/v1/api_keys?limit=200")).json()["items"]
     names = sorted(f"{key['name']} {key['revoked_at']}" for key in keys)
     audit = (await admin.http.get("/v1/audit?limit=200")).json()["items"]
+    audit = [event for event in audit if event["action"] != "refuse"]
     return (await admin.http.get("/v1/export")).text + str(names) + str(len(audit))
 
 
@@ -41,7 +42,7 @@ async def test_a_viewer_can_change_nothing(either_admin: Admin) -> None:
     before = await everything(either_admin)
     refused = 0
     for method, path, _ in operations():
-        if method not in WRITES or path in READ_ONLY_POSTS | {OWN_SESSION}:
+        if method not in WRITES or path in READ_ONLY_POSTS or path.startswith(OWN_SESSION):
             continue
         url = path.format(reference="bank", number=1, call_id="x", delivery="x")
         response = await viewer.request(method, url, json={}, headers={"If-Match": "*"})
@@ -142,7 +143,7 @@ async def test_a_revoked_key_ends_its_sessions(admin: Admin) -> None:
 
 async def test_the_last_admin_stays(admin: Admin) -> None:
     """Nobody locks everybody out."""
-    response = await admin.http.delete("/v1/api_keys/first admin")
+    response = await admin.http.delete("/v1/api_keys/tests")
     assert (response.status_code, response.json()["code"]) == (409, "last_admin")
 
 

@@ -1,10 +1,11 @@
 /** Begins: who is there, then the door or the frame with its views. */
 
-import { events, whoAmI } from "./core/api.js";
+import { events, hooks, whoAmI } from "./core/api.js";
 import { app } from "./core/app.js";
 import { h, show } from "./core/dom.js";
 import { Router } from "./core/router.js";
 import * as theme from "./core/theme.js";
+import { proveAgain } from "./parts/again.js";
 import { problemNote } from "./parts/feedback.js";
 import { frame } from "./parts/frame.js";
 import { listen } from "./parts/keyboard.js";
@@ -15,12 +16,15 @@ import { VIEWS } from "./views.js";
 const frameNow = { main: null, mark: null };
 
 theme.begin();
+hooks.proveAgain = proveAgain;
 events.addEventListener("logged-out", () => app.session && knock());
 await begin();
 
 async function begin() {
   app.session = await whoAmI();
   if (app.session === null) knock();
+  // A try that failed although somebody is logged in: the door says why all the same.
+  else if (new URLSearchParams(location.search).has("problem")) knock();
   else enter();
 }
 
@@ -35,7 +39,7 @@ function knock() {
       enter();
     }),
   );
-  document.querySelector("input")?.focus();
+  document.querySelector(".door a.primary, .door input")?.focus();
 }
 
 function enter() {

@@ -1,6 +1,7 @@
 /** All addresses of the console; the last one stands for every unknown one. */
 
 import * as audit from "./pages/audit.js";
+import * as confirmed from "./pages/confirmed.js";
 import * as calls from "./pages/calls.js";
 import * as call from "./pages/call.js";
 import * as keys from "./pages/keys.js";
@@ -13,6 +14,7 @@ import * as route from "./pages/route.js";
 import * as routes from "./pages/routes.js";
 import * as schedule from "./pages/schedule.js";
 import * as schedules from "./pages/schedules.js";
+import * as sessions from "./pages/sessions.js";
 import * as trunks from "./pages/trunks.js";
 import * as voice from "./pages/voice.js";
 import * as voices from "./pages/voices.js";
@@ -37,6 +39,8 @@ export const VIEWS = [
   ["/limits", limits.view],
   ["/workers", workers.view],
   ["/keys", keys.view],
+  ["/sessions", sessions.view],
+  ["/confirmed", confirmed.view],
   ["/webhooks", webhooks.view],
   ["/audit", audit.view],
   ["/unknown", async () => page({ title: "Not found", lead: "There is no page at this address." })],

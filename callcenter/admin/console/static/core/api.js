@@ -13,7 +13,16 @@ export class Problem extends Error {
 
 export const events = new EventTarget();
 
+/** Set by main.js. `proveAgain` has a person log in again for what needs a fresh log-in. */
+export const hooks = { proveAgain: null };
+
+const AWAY_MS = 60_000; // a page that looks again by itself does not keep the session alive
+
 let csrf = null;
+let touched_ms = Date.now();
+
+for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"])
+  addEventListener(kind, () => (touched_ms = Date.now()), { capture: true, passive: true });
 
 /** Who is logged in; null for nobody. */
 export async function whoAmI() {
@@ -80,6 +89,7 @@ async function call(method, address, body, tag) {
 
 async function send(method, address, body, tag) {
   const headers = {};
+  if (Date.now() - touched_ms > AWAY_MS) headers["X-Unattended"] = "true";
   if (method !== "GET" && csrf) headers["X-CSRF-Token"] = csrf;
   if (tag) headers["If-Match"] = tag;
   const form = body instanceof FormData;
@@ -96,13 +106,16 @@ async function send(method, address, body, tag) {
     throw new Problem({ status: 0, code: "unreachable", detail: "The admin app does not answer." });
   }
   if (response.ok) return response;
-  throw await refusal(response, address);
+  const problem = await refusal(response, address);
+  if (problem.code === "log_in_again" && (await hooks.proveAgain()))
+    return send(method, address, body, tag);
+  throw problem;
 }
 
 async function refusal(response, address) {
   const body = await response.json().catch(() => ({}));
   const status = response.status;
-  if (status === 401 && !address.endsWith("/session"))
+  if (status === 401 && !/\/session(:confirm)?$/.test(address))
     events.dispatchEvent(new Event("logged-out"));
   const errors = (body.errors ?? []).map((error) => ({ ...error, pointer: inForm(error.pointer) }));
   return new Problem({

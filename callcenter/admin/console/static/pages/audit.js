@@ -1,12 +1,12 @@
 /** The audit log: who did what, with what was there before and after. */
 
 import { get } from "../core/api.js";
-import { app } from "../core/app.js";
+import { app, may } from "../core/app.js";
 import { debounced, h, show } from "../core/dom.js";
 import { exact, words } from "../core/format.js";
 import { diff } from "../parts/diff.js";
 import { tell } from "../parts/dialog.js";
-import { problemNote } from "../parts/feedback.js";
+import { note, problemNote } from "../parts/feedback.js";
 import { badge, button, empty, page, paged, table } from "../parts/page.js";
 
 const TYPING_MS = 300;
@@ -22,11 +22,14 @@ const KINDS = [
   "webhook",
   "api_key",
   "session",
+  "access",
   "worker",
   "call",
 ];
 
 export async function view(place) {
+  if (!may("admin"))
+    return page({ title: "Audit log" }, note("", "Only admins see the audit log."));
   const wanted = { actor: "", kind: "", name: "", ...place.query };
   const list = h("section", { class: "card flush", "aria-live": "polite" });
   const look = async () => {
@@ -43,7 +46,7 @@ export async function view(place) {
   await look();
   const later = debounced(TYPING_MS, look);
   return page(
-    { title: "Audit log", lead: "Every change, by whom. It can only be read." },
+    { title: "Audit log", lead: "Every change, by whom, and what was refused. It can only be read." },
     h(
       "search",
       { class: "row" },
@@ -91,7 +94,7 @@ function auditTable(items) {
     "Audit log",
     [
       ["When", (event) => exact(event.at), "one-line"],
-      ["Who", (event) => h("span", { class: "row tight" }, event.actor, badge(event.role))],
+      ["Who", actorOf, "wide"],
       ["Did", (event) => words(event.action), "one-line"],
       [
         "What",
@@ -103,6 +106,16 @@ function auditTable(items) {
     items,
   );
 }
+
+/** A name, and what has it: a key may be called like a person. */
+const actorOf = ({ actor, actor_id: id, actor_kind: kind, role }) =>
+  h(
+    "span",
+    { class: "row tight", title: id || null },
+    actor,
+    kind && kind !== "nobody" && badge(kind, kind === "system" ? "accent" : ""),
+    kind !== "nobody" && badge(role),
+  );
 
 function detailButton(event) {
   if (event.before === null && event.after === null) return null;

@@ -1,7 +1,7 @@
 /** One call, as it happens and afterwards: lanes, the agent's words, delays, what happened. */
 
-import { all, get, path, post } from "../core/api.js";
-import { may } from "../core/app.js";
+import { all, get, path, post, remove } from "../core/api.js";
+import { go, may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { count, delay, exact, length, words } from "../core/format.js";
 import { ask, sure } from "../parts/dialog.js";
@@ -127,7 +127,7 @@ function draw(parts, call, events) {
   show(parts.now, numbers(call, found, now_s));
   if (parts.shown !== call.state) show(parts.about, ...about(call)); // its link must stand still
   parts.shown = call.state;
-  if (!live) show(parts.orders);
+  if (!live) ended(parts.orders, call);
   else if (!parts.orders.hasChildNodes()) show(parts.orders, ...orders(call));
 }
 
@@ -215,6 +215,23 @@ function orders(call) {
     canMove && button("Transfer", () => transfer(call), { disabled }),
     button("Hang up", () => hangUp(call), { tone: "danger", disabled }),
   ];
+}
+
+/** Nothing can be done to a call that is over but to erase it. */
+function ended(box, call) {
+  if (box.dataset.of === "ended") return; // the button must stand still
+  box.dataset.of = "ended";
+  show(box, may("admin") && button("Erase", () => erase(call), { tone: "danger" }));
+}
+
+async function erase(call) {
+  const text =
+    "Its numbers, the agent’s words and all that happened in it are deleted here and in what " +
+    "webhooks have yet to be told. That cannot be taken back.";
+  const done = await sure("Erase this call?", text, "Erase", () => remove(path`/v1/calls/${call.id}`));
+  if (!done) return;
+  toast("The call is erased.");
+  go("/calls");
 }
 
 async function transfer(call) {

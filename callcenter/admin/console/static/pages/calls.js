@@ -1,11 +1,13 @@
 /** The history of calls: search, filters, and the live ones on top of it. */
 
-import { all, get } from "../core/api.js";
-import { app } from "../core/app.js";
+import { all, get, post } from "../core/api.js";
+import { app, may } from "../core/app.js";
 import { debounced, h, show } from "../core/dom.js";
-import { delay, length, moment, words } from "../core/format.js";
-import { problemNote } from "../parts/feedback.js";
-import { badge, empty, link, page, paged, table } from "../parts/page.js";
+import { delay, length, moment, plural, words } from "../core/format.js";
+import { ask } from "../parts/dialog.js";
+import { problemNote, toast } from "../parts/feedback.js";
+import { line } from "../parts/form.js";
+import { badge, button, empty, link, page, paged, table } from "../parts/page.js";
 
 const STATES = [
   ["", "All calls"],
@@ -35,10 +37,50 @@ export async function view(place) {
   };
   const [personas] = await Promise.all([all("/v1/personas"), look()]);
   return page(
-    { title: "Calls" },
+    { title: "Calls", actions: may("admin") ? [eraseButton(look)] : [] },
     h("search", { class: "row" }, searchField(wanted, look), ...filters(wanted, personas, look)),
     list,
   );
+}
+
+const eraseButton = (look) =>
+  button("Erase a caller’s calls", () => eraseCaller(look), { image: "bin" });
+
+async function eraseCaller(look) {
+  const value = { number: "" };
+  const done = await ask({
+    title: "Erase a caller’s calls?",
+    body: [
+      h("p", {}, "Their number and all that was said in their calls are deleted for good."),
+      line(value, "number", "Caller’s number", {
+        pointer: "/number",
+        hint: "With the country: +49 30 1234567",
+        attributes: { inputmode: "tel", placeholder: "+1 555 0100" },
+      }),
+    ],
+    action: "Erase",
+    tone: "danger",
+    submit: () => eraseAll(bare(value.number)),
+  });
+  if (!done) return;
+  const rest = done.live ? ` ${plural(done.live, "call")} still going on: erase later.` : "";
+  toast(`${plural(done.erased, "call")} erased.${rest}`);
+  look();
+}
+
+/** A number as carriers write it; the name of a SIP user stays as it is. */
+const bare = (typed) =>
+  /^[+0-9 ()./-]+$/.test(typed) ? typed.replace(/[ ()./-]/g, "") : typed.trim();
+
+/** As many requests as it takes. */
+async function eraseAll(number) {
+  const sum = { erased: 0, live: 0 };
+  for (let more = true; more; ) {
+    const found = await post("/v1/calls:erase", { number });
+    sum.erased += found.erased;
+    ({ live: sum.live, more } = found);
+  }
+  return sum;
 }
 
 function searchField(wanted, look) {

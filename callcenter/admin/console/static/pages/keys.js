@@ -38,8 +38,10 @@ const COLUMNS = [
   ["", revokeButton, "to-end"],
 ];
 
-function state({ revoked_at, expires_at }) {
+function state({ revoked_at, expires_at, temporary }) {
   if (revoked_at) return badge("revoked", "danger");
+  if (temporary && (!expires_at || new Date(expires_at) > new Date()))
+    return badge("until another admin gets in", "warning");
   return expires_at && new Date(expires_at) < new Date()
     ? badge("expired", "warning")
     : badge("good", "good");

@@ -6,10 +6,10 @@ import { h, show } from "../core/dom.js";
 import { moment, plural } from "../core/format.js";
 import { create, nameFields, rowButtons } from "../parts/document.js";
 import { tell } from "../parts/dialog.js";
-import { attempt } from "../parts/feedback.js";
+import { attempt, note } from "../parts/feedback.js";
 import { check, field, line } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
-import { badge, button, empty, paged, table } from "../parts/page.js";
+import { badge, button, empty, page, paged, table } from "../parts/page.js";
 
 const EVENTS = ["call.started", "call.answered", "call.ended"];
 const TONES = { delivered: "good", failed: "danger", pending: "warning" };
@@ -46,6 +46,7 @@ function eventBoxes(value) {
 }
 
 export async function view() {
+  if (!may("admin")) return page({ title: "Webhooks" }, note("", "Only admins see the webhooks."));
   return listPage(
     {
       title: "Webhooks",

@@ -36,6 +36,7 @@ const MENU = [
     "Access",
     [
       ["/keys", "API keys", "keys"],
+      ["/sessions", "Sessions", "sessions"],
       ["/webhooks", "Webhooks", "webhooks"],
       ["/audit", "Audit log", "audit"],
     ],
@@ -152,6 +153,7 @@ function themeButton() {
 }
 
 async function leave() {
+  const onwards = app.session.log_out_url ?? "/admin"; // the provider's session ends there
   await logOut().catch(() => {}); // the session may be over already
-  location.assign("/admin");
+  location.assign(onwards);
 }
