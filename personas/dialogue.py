@@ -196,7 +196,7 @@ class Dialogue(Strict):
 def _no_duplicates(names: Iterable[str], what: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise PersonaError(f"{what} '{twice[0]}' stands there twice")
+        raise PersonaError(f"{what} '{twice[0]}' is listed twice")
 
 
 def _only(line: str, known: set[str]) -> None:

@@ -132,7 +132,7 @@ def _check_keys(node: yaml.MappingNode) -> None:
         if key.tag != _PREFIX + "str":
             raise _at(key.start_mark, "a key must be text")
         if key.value in seen:
-            raise _at(key.start_mark, f"key '{key.value}' stands there twice")
+            raise _at(key.start_mark, f"key '{key.value}' is listed twice")
         seen.add(key.value)
 
 

@@ -52,7 +52,9 @@ def slots_in(text: str) -> set[str]:
     try:
         fields = [field for field in string.Formatter().parse(filled) if field[1] is not None]
     except ValueError as error:  # an unmatched brace
-        raise PersonaError(f"{error} in {_shortened(text)}") from error
+        raise PersonaError(
+            f"a brace has no partner in {_shortened(text)}; take it out, or close it"
+        ) from error
     for _, name, spec, conversion in fields:
         if not (name and name.isidentifier()) or spec or conversion:
             raise PersonaError(f"'{{{name}}}' is no slot name in {_shortened(text)}")

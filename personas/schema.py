@@ -127,7 +127,9 @@ class Persona(Strict):
         for place, text in self._templates():
             for name in names_in(text):
                 if name not in known:
-                    raise PersonaError(f"{place}: {{{{{name}}}}} is neither a fact nor a variable")
+                    raise PersonaError(
+                        f"{place}: {{{{{name}}}}} is not defined; add it under facts or variables"
+                    )
                 used.add(name)
         for kind, names in (("variable", self.variables), ("fact", self.facts)):
             unused = sorted(names.keys() - used)

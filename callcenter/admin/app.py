@@ -57,6 +57,11 @@ _HEADERS = {
     "X-Permitted-Cross-Domain-Policies": "none",
 }
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+_IN_WORDS = {  # what the framework refuses by itself
+    HTTPStatus.BAD_REQUEST: "the request's body cannot be read; check its form and its length",
+    HTTPStatus.NOT_FOUND: "there is nothing at this address; /v1/openapi.json lists what there is",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take this method; see the header Allow",
+}
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _SECURITY = {
     "api_key": {"type": "http", "scheme": "bearer", "description": "An API key's secret."},
@@ -200,7 +205,8 @@ def _add_errors(app: FastAPI) -> None:
     async def http_error(_: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_")
-        response = Problem(status, code, str(error.detail)).response()
+        detail = _IN_WORDS.get(status, "the request cannot be answered; check it and try again")
+        response = Problem(status, code, detail).response()
         response.headers.update(error.headers or {})
         return response
 

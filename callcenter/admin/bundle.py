@@ -101,12 +101,22 @@ async def export(work: Work) -> str:
     )
 
 
+def _line_of(error: Exception) -> str:
+    """Where reading stopped, if the parser knows."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return ""
+    return f"; look at line {mark.line + 1}, column {mark.column + 1}"
+
+
 def read(text: str) -> Bundle:
     """Reads a bundle; a Problem (422) that names what is wrong."""
     try:
         data = yaml.load(text, Loader=_NoAliases)  # noqa: S506  a SafeLoader
+    except _AliasUsed:
+        raise invalid("aliases (*name) are not understood here; write it out") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise invalid(f"the bundle is not YAML: {error}") from None
+        raise invalid(f"the bundle is not valid YAML{_line_of(error)}") from None
     _check_texts(data)
     try:
         # Loose at the top: YAML has dates where JSON has texts.
@@ -244,12 +254,16 @@ async def _put(work: Work, record: Record, document: dict[str, Any]) -> str:
     return "updated"
 
 
+class _AliasUsed(yaml.YAMLError):
+    """The bundle has an alias (*name)."""
+
+
 class _NoAliases(yaml.SafeLoader):
     """The safe loader without aliases: a small file of them can stand for gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not understood here; write it out")
+            raise _AliasUsed
         return super().compose_node(parent, index)
 
 

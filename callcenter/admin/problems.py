@@ -13,20 +13,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
+from callcenter.admin.mistakes import explained
 from callcenter.errors import CallcenterError
 
 MEDIA_TYPE = "application/problem+json"
-_FORMS = {  # patterns of common fields, in words
-    r"^[a-z][a-z0-9_]{0,39}$": "small letters, digits and underscores, a letter first, at most 40",
-    r"^\+[1-9][0-9]{5,14}$": "a number with its country, such as +15550100",
-    r"^[a-z]{2,3}(-[A-Z]{2})?$": "a language tag, such as en or en-US",
-    r"^[A-Z][A-Z0-9_]{0,63}$": "the name of an environment variable, such as CARRIER_SECRET",
-    r"^[A-Za-z0-9+._~*!-]{1,64}$": "letters, digits and + . _ ~ * ! -, at most 64",
-    r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$": "a time of the day, such as 09:00",
-}
+
+log = structlog.get_logger(__name__)
 
 
 class FieldError(BaseModel):
@@ -103,7 +99,13 @@ def conflict(code: str, detail: str, users: Sequence[str] = ()) -> Problem:
 
 def redis_unavailable(error: Exception) -> Problem:
     """Redis is away."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "redis_unavailable", str(error), retry_after_s=5)
+    log.warning("redis_unavailable", detail=str(error))
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "redis_unavailable",
+        "Redis does not answer; try again in a few seconds",
+        retry_after_s=5,
+    )
 
 
 def from_validation(error: ValidationError | Any, place: str = "") -> Problem:
@@ -126,13 +128,3 @@ def from_validation(error: ValidationError | Any, place: str = "") -> Problem:
 def pointer(location: Sequence[Any]) -> str:
     """RFC 6901 pointer of a location."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
-
-
-def explained(item: Any) -> str:
-    """What pydantic found, in our words where its own are not enough."""
-    if item["type"] == "extra_forbidden":
-        return "unknown key; look for a typing error"
-    if item["type"] == "string_pattern_mismatch":
-        form = _FORMS.get(item["ctx"]["pattern"])
-        return f"must be {form}" if form else str(item["msg"])
-    return str(item["msg"]).removeprefix("Value error, ")

@@ -84,7 +84,8 @@ class Publisher:
                 await self.publish()
                 self.trouble = ""
             except (BrokerUnavailable, DBAPIError, OSError) as error:  # Redis or database away
-                self.trouble = str(error)
+                away = "the database" if isinstance(error, DBAPIError) else "Redis"
+                self.trouble = f"{away} does not answer"
                 log.warning("not_published", detail=str(error))
             self._round_over.set()
             try:

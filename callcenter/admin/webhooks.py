@@ -45,7 +45,6 @@ ATTEMPT_TIMEOUT_S = 10.0
 LOCKED_FOR = timedelta(seconds=60)
 LOOK_EVERY_S = 1.0
 BATCH = 20
-MAX_ERROR_CHARS = 500
 _TABLE = tables.deliveries
 
 log = structlog.get_logger(__name__)
@@ -191,10 +190,23 @@ class Deliverer:
                 url, content=body, headers=headers, timeout=ATTEMPT_TIMEOUT_S
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # nobody there, or not in time
-            return None, (f"{type(error).__name__}: {error}")[:MAX_ERROR_CHARS]
+            log.info("webhook_not_reached", detail=f"{type(error).__name__}: {error}")
+            return None, _why_not_reached(error)
         if response.is_success:
             return response.status_code, ""
         return response.status_code, f"answered {response.status_code}"
+
+
+def _why_not_reached(error: httpx.HTTPError | httpx.InvalidURL) -> str:
+    """In words; the library's own go to the log."""
+    match error:
+        case httpx.ConnectTimeout() | httpx.ConnectError():
+            return "no connection: nobody answers at this address, or its certificate is not valid"
+        case httpx.TimeoutException():
+            return f"no answer within {ATTEMPT_TIMEOUT_S:g} s"
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return "the address is no web address"
+    return "the connection broke before an answer came"
 
 
 async def private_address(url: str) -> str:
@@ -203,8 +215,8 @@ async def private_address(url: str) -> str:
     try:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:  # no such name
-        return f"{host}: {error}"
+    except (OSError, UnicodeError):  # no such name
+        return f"there is no host named {host}; check the address"
     for *_, address in found:
         if not ipaddress.ip_address(str(address[0]).split("%")[0]).is_global:
             return f"{host} is an address of a private network; WEBHOOKS_PRIVATE allows those"

@@ -219,7 +219,7 @@ class Schedule(Document):
         for days in ([day.day for day in self.holidays], [day.day for day in self.overrides]):
             twice = [day for day, count in Counter(days).items() if count > 1]
             if twice:
-                raise ValueError(f"{twice[0]} stands there twice")
+                raise ValueError(f"{twice[0]} is listed twice")
         return self
 
 

@@ -77,7 +77,7 @@ class SipOptions(Document):
     @classmethod
     def _each_stands_there_once(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value):
-            raise ValueError("one of them stands there twice")
+            raise ValueError("one of them is listed twice")
         return value
 
     @check(mode="after")
@@ -111,7 +111,13 @@ class Trunk(Document):
     @classmethod
     def _are_networks(cls, value: list[str]) -> list[str]:
         for network in value:
-            ipaddress.ip_network(network)  # raises ValueError, which says what is wrong
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:  # its text speaks of Python
+                raise ValueError(
+                    f"'{network}' is no network; write one such as 192.0.2.0/24 or 2001:db8::/32,"
+                    " with zeros behind the prefix"
+                ) from None
         return value
 
     @check(mode="after")

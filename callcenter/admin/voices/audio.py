@@ -69,8 +69,12 @@ def decode(content: bytes) -> Clip:
             _check_form(file)
             samples = _read(file)
             rate_hz = int(file.samplerate)
-    except soundfile.SoundFileError as error:  # no audio, cut off, or a codec of another kind
-        raise invalid(f"the file cannot be read as audio: {error}", "/file", "bad_audio") from None
+    except soundfile.SoundFileError:  # no audio, cut off, or a codec of another kind
+        raise invalid(
+            "This file is not audio that can be read. Use WAV, FLAC, MP3 or Ogg.",
+            "/file",
+            "bad_audio",
+        ) from None
     clip = Clip(media_type, rate_hz, samples)
     if clip.duration_s < MIN_CLIP_S:
         raise _bad_length(f"{clip.duration_s:.1f} s")

@@ -108,10 +108,10 @@ async def test_a_persona_in_use_is_neither_deleted_nor_archived(admin: Admin) ->
 @pytest.mark.parametrize(
     ("patch", "words"),
     [
-        ({"role_text": "You work for {{nobody}}."}, "neither a fact nor a variable"),
+        ({"role_text": "You work for {{nobody}}."}, "is not defined"),
         ({"voice": "nobody"}, "there is no voice 'nobody'"),
-        ({"limits": {"max_call_s": 1}}, "greater than or equal to 10"),
-        ({"spelling": "x"}, "unknown key"),
+        ({"limits": {"max_call_s": 1}}, "Use 10 or more"),
+        ({"spelling": "x"}, "Unknown key"),
         ({"name": "other"}, "keeps its name"),
     ],
 )

@@ -46,8 +46,8 @@ def test_numbers_truth_and_nothing_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", ":3: key 'a' stands there twice"),
-        ("x:\n  - b: 2\n    b: 3\n", ":3: key 'b' stands there twice"),
+        ("a: 1\nb: 2\na: 3\n", ":3: key 'a' is listed twice"),
+        ("x:\n  - b: 2\n    b: 3\n", ":3: key 'b' is listed twice"),
         ("a: &x 1\nb: *x\n", ":2: aliases are not understood"),
         ("a: !!binary aGk=\n", ":1: tag .*binary is not understood"),
         ("a: 1\nb: !thing {}\n", ":2: tag !thing is not understood"),

@@ -103,7 +103,7 @@ def test_whether_it_ever_opens() -> None:
         ({"weekly": [{**NINE_TO_FIVE, "opens": "25:00"}]}, "pattern"),
         ({"weekly": [{**NINE_TO_FIVE, "days": []}]}, "at least 1"),
         ({"holidays": [{"day": "2026-02-30", "title": "x"}]}, "date"),
-        ({"holidays": [{"day": "2026-02-03", "title": "x"}] * 2}, "stands there twice"),
+        ({"holidays": [{"day": "2026-02-03", "title": "x"}] * 2}, "is listed twice"),
     ],
 )
 def test_schedules_that_are_none(change: dict, words: str) -> None:
