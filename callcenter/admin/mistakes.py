@@ -23,6 +23,10 @@ FORMS = {  # patterns of common fields, in words
     r"^[0-9*#A-D]{1,32}$": "Use the keys 0 to 9, *, # and A to D, at most 32.",
     r"^sips?:([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?"
     r"(;transport=(udp|tcp|tls))?$": "Write a SIP address, such as sip:pbx.example.com:5060.",
+    r"^\S(.*\S)?$": "Write something, with no space before or after it.",
+    r"^[\p{L}][\p{L}'-]*( [\p{L}][\p{L}'-]*)*$": (
+        "Write words as a caller says them: letters only, one space between them."
+    ),
     r"^[^*]*\*?$": "A star may only stand at the end.",
     r"^(draft|[1-9][0-9]{0,5})$": "Use “draft” or the number of a version.",
     r"^(female|male|neutral)$": "Choose one of: female, male, neutral.",
