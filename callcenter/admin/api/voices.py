@@ -189,7 +189,7 @@ async def put_consent(
     if body.revoked_at is not None:
         raise invalid("revoke a consent by its own request", "/revoked_at")
     if body.kind == "written" and not body.document:
-        raise invalid("say where the signed paper is kept", "/document")
+        raise invalid("say where the signed document is kept", "/document")
     for moment in ("granted_at", "expires_at"):
         given = getattr(body, moment)
         if given is not None and given.tzinfo is None:

@@ -49,7 +49,7 @@ DIALOGS = {
     "new-webhook": ("/webhooks", "Add a webhook"),
     "new-voice": ("/voices", "Upload a voice"),
     "new-persona": ("/personas", "New persona"),
-    "as-a-call-has-it": ("/personas/bank", "See it as a call has it"),
+    "preview-prompt": ("/personas/bank", "Preview prompt"),
     "press-keys": (f"/calls/{history.LIVE}", "Press keys"),
     "transfer": (f"/calls/{history.LIVE}", "Transfer"),
     "erase-call": (f"/calls/{history.TALKED}", "Erase"),

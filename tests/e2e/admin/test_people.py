@@ -177,7 +177,7 @@ async def test_an_old_log_in_is_renewed_in_a_new_tab(page: Any, console: Console
     await page.locator(".menu").wait_for(state="attached")
     console.age_log_ins()
     await page.get_by_role("button", name="New key").click()
-    await page.get_by_label("For whom or what").fill("Bob")
+    await page.get_by_label("Who or what uses it").fill("Bob")
     await page.get_by_role("button", name="Create").click()
     again = page.get_by_role("dialog", name="Log in again")
     async with page.context.expect_page() as opened:
@@ -188,7 +188,7 @@ async def test_an_old_log_in_is_renewed_in_a_new_tab(page: Any, console: Console
     await tab.locator('button[type="submit"]').click()
     await expect(tab.get_by_role("main")).to_contain_text("You are logged in again")
     await again.get_by_role("button", name="Go on").click()
-    await expect(page.get_by_role("dialog", name="Keep this secret")).to_be_visible()
+    await expect(page.get_by_role("dialog", name="Copy your API key")).to_be_visible()
 
 
 async def test_an_old_log_in_by_key(page: Any, console: Console) -> None:

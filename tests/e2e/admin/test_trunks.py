@@ -28,7 +28,7 @@ async def test_a_sip_trunk(demo: Any, open_console: Any) -> None:
     await expect(field("Account")).to_be_focused()
     await field("Account").fill("agent")
     await dialog.get_by_role("button", name="Create").click()
-    await expect(page.get_by_role("status")).to_contain_text("The trunk is there.")
+    await expect(page.get_by_role("status")).to_contain_text("The trunk was created.")
     registrar = {
         "uri": "sip:pbx.example.com;transport=tls",
         "username": "agent",

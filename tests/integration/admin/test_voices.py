@@ -89,7 +89,7 @@ async def test_no_call_speaks_with_a_voice_without_consent(either_admin: Admin) 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"document": None}, "signed paper"),
+        ({"document": None}, "signed document"),
         ({"granted_at": "2026-01-01T00:00:00"}, "time zone"),
         ({"revoked_at": "2026-01-01T00:00:00Z"}, "its own request"),
         ({"scope": ""}, "at least 1 character"),

@@ -136,7 +136,7 @@ def test_a_persona_is_frozen(persona_data: Data) -> None:
 
 CHANGES: list[tuple[Callable[[Data], Any], str]] = [
     (lambda d: d.update(greting="x"), "greting"),
-    (lambda d: d.update(greeting="Hi {{nobody}}"), "greeting: {{nobody}} is neither"),
+    (lambda d: d.update(greeting="Hi {{nobody}}"), "greeting: {{nobody}} is not defined"),
     (lambda d: d.update(greeting="Hi {{caller"), "without a name"),
     (lambda d: d.update(greeting="Hi {caller}"), "greeting: {caller} would be said as it stands"),
     (lambda d: d.update(role_text="At {{company}}: {cake"), "expected '}'"),
@@ -173,4 +173,4 @@ def test_an_unknown_name_in_the_dialogue_is_placed(persona_data: Data, dialogue_
     """The error says in which line of which intent."""
     dialogue_data["intents"][1]["answers"] = ["Bye", "From {{firm}}"]
     persona_data["dialogue"] = dialogue_data
-    assert "dialogue.intents[1].answers[1]: {{firm}} is neither" in _refused(persona_data)
+    assert "dialogue.intents[1].answers[1]: {{firm}} is not defined" in _refused(persona_data)

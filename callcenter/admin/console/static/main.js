@@ -68,6 +68,6 @@ async function display(view, pattern, place) {
 
 function trouble(problem) {
   if (problem.status === undefined) console.error(problem);
-  const title = problem.status === 404 ? "Not found" : "That did not work";
+  const title = problem.status === 404 ? "Not found" : "This page could not be loaded";
   return page({ title }, problemNote(problem));
 }

@@ -103,7 +103,7 @@ async function send(method, address, body, tag) {
       credentials: "same-origin",
     });
   } catch {
-    throw new Problem({ status: 0, code: "unreachable", detail: "The admin app does not answer." });
+    throw new Problem({ status: 0, code: "unreachable", detail: "The admin app cannot be reached. Check your connection." });
   }
   if (response.ok) return response;
   const problem = await refusal(response, address);
@@ -120,7 +120,7 @@ async function refusal(response, address) {
   const errors = (body.errors ?? []).map((error) => ({ ...error, pointer: inForm(error.pointer) }));
   return new Problem({
     code: "other",
-    detail: `The admin app answered ${status}.`,
+    detail: `The admin app could not answer (status ${status}). Try again.`,
     ...body,
     errors,
     status,

@@ -46,7 +46,7 @@ export async function view(place) {
   await look();
   const later = debounced(TYPING_MS, look);
   return page(
-    { title: "Audit log", lead: "Every change, by whom, and what was refused. It can only be read." },
+    { title: "Audit log", lead: "Who changed what, and what was refused. Entries cannot be changed." },
     h(
       "search",
       { class: "row" },
@@ -89,7 +89,7 @@ function input(label, key, wanted, later, first = false) {
 }
 
 function auditTable(items) {
-  if (items.length === 0) return empty("Nothing fits.");
+  if (items.length === 0) return empty("No entries match.");
   return table(
     "Audit log",
     [

@@ -4,6 +4,7 @@ import { all, get, path, post, remove } from "../core/api.js";
 import { go, may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { count, delay, exact, length, words } from "../core/format.js";
+import { copyable } from "../parts/copy.js";
 import { ask, sure } from "../parts/dialog.js";
 import { note, sentence, toast } from "../parts/feedback.js";
 import { line } from "../parts/form.js";
@@ -32,7 +33,7 @@ export async function view(place) {
   return page(
     {
       title: "Call",
-      lead: h("span", { class: "code" }, id),
+      lead: copyable(id, { what: "call id" }),
       back: ["/calls", "Calls"],
       actions: [parts.state, parts.orders],
     },
@@ -171,11 +172,11 @@ function about(call) {
     card(
       "The call",
       facts(
-        ["Began", exact(call.started_at)],
+        ["Started", exact(call.started_at)],
         ["From", call.caller || "unknown"],
         ["To", calledOf(call)],
         ["Trunk", call.trunk || "–"],
-        ["Route", call.route || "the number’s own"],
+        ["Route", call.route || "none; the number names its persona"],
         [
           "Persona",
           call.persona
@@ -183,7 +184,7 @@ function about(call) {
             : "–",
         ],
         ["Voice", call.voice || "–"],
-        ["Worker", h("span", { class: "small code" }, call.worker_id || "–")],
+        ["Worker", call.worker_id ? copyable(call.worker_id, { what: "worker id", shape: "small code" }) : "–"],
       ),
     ),
     Object.keys(call.quality).length > 0 && quality(call.quality),
@@ -227,7 +228,7 @@ function ended(box, call) {
 async function erase(call) {
   const text =
     "Its numbers, the agent’s words and all that happened in it are deleted here and in what " +
-    "webhooks have yet to be told. That cannot be taken back.";
+    "webhooks have yet to be told. This cannot be undone.";
   const done = await sure("Erase this call?", text, "Erase", () => remove(path`/v1/calls/${call.id}`));
   if (!done) return;
   toast("The call is erased.");
@@ -239,7 +240,7 @@ async function transfer(call) {
   const done = await ask({
     title: "Transfer the call",
     body: [
-      h("p", {}, "The agent leaves, and the caller is put through."),
+      h("p", {}, "The agent leaves and the caller is transferred."),
       line(value, "to", "Number", {
         pointer: "/to",
         hint: "With the country: +49 30 1234567",
@@ -250,7 +251,7 @@ async function transfer(call) {
     submit: () =>
       post(`${path`/v1/calls/${call.id}`}:transfer`, { to: value.to.replace(/[ ()./-]/g, "") }),
   });
-  if (done) toast("The caller is put through.");
+  if (done) toast("The caller is being transferred.");
 }
 
 async function press(call) {
@@ -273,7 +274,7 @@ async function press(call) {
 }
 
 const hangUp = (call) =>
-  sure("Hang up?", "The caller hears nothing more from then on.", "Hang up", async () => {
+  sure("Hang up?", "This ends the call for the caller at once.", "Hang up", async () => {
     await post(path`/v1/calls/${call.id}/hangup`);
-    toast("The gateway was told to end the call.");
+    toast("Ending the call.");
   });

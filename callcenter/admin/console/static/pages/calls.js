@@ -28,7 +28,7 @@ export async function view(place) {
     try {
       const found = await paged(
         (cursor) => get("/v1/calls", { ...wanted, cursor, limit: 50 }),
-        (items) => callTable(items, "No call fits."),
+        (items) => callTable(items, "No calls match."),
       );
       if (mine === turn && place.isHere()) show(list, found);
     } catch (problem) {

@@ -5,6 +5,6 @@ import { page } from "../parts/page.js";
 export async function view() {
   return page({
     title: "You are logged in again",
-    lead: "Close this tab, and go on in the one where you were.",
+    lead: "Close this tab and continue in the other one.",
   });
 }

@@ -4,16 +4,17 @@ import { all, path, post, remove } from "../core/api.js";
 import { app, may } from "../core/app.js";
 import { h } from "../core/dom.js";
 import { ago, date } from "../core/format.js";
-import { ask, sure, tell } from "../parts/dialog.js";
+import { ask, sure } from "../parts/dialog.js";
+import { tellSecret } from "../parts/copy.js";
 import { note } from "../parts/feedback.js";
 import { choice, line } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
 import { badge, button, page } from "../parts/page.js";
 
 const ROLES = [
-  ["viewer", "viewer: reads"],
-  ["operator", "operator: runs the floor"],
-  ["admin", "admin: changes everything"],
+  ["viewer", "viewer: can look, not change"],
+  ["operator", "operator: handles live calls, schedules and workers"],
+  ["admin", "admin: can change everything"],
 ];
 
 export async function view() {
@@ -21,10 +22,10 @@ export async function view() {
   return listPage(
     {
       title: "API keys",
-      lead: "People log in with a key, programs send it. Its secret is shown once.",
+      lead: "Keys let people log in and programs use the API. The secret is shown once.",
       add: { label: "New key", click: makeOne },
     },
-    tableCard("API keys", COLUMNS, await all("/v1/api_keys"), "There is no key."),
+    tableCard("API keys", COLUMNS, await all("/v1/api_keys"), "No API keys yet. Create one for each person or program."),
   );
 }
 
@@ -33,7 +34,7 @@ const COLUMNS = [
   ["Begins with", (key) => h("span", { class: "code small" }, `${key.prefix}…`)],
   ["Role", (key) => badge(key.role, key.role === "admin" ? "accent" : "")],
   ["Last used", (key) => ago(key.last_used_at), "one-line"],
-  ["Good until", (key) => (key.expires_at ? date(key.expires_at) : "no end"), "one-line"],
+  ["Expires", (key) => (key.expires_at ? date(key.expires_at) : "never"), "one-line"],
   ["State", state],
   ["", revokeButton, "to-end"],
 ];
@@ -41,10 +42,10 @@ const COLUMNS = [
 function state({ revoked_at, expires_at, temporary }) {
   if (revoked_at) return badge("revoked", "danger");
   if (temporary && (!expires_at || new Date(expires_at) > new Date()))
-    return badge("until another admin gets in", "warning");
+    return badge("ends at another admin’s first log-in", "warning");
   return expires_at && new Date(expires_at) < new Date()
     ? badge("expired", "warning")
-    : badge("good", "good");
+    : badge("active", "good");
 }
 
 async function makeOne() {
@@ -52,15 +53,15 @@ async function makeOne() {
   const made = await ask({
     title: "New API key",
     body: [
-      line(value, "name", "For whom or what", {
+      line(value, "name", "Who or what uses it", {
         pointer: "/name",
         attributes: { maxlength: 120, placeholder: "Wallboard" },
       }),
       choice(value, "role", "Role", ROLES, { pointer: "/role" }),
-      line(value, "expires_at", "Good until", {
+      line(value, "expires_at", "Expires", {
         pointer: "/expires_at",
         empty: null,
-        hint: "Empty for no end",
+        hint: "Leave empty if it never expires",
         attributes: { type: "date" },
       }),
     ],
@@ -68,11 +69,7 @@ async function makeOne() {
     submit: () => post("/v1/api_keys", { ...value, expires_at: endOf(value.expires_at) }),
   });
   if (!made) return;
-  tell(
-    "Keep this secret",
-    h("p", {}, "It is shown now and never again."),
-    h("p", { class: "secret" }, made.secret),
-  );
+  tellSecret("Copy your API key", "You won’t see it again.", made.secret);
   app.router.again();
 }
 
@@ -82,7 +79,7 @@ const endOf = (day) => (day ? new Date(`${day}T23:59:59`).toISOString() : null);
 function revokeButton(key) {
   if (key.revoked_at) return null;
   const revoke = async () => {
-    const text = "Whoever uses it is locked out at once, and its sessions end.";
+    const text = "Everyone who uses it is locked out at once, and their sessions end.";
     if (
       await sure(`Revoke “${key.name}”?`, text, "Revoke", () =>
         remove(path`/v1/api_keys/${key.id}`),

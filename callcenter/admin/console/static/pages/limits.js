@@ -18,11 +18,11 @@ const LIMIT = {
   blank: { name: "", title: "", scope: "all", subject: null, max_concurrent: 10 },
   fields: (value, fresh) => [
     h("div", { class: "fields" }, ...nameFields(value, fresh)),
-    choice(value, "scope", "It counts", SCOPES, { pointer: "/scope" }),
+    choice(value, "scope", "Applies to", SCOPES, { pointer: "/scope" }),
     line(value, "subject", "Name of the persona or trunk", { pointer: "/subject", empty: null }),
-    number(value, "max_concurrent", "Most calls at once", {
+    number(value, "max_concurrent", "Max concurrent calls", {
       pointer: "/max_concurrent",
-      hint: "One more goes on to the route’s overflow",
+      hint: "Further calls go to the route’s overflow",
       attributes: { min: 0 },
     }),
   ],
@@ -32,21 +32,21 @@ export async function view() {
   return listPage(
     {
       title: "Limits",
-      lead: "How many calls there may be at once; one more goes on to the overflow.",
+      lead: "How many calls there may be at once. Further calls go to the route’s overflow.",
       add: { label: "Add a limit", click: () => create(LIMIT) },
     },
     tableCard(
       "Limits",
       COLUMNS,
       await all("/v1/limits"),
-      "There is no limit besides the workers’ slots.",
+      "No limits yet. Only the workers’ slots limit how many calls there are at once.",
     ),
   );
 }
 
 const COLUMNS = [
   ["Limit", (limit) => h("strong", {}, limit.title)],
-  ["It counts", ({ scope, subject }) => (scope === "all" ? "all calls" : `${scope} ${subject}`)],
-  ["Most calls", (limit) => limit.max_concurrent, "to-end number"],
+  ["Applies to", ({ scope, subject }) => (scope === "all" ? "all calls" : `${scope} ${subject}`)],
+  ["Max calls", (limit) => limit.max_concurrent, "to-end number"],
   ["", (limit) => rowButtons(LIMIT, limit.name), "to-end one-line"],
 ];

@@ -82,7 +82,7 @@ function keyForm(enter, only) {
       trouble.hidden = false;
       show(
         trouble,
-        note("danger", problem.status === 422 ? "Type the key first." : sentence(problem.detail)),
+        note("danger", problem.status === 422 ? "Enter your API key." : sentence(problem.detail)),
       );
     }
   });

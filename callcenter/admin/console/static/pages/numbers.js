@@ -15,10 +15,10 @@ export async function view() {
   return listPage(
     {
       title: "Numbers",
-      lead: "A number leads to a persona or a route of its own; without either, the routes are tried in their order.",
+      lead: "A number can name its persona or route. Otherwise the routes are tried in order.",
       add: { label: "Add a number", click: () => create(kind) },
     },
-    tableCard("Numbers", columns(kind), numbers, "There is no number yet."),
+    tableCard("Numbers", columns(kind), numbers, "No numbers yet. Add one to choose who answers it."),
   );
 }
 
@@ -33,7 +33,7 @@ const columns = (kind) => [
 function target({ persona, route }) {
   if (persona) return ["persona ", link(`/personas/${encodeURIComponent(persona)}`, persona)];
   if (route) return ["route ", link(`/routes/${encodeURIComponent(route)}`, route)];
-  return badge("the routes in their order");
+  return badge("routes, in order");
 }
 
 function numberKind(personas, routes, trunks) {

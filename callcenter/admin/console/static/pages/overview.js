@@ -56,7 +56,7 @@ function sections(overview, live) {
       "section",
       { class: "card flush" },
       h("h2", {}, "Live calls"),
-      callTable(live, "Nobody is on the line now."),
+      callTable(live, "No live calls."),
     ),
     h(
       "div",
@@ -71,7 +71,7 @@ function sections(overview, live) {
       chart("Time to answer", points, {
         value: (point) => point.setup_s,
         format: delay,
-        lead: "until both hear",
+        lead: "until caller and agent are connected",
       }),
       chart("Turn gap", points, {
         value: (point) => point.turn_gap_s,
@@ -83,14 +83,14 @@ function sections(overview, live) {
         bad: (point) => point.failed,
         format: whole,
         bars: true,
-        nothing: "None in this time.",
+        nothing: "None in this period.",
       }),
       chart("Barge-ins", points, {
         value: (point) => point.barge_ins,
         format: whole,
         bars: true,
         lead: "callers who interrupt",
-        nothing: "None in this time.",
+        nothing: "None in this period.",
       }),
       chart("Time to yield", points, {
         value: (point) => point.yield_s,
@@ -117,13 +117,13 @@ function tiles({ live_calls, free_slots, slots, pools, points, revision, publish
   return h(
     "dl",
     { class: "tiles" },
-    tile("Live calls", count(live_calls), link("/calls?state=active", "all of them")),
+    tile("Live calls", count(live_calls), link("/calls?state=active", "View all")),
     tile("Free slots", count(free_slots), `of ${count(slots)}, on ${plural(workers, "worker")}`),
-    tile("Time to answer", delay(mean(points, "setup_s", "calls")), "mean of this time"),
+    tile("Time to answer", delay(mean(points, "setup_s", "calls")), "mean of this period"),
     tile(
       "Configuration",
       fresh ? "Published" : "Waiting",
-      fresh ? "gateways have all changes" : "gateways will have it soon",
+      fresh ? "all changes are live" : "changes go live in a moment",
     ),
   );
 }

@@ -4,6 +4,7 @@ import { all, change, getTagged, path, post, remove } from "../core/api.js";
 import { go, may } from "../core/app.js";
 import { debounced, h, show } from "../core/dom.js";
 import { conflictNote } from "../parts/conflict.js";
+import { copyable } from "../parts/copy.js";
 import { sure } from "../parts/dialog.js";
 import { attempt, problemNote, toast } from "../parts/feedback.js";
 import * as form from "../parts/form.js";
@@ -20,7 +21,7 @@ export async function view(place) {
   const [{ value, tag }, voices] = await Promise.all([getTagged(address), all("/v1/voices")]);
   const editor = new Editor(address, value, tag, voices);
   place.guard(() =>
-    editor.dirty ? "The draft has changes that are not saved. Leave all the same?" : "",
+    editor.dirty ? "The draft has unsaved changes. Leave without saving?" : "",
   );
   await editor.begin();
   return editor.element;
@@ -101,7 +102,7 @@ class Editor {
     return page(
       {
         title,
-        lead: h("span", { class: "row" }, h("span", { class: "code small" }, name), this.#badge),
+        lead: h("span", { class: "row" }, copyable(name, { what: "name", shape: "code small" }), this.#badge),
         back: ["/personas", "Personas"],
         actions: [this.#save, publish],
       },
@@ -131,7 +132,7 @@ class Editor {
     const { archived } = this.#persona;
     return [
       archived
-        ? button("Restore", () => this.#order("restore", "The persona is back."), {
+        ? button("Restore", () => this.#order("restore", "The persona is restored."), {
             tone: "small",
             disabled,
           })
@@ -200,7 +201,7 @@ class Editor {
   }
 
   async #archive() {
-    const text = "It answers no new call from then on. Its history stays, and it can be restored.";
+    const text = "It stops answering new calls. Its history stays, and you can restore it.";
     if (
       await sure("Archive this persona?", text, "Archive", () => post(`${this.#address}/archive`))
     )
@@ -212,7 +213,7 @@ class Editor {
   }
 
   async #delete() {
-    const text = "Its draft and all its versions are gone then. Archive it to keep them.";
+    const text = "This deletes its draft and all its versions. Archive it instead to keep them.";
     const gone = await sure("Delete this persona?", text, "Delete", () =>
       remove(this.#address, this.#tag),
     );

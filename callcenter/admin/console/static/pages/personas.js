@@ -24,7 +24,7 @@ export async function view() {
     },
     used.length
       ? h("div", { class: "gallery" }, ...used.map(card))
-      : empty("There is no persona yet."),
+      : empty("No personas yet. A persona is who answers: what it knows, says and sounds like."),
     archived.length > 0 &&
       h(
         "details",

@@ -25,7 +25,7 @@ const ROUTE = {
   title: "Routes",
   role: "admin",
   blank: BLANK,
-  kept: "It is refused while a number leads to it.",
+  kept: "You can only delete it while no number leads to it.",
 };
 
 export async function view(place) {
@@ -76,7 +76,7 @@ function routeForm(value, headers, fresh, { personas, trunks, schedules }) {
           attributes: { min: 0, max: 10_000 },
         }),
       ),
-      check(value, "enabled", "In use"),
+      check(value, "enabled", "Enabled"),
     ),
     card("When", ...matchFields(value.match, headers, trunks, schedules)),
     card("Then", targetForm(value.target, "/target", personas)),

@@ -16,7 +16,7 @@ export async function view() {
   return listPage(
     {
       title: "Routes",
-      lead: "Tried from the lowest priority number up; the first one whose conditions all hold takes the call.",
+      lead: "Routes are tried from the lowest priority number up. The first whose conditions all match takes the call.",
       add: { label: "New route", click: () => go("/routes/new") },
     },
     h(
@@ -28,13 +28,13 @@ export async function view() {
   );
 }
 
-const NOTHING = "There is no route yet. Numbers with a persona of their own need none.";
+const NOTHING = "No routes yet. Numbers with a persona of their own need none.";
 const COLUMNS = [
   ["Priority", (route) => h("span", { class: "number" }, route.priority)],
   ["Route", (route) => link(`/routes/${encodeURIComponent(route.name)}`, route.title)],
   ["When", conditions],
   ["Then", targetText],
-  ["", (route) => (route.enabled ? null : badge("off"))],
+  ["", (route) => (route.enabled ? null : badge("disabled"))],
 ];
 
 /** A route's conditions in words. */

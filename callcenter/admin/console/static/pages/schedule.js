@@ -17,9 +17,9 @@ const BLANK = {
   force: null,
 };
 const FORCE = [
-  ["", "By the clock"],
-  ["open", "Open, whatever the clock says"],
-  ["closed", "Closed, whatever the clock says"],
+  ["", "Follow the opening hours"],
+  ["open", "Always open"],
+  ["closed", "Always closed"],
 ];
 
 const SCHEDULE = {
@@ -28,7 +28,7 @@ const SCHEDULE = {
   title: "Schedules",
   role: "operator",
   blank: BLANK,
-  kept: "It is refused while a route asks it.",
+  kept: "You can only delete it while no route uses it.",
 };
 
 export const view = (place) =>
@@ -90,11 +90,11 @@ function scheduleForm(value, fresh, onChange) {
       ),
     ),
     card(
-      "Days that differ",
+      "Special days",
       h(
         "p",
         { class: "hint" },
-        "These hours count instead of the week’s and of holidays. Leave both empty for closed.",
+        "These hours replace the week’s hours and holidays. Leave both empty if you are closed.",
       ),
       dated(value.overrides, "day", "/overrides", hours, () => ({ day: "", windows: [] })),
     ),

@@ -13,14 +13,14 @@ export async function view() {
   return listPage(
     {
       title: "Schedules",
-      lead: "Opening hours and holidays; routes ask whether they are open or closed.",
+      lead: "Opening hours and holidays. Routes use them to choose who answers.",
       add: { label: "New schedule", click: () => go("/schedules/new"), role: "operator" },
     },
     schedules.length === 0
       ? h(
           "section",
           { class: "card" },
-          empty("There is no schedule yet. Without one, routes hold around the clock."),
+          empty("No schedules yet. Without one, routes apply around the clock."),
         )
       : h("div", { class: "charts" }, ...schedules.map(card)),
   );

@@ -16,13 +16,13 @@ export async function view(place) {
   const look = async () => {
     app.router.note({ everyone: wanted.everyone ? "true" : "" });
     const found = await all("/v1/sessions", { everyone: wanted.everyone });
-    if (place.isHere()) show(list, tableCard("Sessions", columns(look), found, "There is none."));
+    if (place.isHere()) show(list, tableCard("Sessions", columns(look), found, "No other sessions."));
   };
   await look();
   return page(
     {
       title: "Sessions",
-      lead: "Where the console is logged in. A session that you do not know: end it.",
+      lead: "Where you are logged in. End any session that you do not recognise.",
       actions: [button("End all others", () => endAll(wanted.everyone, look), { tone: "danger" })],
     },
     may("admin") && check(wanted, "everyone", "Everybody’s sessions", { onChange: look }),
@@ -57,7 +57,7 @@ const columns = (look) => [
 function endButton(session, look) {
   if (session.current) return null; // that is logging out
   const end = async () => {
-    const text = "Whoever uses it has to log in again.";
+    const text = "Its user has to log in again.";
     const title = `End the session of “${session.owner}”?`;
     if (await sure(title, text, "End", () => remove(path`/v1/sessions/${session.id}`))) look();
   };

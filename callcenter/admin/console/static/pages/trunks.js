@@ -14,8 +14,8 @@ const KINDS = [
 
 const SRTP = [
   ["never", "never"],
-  ["may", "if the far end wants it"],
-  ["must", "always (over TLS alone)"],
+  ["may", "if the other side asks for it"],
+  ["must", "always (needs TLS)"],
 ];
 const SIP = {
   username: null,
@@ -53,16 +53,16 @@ const TRUNK = {
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind", onChange: unfold }),
       wordsLine(value, "addresses", "Networks that may send calls", {
         pointer: "/addresses",
-        hint: "Such as 203.0.113.0/24; empty allows every one",
+        hint: "Such as 203.0.113.0/24; leave empty to allow any network",
       }),
       line(value, "secret_ref", "Variable that holds its secret", {
         pointer: "/secret_ref",
         empty: null,
         hint: "Name of an environment variable of the gateways; never the secret itself",
       }),
-      number(value, "max_channels", "Most calls at once", {
+      number(value, "max_channels", "Max concurrent calls", {
         pointer: "/max_channels",
-        attributes: { min: 1, placeholder: "no bound" },
+        attributes: { min: 1, placeholder: "unlimited" },
       }),
       sip,
     ];
@@ -95,7 +95,7 @@ function sipFields(sip) {
     ),
     wordsLine(sip, "codecs", "Codecs", {
       pointer: "/sip/codecs",
-      hint: "Some of opus, g722, pcmu, pcma; the one we like best first",
+      hint: "Some of opus, g722, pcmu, pcma; preferred first",
     }),
     h(
       "details",
@@ -130,10 +130,10 @@ export async function view() {
   return listPage(
     {
       title: "Trunks",
-      lead: "The carriers’ lines.",
+      lead: "Lines from your carriers, and from browsers.",
       add: { label: "Add a trunk", click: () => create(TRUNK) },
     },
-    tableCard("Trunks", COLUMNS, await all("/v1/trunks"), "There is no trunk yet."),
+    tableCard("Trunks", COLUMNS, await all("/v1/trunks"), "No trunks yet. Add one to receive calls from a carrier."),
   );
 }
 
@@ -141,7 +141,7 @@ const COLUMNS = [
   ["Trunk", (trunk) => h("strong", {}, trunk.title)],
   ["Name", (trunk) => h("span", { class: "code small" }, trunk.name)],
   ["Kind", (trunk) => KINDS.find(([kind]) => kind === trunk.kind)[1]],
-  ["Networks", (trunk) => trunk.addresses.join(", ") || "every one"],
-  ["Most calls", (trunk) => trunk.max_channels ?? "no bound", "to-end number"],
+  ["Networks", (trunk) => trunk.addresses.join(", ") || "any network"],
+  ["Max calls", (trunk) => trunk.max_channels ?? "unlimited", "to-end number"],
   ["", (trunk) => rowButtons(TRUNK, trunk.name), "to-end one-line"],
 ];

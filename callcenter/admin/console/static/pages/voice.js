@@ -4,6 +4,7 @@ import { change, getTagged, path, post, remove } from "../core/api.js";
 import { app, go, may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { date, moment, percent } from "../core/format.js";
+import { copyable } from "../parts/copy.js";
 import { ask, sure } from "../parts/dialog.js";
 import { attempt, note } from "../parts/feedback.js";
 import { choice, line, text } from "../parts/form.js";
@@ -13,7 +14,7 @@ import { GENDERS, usableBadge } from "./voices.js";
 
 const KINDS = [
   ["written", "A person agreed in writing"],
-  ["synthetic", "A synthetic voice of nobody"],
+  ["synthetic", "A synthetic voice, not of a real person"],
 ];
 
 export async function view(place) {
@@ -25,7 +26,7 @@ export async function view(place) {
       lead: h(
         "span",
         { class: "row" },
-        h("span", { class: "code small" }, voice.name),
+        copyable(voice.name, { what: "name", shape: "code small" }),
         usableBadge(voice),
       ),
       back: ["/voices", "Voices"],
@@ -71,7 +72,7 @@ const qualityCard = (quality) =>
       ["Length", `${quality.duration_s.toFixed(1)} s`],
       ["Sample rate", `${quality.rate_hz / 1_000} kHz`],
       ["Bandwidth", `${(quality.bandwidth_hz / 1_000).toFixed(1)} kHz`],
-      ["Distance of noise", `${quality.snr_db.toFixed(0)} dB`],
+      ["Signal to noise", `${quality.snr_db.toFixed(0)} dB`],
       [
         "Clipped samples",
         quality.clipped_ratio ? `${(quality.clipped_ratio * 100).toFixed(2)} %` : "none",
@@ -87,7 +88,7 @@ const qualityCard = (quality) =>
 function consentCard(voice, address, tag) {
   const { consent } = voice;
   const put = button(
-    consent ? "Replace" : "Put the consent down",
+    consent ? "Replace" : "Record consent",
     () => putConsent(voice, address, tag),
     {
       tone: consent ? "small" : "primary",
@@ -107,7 +108,7 @@ function consentCard(voice, address, tag) {
       ? h(
           "p",
           { class: "faint" },
-          "Nobody has put it down yet. Without it no call may use this voice.",
+          "No consent on file yet. Until you record one, no call can use this voice.",
         )
       : record(consent),
     h("div", { class: "row" }, put, revoke),
@@ -126,7 +127,7 @@ const record = (consent) =>
       ["Document", consent.document || "–"],
       ["For", consent.scope],
       ["Since", date(consent.granted_at)],
-      ["Until", consent.expires_at ? date(consent.expires_at) : "no end"],
+      ["Until", consent.expires_at ? date(consent.expires_at) : "no end date"],
     ),
   );
 
@@ -134,7 +135,7 @@ const aboutCard = (voice) =>
   card(
     "About",
     facts(
-      ["Sounds", voice.gender],
+      ["Gender", voice.gender],
       ["Language", voice.language],
       ["Licence", voice.licence],
       ["Uploaded", `${moment(voice.created_at)}, ${voice.created_by}`],
@@ -145,10 +146,14 @@ const aboutCard = (voice) =>
       h(
         "div",
         {},
-        h("p", { class: "small faint" }, "What is said"),
+        h("p", { class: "small faint" }, "Transcript"),
         h("p", { class: "spoken" }, voice.transcript),
       ),
-    h("p", { class: "small faint code" }, `sha256 ${voice.sha256.slice(0, 16)}…`),
+    copyable(voice.sha256, {
+      what: "hash",
+      shape: "small faint code",
+      shown: `sha256 ${voice.sha256.slice(0, 16)}…`,
+    }),
   );
 
 async function putConsent(voice, address, tag) {
@@ -164,15 +169,15 @@ async function putConsent(voice, address, tag) {
     title: `Consent for ${voice.title}`,
     body: [
       choice(value, "kind", "Kind", KINDS, { pointer: "/kind" }),
-      line(value, "subject", "Who speaks", {
+      line(value, "subject", "Speaker", {
         pointer: "/subject",
         hint: "For a synthetic voice: how it was made.",
       }),
-      line(value, "document", "Where the signed paper is kept", {
+      line(value, "document", "Where the signed document is kept", {
         pointer: "/document",
         empty: null,
       }),
-      line(value, "scope", "What was agreed to", { pointer: "/scope" }),
+      line(value, "scope", "What they agreed to", { pointer: "/scope" }),
       h(
         "div",
         { class: "fields" },
@@ -183,12 +188,12 @@ async function putConsent(voice, address, tag) {
         line(value, "expires_at", "Until", {
           pointer: "/expires_at",
           empty: null,
-          hint: "Empty for no end",
+          hint: "Leave empty for no end date",
           attributes: { type: "date" },
         }),
       ),
     ],
-    action: "Put down",
+    action: "Record consent",
     submit: () =>
       change(
         "PUT",
@@ -214,7 +219,7 @@ async function revokeConsent(address) {
   const done = await ask({
     title: "Revoke the consent?",
     body: [
-      h("p", {}, "No new call uses this voice from then on. Live calls end by themselves."),
+      h("p", {}, "New calls stop using this voice. Live calls go on to their end."),
       line(value, "why", "Why", { pointer: "/why" }),
     ],
     action: "Revoke",
@@ -234,12 +239,12 @@ async function edit(voice, address, tag) {
       h(
         "div",
         { class: "fields" },
-        choice(value, "gender", "Sounds", GENDERS, { pointer: "/gender" }),
+        choice(value, "gender", "Gender", GENDERS, { pointer: "/gender" }),
         line(value, "language", "Language", { pointer: "/language" }),
       ),
       line(value, "licence", "Licence", { pointer: "/licence" }),
       text(value, "source", "Source", { pointer: "/source", rows: 2 }),
-      text(value, "transcript", "What is said in it", { pointer: "/transcript", rows: 2 }),
+      text(value, "transcript", "Transcript", { pointer: "/transcript", rows: 2 }),
     ],
     action: "Save",
     submit: () => change("PATCH", address, value, tag),
@@ -248,7 +253,7 @@ async function edit(voice, address, tag) {
 }
 
 async function drop(address, tag) {
-  const gone = await sure("Delete this voice?", "Its clip is gone then.", "Delete", () =>
+  const gone = await sure("Delete this voice?", "This deletes its clip, too.", "Delete", () =>
     remove(address, tag),
   );
   if (gone) go("/voices");

@@ -20,10 +20,10 @@ export async function view() {
   return listPage(
     {
       title: "Voices",
-      lead: "A clip of some seconds is enough for the agent to speak like it.",
+      lead: "A few seconds of speech are enough for the agent to speak in that voice.",
       add: { label: "Upload a voice", click: uploadOne },
     },
-    tableCard("Voices", COLUMNS, await all("/v1/voices"), "There is no voice yet."),
+    tableCard("Voices", COLUMNS, await all("/v1/voices"), "No voices yet. Upload a clip of a speaker who agreed to it."),
   );
 }
 
@@ -32,7 +32,7 @@ const COLUMNS = [
   ["Name", (voice) => h("span", { class: "code small" }, voice.name)],
   ["Language", (voice) => voice.language],
   ["Length", (voice) => `${voice.quality.duration_s.toFixed(1)} s`, "to-end number one-line"],
-  ["Noise distance", ({ quality }) => `${Math.round(quality.snr_db)} dB`, "to-end number one-line"],
+  ["Signal to noise", ({ quality }) => `${Math.round(quality.snr_db)} dB`, "to-end number one-line"],
   ["Consent", consentOf],
   ["Usable", usableBadge],
 ];
@@ -76,11 +76,11 @@ async function uploadOne() {
       h(
         "div",
         { class: "fields" },
-        choice(value, "gender", "Sounds", GENDERS, { pointer: "/gender" }),
+        choice(value, "gender", "Gender", GENDERS, { pointer: "/gender" }),
         line(value, "language", "Language", { pointer: "/language" }),
       ),
       line(value, "licence", "Licence", { pointer: "/licence" }),
-      text(value, "transcript", "What is said in it", { pointer: "/transcript", rows: 2 }),
+      text(value, "transcript", "Transcript", { pointer: "/transcript", rows: 2 }),
     ],
     action: "Upload",
     submit: () => post("/v1/voices", formData(value, file.files[0])),

@@ -4,6 +4,7 @@ import { all, get, path, post } from "../core/api.js";
 import { may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { moment, plural } from "../core/format.js";
+import { tellSecret } from "../parts/copy.js";
 import { create, nameFields, rowButtons } from "../parts/document.js";
 import { tell } from "../parts/dialog.js";
 import { attempt, note } from "../parts/feedback.js";
@@ -25,7 +26,7 @@ const WEBHOOK = {
       attributes: { placeholder: "https://example.com/calls", inputmode: "url" },
     }),
     field("Events", eventBoxes(value), { pointer: "/events" }),
-    check(value, "enabled", "In use"),
+    check(value, "enabled", "Enabled"),
   ],
 };
 
@@ -50,10 +51,10 @@ export async function view() {
   return listPage(
     {
       title: "Webhooks",
-      lead: "Calls are reported to these addresses, signed, and tried again until they arrive.",
+      lead: "Calls are reported to these addresses. Reports are signed and sent again until they arrive.",
       add: { label: "Add a webhook", click: add },
     },
-    tableCard("Webhooks", COLUMNS, await all("/v1/webhooks"), "There is no webhook yet."),
+    tableCard("Webhooks", COLUMNS, await all("/v1/webhooks"), "No webhooks yet. Add one to tell another system about your calls."),
   );
 }
 
@@ -64,7 +65,7 @@ const COLUMNS = [
     "wide",
   ],
   ["Events", (webhook) => webhook.events.join(", ")],
-  ["State", (webhook) => (webhook.enabled ? badge("in use", "good") : badge("off"))],
+  ["State", (webhook) => (webhook.enabled ? badge("enabled", "good") : badge("disabled"))],
   [
     "",
     (webhook) => [
@@ -79,10 +80,10 @@ const COLUMNS = [
 async function add() {
   const made = await create(WEBHOOK);
   if (made)
-    tell(
-      "Keep this signing secret",
-      h("p", {}, "It is shown now and never again."),
-      h("p", { class: "secret" }, made.secret),
+    tellSecret(
+      "Copy the signing secret",
+      "You won’t see it again. The receiver checks signatures with it.",
+      made.secret,
     );
 }
 
@@ -101,12 +102,12 @@ async function deliveries(webhook) {
 }
 
 function deliveryTable(items, address, look) {
-  if (items.length === 0) return empty("Nothing was sent yet.");
+  if (items.length === 0) return empty("Nothing sent yet. Deliveries appear here with the next call.");
   const again = (delivery) =>
     attempt(async () => {
       await post(`${address}/${encodeURIComponent(delivery.id)}/redeliver`);
       await look();
-    }, "It is sent again.");
+    }, "Queued to be sent again.");
   return table(
     "Deliveries",
     [

@@ -4,6 +4,7 @@ import { get, path, post } from "../core/api.js";
 import { may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { count, plural } from "../core/format.js";
+import { copyable } from "../parts/copy.js";
 import { sure } from "../parts/dialog.js";
 import { toast } from "../parts/feedback.js";
 import { badge, button, empty, page, table } from "../parts/page.js";
@@ -26,14 +27,14 @@ export async function view(place) {
     show(pools, ...foundPools.map(tile));
     show(
       list,
-      workers.length === 0 ? empty("No worker has registered.") : workerTable(workers, look),
+      workers.length === 0 ? empty("No workers yet. Start one with “python -m callcenter worker”.") : workerTable(workers, look),
     );
   };
   await look();
   const timer = setInterval(() => look().catch(() => {}), EVERY_MS); // the next look may succeed
   place.leaving(() => clearInterval(timer));
   return page(
-    { title: "Workers", lead: "Each one answers as many calls at once as it has slots." },
+    { title: "Workers", lead: "Each worker answers as many calls at once as it has slots." },
     pools,
     list,
   );
@@ -65,14 +66,14 @@ const workerTable = (workers, look) =>
       [
         "Worker",
         (worker) => [
-          h("strong", {}, worker.id),
+          copyable(worker.id, { what: "worker id", shape: "strong" }),
           h("div", { class: "small faint code" }, worker.url),
         ],
       ],
       ["Engine", (worker) => [worker.kind, h("div", { class: "small faint" }, worker.model)]],
       ["State", (worker) => state(worker)],
       ["Slots", slots, "one-line"],
-      ["Primed", (worker) => plural(worker.primed.length, "prompt"), "one-line"],
+      ["Prompts loaded", (worker) => plural(worker.primed.length, "prompt"), "one-line"],
       [
         "Tick p99",
         (worker) => (worker.tick_p99_ms ? `${worker.tick_p99_ms.toFixed(1)} ms` : "–"),
@@ -84,8 +85,8 @@ const workerTable = (workers, look) =>
   );
 
 function state(worker) {
-  if (stale(worker)) return badge("silent", "danger");
-  return worker.state === "draining" ? badge("draining", "warning") : badge("open", "good");
+  if (stale(worker)) return badge("not responding", "danger");
+  return worker.state === "draining" ? badge("draining", "warning") : badge("ready", "good");
 }
 
 const slots = ({ used, slots: all }) =>
@@ -103,13 +104,13 @@ const drainButton = (worker, look) =>
   });
 
 async function drain(worker, look) {
-  const text = "It gets no new call; live ones end by themselves. Only a restart opens it again.";
+  const text = "It takes no new calls and finishes the live ones. Restart it to take calls again.";
   if (
     !(await sure(`Drain ${worker.id}?`, text, "Drain", () =>
       post(path`/v1/workers/${worker.id}/drain`),
     ))
   )
     return;
-  toast("The worker takes no new call.");
+  toast("The worker is draining.");
   await look();
 }

@@ -6,7 +6,7 @@ import { h } from "../core/dom.js";
 import { ask } from "./dialog.js";
 import { line } from "./form.js";
 
-const WHY = "Keys and trunks are only changed by somebody who has logged in a few minutes ago.";
+const WHY = "To change keys and trunks, you must have logged in within the last few minutes.";
 
 /** Asks; whether it was done. */
 export const proveAgain = () => (app.session.kind === "person" ? atTheProvider() : byKey());

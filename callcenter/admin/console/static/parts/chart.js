@@ -14,7 +14,7 @@ const USUAL_WIDTH = 480; // until the page has told how wide it is
  *          bars?: boolean, lead?: string, nothing?: string}} how
  */
 export function chart(title, points, how) {
-  const { value, format, lead = "", bars = false, nothing = "Nothing in this time." } = how;
+  const { value, format, lead = "", bars = false, nothing = "Nothing in this period." } = how;
   const values = points.map(value);
   const there = values.some((one) => (bars ? one > 0 : one !== null));
   return h(

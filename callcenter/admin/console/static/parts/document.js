@@ -31,7 +31,7 @@ export async function create(kind) {
     submit: () => post(`/v1/${kind.plural}`, clean(kind, value)),
   });
   if (!created) return undefined;
-  toast(`The ${kind.noun} is there.`);
+  toast(`The ${kind.noun} was created.`);
   again();
   return created;
 }
@@ -55,7 +55,7 @@ export async function edit(kind, name) {
 export async function drop(kind, name) {
   const address = path`/v1/${kind.plural}/${name}`;
   const { tag } = await getTagged(address);
-  const text = "It is refused while something else uses it.";
+  const text = "You can only delete it while nothing else uses it.";
   if (await sure(`Delete ${kind.noun} ${name}?`, text, "Delete", () => remove(address, tag)))
     again();
 }

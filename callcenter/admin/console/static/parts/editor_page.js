@@ -4,6 +4,7 @@ import { change, getTagged, path, post, remove } from "../core/api.js";
 import { app, go, may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { patchOf } from "../core/patch.js";
+import { copyable } from "./copy.js";
 import { conflictNote } from "./conflict.js";
 import { sure } from "./dialog.js";
 import { bare } from "./document.js";
@@ -29,7 +30,7 @@ export async function editorPage(place, kind, draw) {
   const text = () => JSON.stringify(gather());
   let saved = text();
   place.guard(() =>
-    text() === saved ? "" : `The ${kind.noun} has changes that are not saved. Leave all the same?`,
+    text() === saved ? "" : `The ${kind.noun} has unsaved changes. Leave without saving?`,
   );
 
   const save = async (tag = stored.tag) => {
@@ -61,7 +62,7 @@ export async function editorPage(place, kind, draw) {
   return page(
     {
       title: fresh ? `New ${kind.noun}` : before.title,
-      lead: fresh ? null : h("span", { class: "code small" }, before.name),
+      lead: fresh ? null : copyable(before.name, { what: "name", shape: "code small" }),
       back: [`/${kind.plural}`, kind.title],
       actions: actions(
         kind,

@@ -33,6 +33,7 @@ const PATHS = {
   dark: "M20 14.500A8.500 8.500 0 1 1 9.500 4a7 7 0 0 0 10.500 10.500Z",
   leave: "M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9",
   menu: "M4 7h16M4 12h16M4 17h16",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 

@@ -57,11 +57,11 @@ function help() {
   const keys = [
     ["/", "Search"],
     ["Ctrl + S", "Save"],
-    ["?", "This list"],
+    ["?", "Keyboard shortcuts"],
     ...Object.entries(PLACES).map(([key, [, label]]) => [`g then ${key}`, label]),
   ];
   tell(
-    "Keys",
+    "Keyboard shortcuts",
     h(
       "dl",
       { class: "facts" },

@@ -67,7 +67,7 @@ export function table(name, columns, items) {
           "tr",
           {},
           ...columns.map(([head, , shape]) =>
-            h("th", { scope: "col", class: shape }, head || unseen("What can be done")),
+            h("th", { scope: "col", class: shape }, head || unseen("Actions")),
           ),
         ),
       ),

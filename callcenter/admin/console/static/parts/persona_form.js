@@ -5,7 +5,7 @@ import { choice, line, number, rows, text } from "./form.js";
 import { card } from "./page.js";
 
 const LIMITS = [
-  ["max_call_s", "Longest call, in seconds", "10 to 14,400", 1_800],
+  ["max_call_s", "Max call length, in seconds", "10 to 14,400", 1_800],
   ["silence_after_s", "Ask after silence, in seconds", "2 to 60", 6],
   [
     "max_prompt_tokens",
@@ -13,7 +13,7 @@ const LIMITS = [
     "16 to 1,000; each one takes 80 ms to prime",
     300,
   ],
-  ["max_answer_words", "Longest answer, in words", "For engines with a language model", 40],
+  ["max_answer_words", "Max answer length, in words", "For engines with a language model", 40],
 ];
 const SAMPLING = [
   ["text_temperature", "Text temperature", 0.7],
@@ -99,7 +99,7 @@ export function personaForm(form, voices, onChange) {
       h(
         "p",
         { class: "hint" },
-        "How a fact is said; prompt, greeting and dialogue all use it by its name.",
+        "What the agent says where role, greeting or dialogue have {{name}}.",
       ),
       factRows(form, onChange),
     ),
@@ -108,7 +108,7 @@ export function personaForm(form, voices, onChange) {
       h(
         "p",
         { class: "hint" },
-        "What a route or a call sets. Without a default, the call must bring a value.",
+        "Values that a route or a call sets. Without a default, every call must set one.",
       ),
       variableRows(form, onChange),
     ),
@@ -169,7 +169,7 @@ const advanced = (form, at) =>
         "Dialogue (JSON)",
         at("/dialogue", {
           rows: 12,
-          hint: "For engines without a language model. Empty for none.",
+          hint: "For engines without a language model. Leave empty for none.",
           attributes: { class: "code", spellcheck: "false" },
         }),
       ),
@@ -193,7 +193,7 @@ const factRows = (form, onChange) =>
           shape: "broad",
           onChange,
           pointer: `/facts/${fact.name}`,
-          attributes: { placeholder: "as it is said" },
+          attributes: { placeholder: "what the agent says" },
         }),
         drop,
       ),
@@ -218,7 +218,7 @@ const variableRows = (form, onChange) =>
           empty: null,
           pointer: `/variables/${variable.name}/default`,
         }),
-        number(variable, "max_chars", "Longest", {
+        number(variable, "max_chars", "Max characters", {
           shape: "slim",
           onChange,
           pointer: `/variables/${variable.name}/max_chars`,

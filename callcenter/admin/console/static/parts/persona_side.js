@@ -28,12 +28,12 @@ export function checkCard(content) {
         h(
           "p",
           { class: "small faint" },
-          `A call must bring: ${report.missing_variables.join(", ")}.`,
+          `Every call must set: ${report.missing_variables.join(", ")}.`,
         ),
       h(
         "div",
         {},
-        button("See it as a call has it", () => preview(content()), {
+        button("Preview prompt", () => preview(content()), {
           tone: "small",
           disabled: !report.valid,
         }),
@@ -106,7 +106,7 @@ async function preview(content) {
       attributes: { placeholder: variable.default ?? "" },
     }),
   );
-  if (await look()) tell("As a call has it", ...fields, out);
+  if (await look()) tell("Prompt preview", ...fields, out);
 }
 
 /**
@@ -158,7 +158,7 @@ async function known(called) {
 }
 
 async function ring(box, called, title) {
-  show(box, h("p", { class: "small faint", role: "status" }, "The gateway takes the draft in …"));
+  show(box, h("p", { class: "small faint", role: "status" }, "Sending the draft to the gateway …"));
   await known(called);
   const { PersonaPlexCall } = await import("/admin/widget/element.js");
   if (!customElements.get("personaplex-call"))

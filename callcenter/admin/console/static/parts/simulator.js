@@ -49,7 +49,7 @@ export function simulator(numbers, trunks) {
     h(
       "details",
       {},
-      h("summary", { class: "small" }, "Time, header, draw"),
+      h("summary", { class: "small" }, "More options"),
       h(
         "div",
         { class: "form" },
@@ -65,7 +65,7 @@ export function simulator(numbers, trunks) {
         h(
           "div",
           { class: "field" },
-          h("label", { for: draw.id }, "Draw among weighted personas"),
+          h("label", { for: draw.id }, "Random draw between weighted personas"),
           draw,
         ),
       ),
@@ -100,9 +100,9 @@ function callOf({ called, caller, trunk, header, at, draw }) {
 }
 
 const told = ({ route, actions, steps }) => [
-  h("h3", {}, "It would"),
+  h("h3", {}, "Result"),
   actions.length === 0
-    ? h("p", { class: "spoken" }, "not be answered: nothing takes it.")
+    ? h("p", { class: "spoken" }, "Nobody answers this call: no number or route matches.")
     : h(
         "ol",
         { class: "steps" },
@@ -122,15 +122,15 @@ const told = ({ route, actions, steps }) => [
       "by route ",
       link(`/routes/${encodeURIComponent(route)}`, route),
     ),
-  h("h3", {}, "Because"),
+  h("h3", {}, "Why"),
   steps.length === 0
-    ? h("p", { class: "spoken" }, "There is no such number, and no route.")
+    ? h("p", { class: "spoken" }, "There is no such number and no route.")
     : h("ol", { class: "steps" }, ...steps.map(step)),
 ];
 
 function actionText({ kind, persona, version, detail }, index) {
   const what =
-    kind === "answer" ? `be answered by ${persona}, version ${version}` : `${kind}: ${detail}`;
+    kind === "answer" ? `answered by ${persona}, version ${version}` : `${kind}: ${detail}`;
   return h("span", {}, index ? `else ${what}` : what);
 }
 

@@ -54,10 +54,10 @@ const FIELDS = {
         name: "persona",
       },
     ),
-    line(target, "transfer_to", "A handoff goes to", {
+    line(target, "transfer_to", "Hand-off number", {
       pointer: `${pointer}/transfer_to`,
       empty: null,
-      hint: "A number; empty leaves it to the carrier’s fallback",
+      hint: "Leave empty to use the carrier’s fallback",
       attributes: { inputmode: "tel" },
     }),
   ],

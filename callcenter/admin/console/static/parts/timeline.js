@@ -50,11 +50,11 @@ function told({ kind, data }) {
 const ENDS = {
   hangup: "the caller hung up",
   agent_hangup: "the agent hung up",
-  max_duration: "the longest time was over",
+  max_duration: "the maximum call length was reached",
   operator_hangup: "hung up from the console",
   transferred: "handed over to another number",
-  shutdown: "hung up by the gateway, which shut down",
-  lost: "the line was lost",
+  shutdown: "the gateway shut down",
+  lost: "the connection was lost",
 };
 
 /** Why a call ended, in words. */
@@ -67,7 +67,7 @@ const WORDS = {
   ],
   call_began: (data) => [`The media connected; worker ${data.worker_id}`, ""],
   session_ready: (data) => [
-    `Both can hear, ${delay(data.setup_s)} after the carrier’s first word`,
+    `Caller and agent are connected, ${delay(data.setup_s)} after the call came in`,
     "agent",
   ],
   first_sound: (data) => [`The agent’s first sound, after ${delay(data.after_s)}`, "agent"],
@@ -77,13 +77,13 @@ const WORDS = {
   ],
   TurnGap: (data) => [`The agent answers, ${delay(data.gap_s)} after the caller`, "agent"],
   OverlapStart: () => ["The agent talks over the caller", "trouble"],
-  BargeIn: () => ["The caller barges in", "caller"],
-  Yielded: (data) => [`The agent yields, ${delay(data.latency_s)} after the barge-in`, "agent"],
-  MissedBargeIn: () => ["The agent went on over a barge-in", "trouble"],
-  Backchannel: () => ["A short word of the caller’s; the agent goes on", "caller"],
-  FalseStop: () => ["The agent stopped for a mere short word", "trouble"],
-  transfer: (data) => [`The carrier is asked to put the caller through to ${data.number}`, ""],
-  transfer_failed: (data) => [`The caller is not put through: ${data.why}`, "trouble"],
+  BargeIn: () => ["The caller interrupts the agent", "caller"],
+  Yielded: (data) => [`The agent stops talking, ${delay(data.latency_s)} after the interruption`, "agent"],
+  MissedBargeIn: () => ["The agent talked on over an interruption", "trouble"],
+  Backchannel: () => ["The caller says a short word; the agent goes on", "caller"],
+  FalseStop: () => ["The agent stopped although the caller only said a short word", "trouble"],
+  transfer: (data) => [`Transferring the caller to ${data.number}`, ""],
+  transfer_failed: (data) => [`The transfer failed: ${data.why}`, "trouble"],
   keys: (data) => [
     `An operator pressed ${data.pressed === 1 ? "a key" : `${data.pressed} keys`}`,
     "",

@@ -29,7 +29,7 @@ export function versionCard(name, onPublished) {
         rollBackButton(persona, versions, onPublished),
       ),
       versions.length === 0
-        ? h("p", { class: "faint" }, "Nothing is published yet.")
+        ? h("p", { class: "faint" }, "No version published yet. Calls are answered once you publish the draft.")
         : h(
             "ol",
             { class: "versions" },
