@@ -24,6 +24,7 @@ from callcenter.admin.api import (
     documents,
     drafts,
     erasing,
+    export,
     keys,
     overview,
     personas,
@@ -42,6 +43,7 @@ from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER, Rules
+from callcenter.admin.store.database import Database
 from callcenter.broker.broker import Broker
 from callcenter.published.board import Board, Clips
 from personas.library import Library
@@ -90,6 +92,7 @@ class State:
         master_secret: signing secrets of webhooks are derived from it.
         rules: of sessions.
         eraser: takes calls out of everything.
+        database: for answers that are read in pieces.
     """
 
     gate: Gate
@@ -104,6 +107,7 @@ class State:
     master_secret: str
     rules: Rules
     eraser: Eraser
+    database: Database
 
 
 def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
@@ -142,6 +146,7 @@ def _routers() -> list[Any]:
         *[documents.router(kind) for kind in documents.VIEWS],
         calls.routes,
         erasing.routes,
+        export.routes,
         workers.routes,
         keys.routes,
         webhooks.routes,

@@ -111,6 +111,7 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         master_secret=master,
         rules=rules,
         eraser=eraser,
+        database=database,
     )
     key_file = settings.first_admin_key_file
     return Parts(

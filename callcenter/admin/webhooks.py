@@ -34,11 +34,12 @@ from callcenter.admin.store.database import Database
 from callcenter.admin.store.work import Work
 from callcenter.records.journal import Entry
 
-EVENTS = ("call.started", "call.answered", "call.ended")
+EVENTS = ("call.started", "call.answered", "call.ended", "call.refused")
 _EVENT_OF = {
     "call_announced": "call.started",
     "session_ready": "call.answered",
     "call_ended": "call.ended",
+    "call_refused": "call.refused",
 }
 RETRY_AFTER_S = (5, 30, 120, 600, 3_600, 21_600, 86_400)
 ATTEMPT_TIMEOUT_S = 10.0
@@ -68,9 +69,16 @@ def event_id(call_id: str, event: str) -> str:
     return hashlib.sha256(f"{call_id} {event}".encode()).hexdigest()[:32]
 
 
+def _event_of(entry: Entry) -> str | None:
+    """What a webhook calls it; a route that sends callers on to a number refuses nobody."""
+    if entry.kind == "call_refused" and entry.data.get("outcome") == "transferred":
+        return "call.ended"
+    return _EVENT_OF.get(entry.kind)
+
+
 async def enqueue(work: Work, entries: Sequence[Entry]) -> None:
     """Puts a delivery down for every webhook that wants one of these entries."""
-    wanted = [(entry, _EVENT_OF[entry.kind]) for entry in entries if entry.kind in _EVENT_OF]
+    wanted = [(entry, event) for entry in entries if (event := _event_of(entry))]
     if not wanted:
         return
     for webhook in await documents.all_of(work.db, "webhook"):

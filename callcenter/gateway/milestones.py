@@ -65,6 +65,24 @@ class Milestones:
             pool=claim.pool,
         )
 
+    def refused(
+        self, call_id: str, transport: str, call: IncomingCall, outcome: str, code: str
+    ) -> None:
+        """A caller who got no agent: turned away, gone while it rang, or on a broken line.
+
+        `outcome` is a value of the metric `callcenter_calls_total`, `code` says why.
+        """
+        entry = {
+            "transport": transport,
+            "trunk": call.trunk,
+            "called": call.called,
+            "caller": call.caller,
+            "gateway_id": self._gateway_id,
+            "outcome": outcome,
+            "code": code,
+        }
+        self._journal.note(call_id, "call_refused", entry)
+
     def ended(self, call_id: str, result: CallResult) -> None:
         """The call is over."""
         outcome = {

@@ -119,11 +119,12 @@ class Reception:
     async def announce(self, call: Announcement) -> Answer:
         """Finds a persona and a slot for a call; the same announcement gets the same answer."""
         log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
-        incoming = IncomingCall(TRANSPORT, call.called, call.caller)
+        incoming = _incoming(call)
         choices = self._routes.plan(call.call_sid, incoming)
         if not choices:
             log.warning("no_route", **{"pii.called": call.called})
             metrics.CALLS.labels(TRANSPORT, "rejected").inc()
+            self._milestones.refused(call.call_sid, TRANSPORT, incoming, "rejected", "no_route")
             return Answer(HTTPStatus.OK, say_twiml(NO_ROUTE_MESSAGE))
         try:
             earlier = await self._grants.recall_answer(call.call_sid, call.signature)
@@ -134,9 +135,9 @@ class Reception:
             with tracing.span("call.announce", call.call_sid):
                 return await self._first_that_works(call, choices)
         except Refused as refusal:
-            return self._busy("rejected_capacity", refusal.code, str(refusal))
+            return self._busy(call, "rejected_capacity", refusal.code, str(refusal))
         except BrokerUnavailable as error:
-            return self._busy("failed", "broker_unavailable", str(error))
+            return self._busy(call, "failed", "broker_unavailable", str(error))
 
     async def _first_that_works(self, call: Announcement, choices: Sequence[Choice]) -> Answer:
         """Goes along the overflow chain; raises what the last persona's slot was refused for."""
@@ -144,6 +145,11 @@ class Reception:
         for choice in choices:
             if not isinstance(choice, Route):
                 log.info("call_not_for_a_persona", kind=choice.kind)
+                outcome = "transferred" if choice.kind == "transfer" else "rejected"
+                metrics.CALLS.labels(TRANSPORT, outcome).inc()
+                self._milestones.refused(
+                    call.call_sid, TRANSPORT, _incoming(call), outcome, f"route_{choice.kind}"
+                )
                 return Answer(HTTPStatus.OK, _twiml_of(choice))
             try:
                 return Answer(HTTPStatus.OK, await self._connect(call, choice))
@@ -194,8 +200,7 @@ class Reception:
                 pin=route.pinned(),
             )
         )
-        incoming = IncomingCall(TRANSPORT, call.called, call.caller)
-        self._milestones.announced(call.call_sid, TRANSPORT, incoming, route, claim)
+        self._milestones.announced(call.call_sid, TRANSPORT, _incoming(call), route, claim)
         twiml = connect_twiml(
             socket_url(self._policy.public_base_url, f"{MEDIA_PATH}/{token}"),
             {"persona": route.persona.name},
@@ -203,8 +208,9 @@ class Reception:
         )
         return await self._grants.remember_answer(call.call_sid, call.signature, twiml)
 
-    def _busy(self, outcome: str, code: str, detail: str) -> Answer:
+    def _busy(self, call: Announcement, outcome: str, code: str, detail: str) -> Answer:
         log.warning("call_refused", code=code, detail=detail)
+        self._milestones.refused(call.call_sid, TRANSPORT, _incoming(call), outcome, code)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
         return Answer(self._policy.no_capacity_status, say_twiml(self._policy.no_capacity_message))
@@ -223,6 +229,11 @@ class Reception:
             announced_ago_s=time.time() - grant.received_at_s,
             note=self._milestones.of(grant.call_sid),
         )
+
+
+def _incoming(call: Announcement) -> IncomingCall:
+    """What routes may look at."""
+    return IncomingCall(TRANSPORT, call.called, call.caller)
 
 
 def read_announcement(form: Mapping[str, str], signature: str) -> Announcement:

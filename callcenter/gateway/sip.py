@@ -116,7 +116,7 @@ class SipReception:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
             log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
             if call.state is State.ENDED:  # its CANCEL was read in the same turn of the loop
-                metrics.CALLS.labels(TRANSPORT, Outcome.ABANDONED.value).inc()
+                self._count(call, trunk, Outcome.ABANDONED.value, "hangup")
                 return
             choices = self._routes.plan(call_name(call), incoming(call, trunk))
             if not choices:
@@ -235,7 +235,13 @@ class SipReception:
                 status = 480
         call.refuse(status, target.kind, more)
         self.agent.settle(call)
+        self._count(call, trunk, outcome, f"route_{target.kind}")
+
+    def _count(self, call: InboundCall, trunk: Trunk, outcome: str, code: str) -> None:
+        """A call without an agent is a call: in the metrics and in its record."""
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
+        name, where = call_name(call), incoming(call, trunk)
+        self._milestones.refused(name, TRANSPORT, where, outcome, code)
 
     def _busy(self, call: InboundCall, trunk: Trunk, trouble: Exception) -> None:
         code = trouble.code if isinstance(trouble, Refused) else "broker_unavailable"
@@ -248,7 +254,7 @@ class SipReception:
     ) -> None:
         after = (("retry-after", str(trunk.retry_after_s)),) if outcome != "rejected" else ()
         call.refuse(status, code, after)
-        metrics.CALLS.labels(TRANSPORT, outcome).inc()
+        self._count(call, trunk, outcome, code)
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
         self.agent.settle(call)
 

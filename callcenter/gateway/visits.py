@@ -26,7 +26,7 @@ from callcenter.broker.claims import Claim
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
-from callcenter.errors import NoCapacity, ProtocolError, Refused, Unauthorized
+from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused, Unauthorized
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
@@ -158,8 +158,13 @@ class Visits:
         """
         self._check_origin(origin)
         route = self._route(persona)
-        self._limits.ask(visitor_of(address), time.monotonic())
-        self._check_room()
+        visitor = visitor_of(address)
+        self._limits.ask(visitor, time.monotonic())
+        try:
+            self._check_room()
+        except Refused as refusal:
+            self._turned_away(secrets.token_urlsafe(ID_BYTES), persona, visitor, refusal)
+            raise
         now, policy = self._unix_time(), self._policy
         token = visit.VisitToken(
             visit_id=secrets.token_urlsafe(ID_BYTES),
@@ -186,11 +191,17 @@ class Visits:
         """
         self._check_origin(origin)
         token = visit.verify(token_text, self._policy.secret, origin, self._unix_time())
-        route = self._route(token.persona)
-        self._check_room()
-        self._use_up(token)
+        route, visitor = self._route(token.persona), visitor_of(address)
         with structlog.contextvars.bound_contextvars(call_id=token.visit_id):
-            return await self._begin(offer, token, route, visitor_of(address))
+            try:
+                self._check_room()
+                self._use_up(token)
+                return await self._begin(offer, token, route, visitor)
+            except TokenUsed:  # a page that asks twice, of a call that was counted
+                raise
+            except (Refused, BrokerUnavailable, ProtocolError) as trouble:
+                self._turned_away(token.visit_id, token.persona, visitor, trouble)
+                raise
 
     async def add_candidates(self, message: Candidates, origin: str) -> None:
         """Late addresses of a browser.
@@ -253,7 +264,9 @@ class Visits:
             self._limits.begin(visitor)
             undo.callback(self._limits.end, visitor)
             await undo.enter_async_context(self._quotas.place(call_id, route.limits))
-            claim = await self._claim(call_id, route)
+            claim = await claim_slot(
+                self._slots, call_id, route.persona.prompt_hash, self._access.gateway_id
+            )
             undo.push_async_callback(release_slot, self._slots, call_id, claim)
             leg = WebRtcLeg(self._connection(call_id), {"persona": token.persona})
             undo.push_async_callback(leg.close, "refused")
@@ -270,14 +283,17 @@ class Visits:
             task.add_done_callback(self._tasks.discard)
             return answer
 
-    async def _claim(self, call_id: str, route: Route) -> Claim:
-        try:
-            return await claim_slot(
-                self._slots, call_id, route.persona.prompt_hash, self._access.gateway_id
-            )
-        except NoCapacity:
-            metrics.CALLS.labels(TRANSPORT, "rejected_capacity").inc()
-            raise
+    def _turned_away(self, call_id: str, persona: str, visitor: str, trouble: Exception) -> None:
+        """A visitor who got no agent, in the metrics and in the record."""
+        outcome, code = "rejected_capacity", "broker_unavailable"
+        if isinstance(trouble, Refused):
+            code = trouble.code
+        else:
+            outcome = "failed"
+            code = "bad_offer" if isinstance(trouble, ProtocolError) else code
+        metrics.CALLS.labels(TRANSPORT, outcome).inc()
+        call = IncomingCall(TRANSPORT, persona, visitor)
+        self._milestones.refused(call_id, TRANSPORT, call, outcome, code)
 
     def _connection(self, call_id: str) -> RTCPeerConnection:
         servers = [

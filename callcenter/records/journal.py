@@ -12,6 +12,7 @@
     transfer_failed why                        and the call goes on
     keys            pressed                    how many; which ones may be a secret
     call_ended      outcome code duration_s quality
+    call_refused    transport trunk called caller gateway_id outcome code   no agent answered it
 
 Writing never waits: entries go to a bounded queue, the oldest are dropped and counted when Redis is
 away for long. It knows nothing of databases.

@@ -20,6 +20,7 @@ CONSENT_ENDS_SOON = timedelta(days=14)
 RECENT = timedelta(hours=1)
 FEW_FAILED = 3  # as many may fail in an hour without a word
 FAILED_SHARE = 0.1
+LOST = ("failed", "rejected_capacity")  # ours to see to; who hangs up while it rings is not
 _CALLS, _DELIVERIES = tables.calls.c, tables.deliveries.c
 
 
@@ -69,7 +70,7 @@ async def of_voices(work: Work) -> list[Alert]:
 
 async def of_calls(work: Work) -> list[Alert]:
     """Many calls that failed in the last hour."""
-    failed = func.coalesce(func.sum(case((_CALLS.outcome == "failed", 1), else_=0)), 0)
+    failed = func.coalesce(func.sum(case((_CALLS.outcome.in_(LOST), 1), else_=0)), 0)
     query = select(func.count(), failed).where(_CALLS.started_at >= work.now - RECENT)
     number, lost = (await work.db.execute(query)).one()
     if lost <= max(FEW_FAILED, FAILED_SHARE * number):

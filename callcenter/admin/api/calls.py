@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -18,14 +21,14 @@ from callcenter.admin.problems import Problem, conflict, not_found, redis_unavai
 from callcenter.admin.security.gate import ApiRoute, Gate, needs
 from callcenter.admin.security.watch import LOOK_EVERY_S, while_allowed
 from callcenter.admin.store import calls
-from callcenter.admin.store.calls import Search
+from callcenter.admin.store.calls import Order, Outcome, Search
 from callcenter.admin.store.work import Work
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.board import Board, Command
 from callcenter.published.documents import E164
 
 CallId = Annotated[str, Path(min_length=1, max_length=120)]
-Word = Annotated[str, Query(max_length=64)]
+_FARTHEST = 2.0**53  # of a place in a list; larger numbers are none of ours
 
 routes = APIRouter(prefix="/v1/calls", tags=["calls"], route_class=ApiRoute, responses=ERRORS)
 
@@ -83,25 +86,43 @@ class CallEventView(BaseModel):
     data: dict[str, Any]
 
 
-@routes.get("")
-async def list_calls(
-    work: WorkIn,
-    window: WindowIn,
+@dataclass(frozen=True)
+class Filters:
+    """What a list of calls is narrowed to."""
+
+    search: Search
+    order: Order
+
+
+def _filters(
     q: Annotated[
         str, Query(max_length=120, description="Part of a number; beginning of an id or name.")
     ] = "",
     state: Annotated[
-        str, Query(pattern=r"^(|ringing|connecting|live|ended|active)$", description="or active")
+        Literal["", "ringing", "connecting", "live", "ended", "active"],
+        Query(description="`active`: not ended yet."),
     ] = "",
-    persona: Word = "",
-    outcome: Word = "",
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> Page[CallView]:
-    """The history, latest first."""
-    search = Search(q, state, persona, outcome, _aware(since), _aware(until))
-    found = await calls.page(work.db, search, _place(window.after), window.rows)
-    return Page[CallView](**window.cut(found, view, _position))
+    persona: Annotated[str, Query(max_length=64, description="Name of the persona.")] = "",
+    outcome: Annotated[Literal[""] | Outcome, Query(description="How it ended.")] = "",
+    since: Annotated[datetime | None, Query(description="Began then or later.")] = None,
+    until: Annotated[datetime | None, Query(description="Began before then.")] = None,
+    sort: Annotated[
+        Order, Query(description="Field to order by; with - the largest or latest first.")
+    ] = "-started_at",
+) -> Filters:
+    return Filters(Search(q, state, persona, outcome, _aware(since), _aware(until)), sort)
+
+
+FiltersIn = Annotated[Filters, Depends(_filters)]
+
+
+@routes.get("")
+async def list_calls(work: WorkIn, window: WindowIn, filters: FiltersIn) -> Page[CallView]:
+    """The history, latest first unless `sort` says otherwise."""
+    after = _place(window.after)
+    found = await calls.page(work.db, filters.search, after, window.rows, filters.order)
+    position = partial(_position, filters.order)
+    return Page[CallView](**window.cut(found, view, position))
 
 
 @routes.get("/{call_id}")
@@ -259,17 +280,19 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment
 
 
-def _position(row: dict[str, Any]) -> str:
-    return json.dumps([round(row["started_at"].timestamp() * 1_000), row["id"]])
+def _position(order: Order, row: dict[str, Any]) -> str:
+    return json.dumps(calls.place_of(row, order))
 
 
-def _place(position: str) -> tuple[datetime, str] | None:
+def _place(position: str) -> tuple[float, str] | None:
     if not position:
         return None
     try:
-        started_ms, call_id = json.loads(position)
-        return datetime.fromtimestamp(started_ms / 1_000, UTC), str(call_id)
-    except (ValueError, TypeError, OverflowError, OSError):  # well-formed base64 of something else
+        value, call_id = json.loads(position)
+        if not math.isfinite(value) or abs(value) > _FARTHEST:
+            raise ValueError
+        return value, str(call_id)
+    except (ValueError, TypeError, OverflowError):  # well-formed base64 of something else
         raise Problem(
             HTTPStatus.BAD_REQUEST, "bad_cursor", "the cursor is none of this API's"
         ) from None

@@ -29,7 +29,7 @@ from callcenter.admin.store import documents, tables
 from callcenter.published.document import Document, Name, Title
 
 _TABLE = tables.deliveries
-Event = Literal["call.started", "call.answered", "call.ended"]
+Event = Literal["call.started", "call.answered", "call.ended", "call.refused"]
 DeliveryState = Literal["", "pending", "delivered", "failed"]
 
 routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ApiRoute, responses=ERRORS)

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callcenter.admin.store import tables
@@ -39,6 +50,23 @@ _NOTHING: dict[str, Any] = {
     "turn_gap_sum_s": 0.0,
     "quality": {},
 }
+Outcome = Literal[
+    "answered", "transferred", "abandoned", "rejected_capacity", "rejected", "failed"
+]  # fmt: skip
+Order = Literal[
+    "-started_at", "started_at", "-duration_s", "duration_s", "-setup_s", "setup_s",
+    "-turn_gap_mean_s", "turn_gap_mean_s",
+]  # fmt: skip
+_UNKNOWN = -1.0  # stands for a time that a call does not have
+_KEYS: dict[str, ColumnElement[Any]] = {
+    "started_at": type_coerce(_CALLS.c.started_at, BigInteger),
+    "duration_s": func.coalesce(_CALLS.c.duration_s, _UNKNOWN),
+    "setup_s": func.coalesce(_CALLS.c.setup_s, _UNKNOWN),
+    "turn_gap_mean_s": case(
+        (_CALLS.c.turn_gaps > 0, _CALLS.c.turn_gap_sum_s / _CALLS.c.turn_gaps), else_=_UNKNOWN
+    ),
+}
+LONGEST_RING = timedelta(minutes=5)  # a carrier's one-time address is good for a minute
 Columns = dict[str, Any]
 
 
@@ -93,7 +121,17 @@ async def _add_up(db: AsyncConnection, entry: Entry, at: datetime) -> None:
 
 
 def _announced(row: Columns, data: Mapping[str, Any], at: datetime) -> Columns:
-    return _texts(data, list(_NOTHING)[:10])
+    changes = _texts(data, list(_NOTHING)[:10])
+    if row["state"] == "ended":  # one gateway refused it, and the carrier asked another
+        changes |= {"state": "ringing", "ended_at": None, "outcome": "", "code": ""}
+    return changes
+
+
+def _refused(row: Columns, data: Mapping[str, Any], at: datetime) -> Columns:
+    if row["state"] in ("connecting", "live"):  # a carrier that asks twice of one call
+        return {}
+    told = ["transport", "trunk", "called", "caller", "gateway_id", "outcome", "code"]
+    return {**_texts(data, told), "state": "ended", "ended_at": at, "duration_s": 0.0}
 
 
 def _began(row: Columns, data: Mapping[str, Any], at: datetime) -> Columns:
@@ -144,6 +182,7 @@ _CHANGES: dict[str, Callable[[Columns, Mapping[str, Any], datetime], Columns]] =
     "first_sound": _sounded,
     "turn": _turned,
     "call_ended": _ended,
+    "call_refused": _refused,
 }
 
 
@@ -159,17 +198,20 @@ def _number(data: Mapping[str, Any], name: str) -> float | None:
 
 
 async def close_forgotten(db: AsyncConnection, begun_before: datetime, now: datetime) -> int:
-    """Ends calls whose gateway died with them; returns how many.
+    """Ends calls whose gateway died with them, or that never got their audio; returns how many.
 
     Args:
         db: a writing transaction.
         begun_before: longer than any call lasts.
         now: the moment.
     """
+    unheard = (_CALLS.c.state == "ringing") & (_CALLS.c.started_at < now - LONGEST_RING)
+    gone = {"state": "ended", "ended_at": now, "outcome": "abandoned", "code": "never_connected"}
+    left = await db.execute(update(_CALLS).where(unheard).values(**gone))
     forgotten = (_CALLS.c.state != "ended") & (_CALLS.c.started_at < begun_before)
     values = {"state": "ended", "ended_at": now, "outcome": "failed", "code": "gateway_lost"}
     result = await db.execute(update(_CALLS).where(forgotten).values(**values))
-    return int(result.rowcount)
+    return int(left.rowcount) + int(result.rowcount)
 
 
 async def get(db: AsyncConnection, call_id: str) -> Columns | None:
@@ -179,16 +221,34 @@ async def get(db: AsyncConnection, call_id: str) -> Columns | None:
 
 
 async def page(
-    db: AsyncConnection, search: Search, before: tuple[datetime, str] | None, limit: int
+    db: AsyncConnection,
+    search: Search,
+    after: tuple[float, str] | None,
+    limit: int,
+    order: Order = "-started_at",
 ) -> list[Columns]:
-    """Calls that fit, the latest first, that began before a place in the list."""
+    """Calls that fit, in an order, behind a place in the list (see `place_of`)."""
+    key, down = _KEYS[order.removeprefix("-")], order.startswith("-")
     query = select(_CALLS).where(*_conditions(search))
-    if before is not None:
-        at, call_id = before
-        earlier = and_(_CALLS.c.started_at == at, _CALLS.c.id < call_id)
-        query = query.where(or_(_CALLS.c.started_at < at, earlier))
-    query = query.order_by(_CALLS.c.started_at.desc(), _CALLS.c.id.desc()).limit(limit)
-    return [row._asdict() for row in await db.execute(query)]
+    if after is not None:
+        value, call_id = after
+        same = and_(key == value, _CALLS.c.id < call_id if down else _CALLS.c.id > call_id)
+        query = query.where(or_(key < value if down else key > value, same))
+    ways = [key.desc(), _CALLS.c.id.desc()] if down else [key.asc(), _CALLS.c.id.asc()]
+    return [row._asdict() for row in await db.execute(query.order_by(*ways).limit(limit))]
+
+
+def place_of(row: Columns, order: Order) -> tuple[float, str]:
+    """Where a call stands in a list of an order."""
+    value: float | None
+    match order.removeprefix("-"):
+        case "started_at":
+            value = round(row["started_at"].timestamp() * 1_000)
+        case "turn_gap_mean_s":
+            value = row["turn_gap_sum_s"] / row["turn_gaps"] if row["turn_gaps"] else None
+        case name:
+            value = row[name]
+    return _UNKNOWN if value is None else value, row["id"]
 
 
 async def events(db: AsyncConnection, call_id: str, after: str, limit: int) -> list[dict[str, Any]]:

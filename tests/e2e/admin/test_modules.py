@@ -86,6 +86,32 @@ async def test_stretches(run: Any) -> None:
     assert open_ended == 3
 
 
+async def test_turns(run: Any) -> None:
+    """What one party says until the other one begins is one turn."""
+    found = await run(
+        "parts/timeline",
+        """m.turns([
+          {kind: "speech", at: 0, data: {party: "agent", speaking: true}},
+          {kind: "speech", at: 1_000, data: {party: "agent", speaking: false}},
+          {kind: "speech", at: 2_000, data: {party: "agent", speaking: true}},
+          {kind: "speech", at: 4_000, data: {party: "agent", speaking: false}},
+          {kind: "speech", at: 5_000, data: {party: "caller", speaking: true}},
+        ], 0)""",
+    )
+    assert found == [
+        {"at_s": 0, "party": "agent", "text": "The agent talks for 4.0 s"},
+        {"at_s": 5, "party": "caller", "text": "The caller is talking"},
+    ]
+
+
+async def test_days_of_the_history(run: Any) -> None:
+    """Both days are whole ones, in the browser's time zone; what is empty asks for nothing."""
+    days = "m.queryOf({q: '', from: '2026-11-30', to: '2026-11-30'})"
+    hours = f"(new Date({days}.until) - new Date({days}.since)) / 3_600_000"
+    assert await run("pages/calls", hours) == 24
+    assert await run("pages/calls", "m.queryOf({from: '', to: 'x'})") == {"since": "", "until": ""}
+
+
 async def test_week(run: Any) -> None:
     """Hours past midnight go on the next day, and Sunday's on Monday."""
     spans = await run(

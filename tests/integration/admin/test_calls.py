@@ -1,12 +1,15 @@
 """Calls: from the gateways' journal to the history, live, and hung up."""
 
 import asyncio
+import csv
+import io
 import secrets
 import time
 
 import pytest
 
 from callcenter.admin import intake
+from callcenter.admin.api import export
 from callcenter.broker.connection import connect
 from callcenter.published.board import Board
 from callcenter.records.journal import STREAM, Entry, Journal, encode
@@ -198,3 +201,122 @@ async def test_what_a_dead_process_had_read_is_not_lost(
     while await admin.parts.intake.read_once("0") != ">":
         pass
     await until(admin, call_id, "ringing")
+
+
+REFUSED = {
+    **{name: ANNOUNCED[name] for name in ("trunk", "called", "caller")},
+    "transport": "twilio",
+    "gateway_id": "g",
+    "outcome": "rejected_capacity",
+    "code": "no_capacity",
+}
+
+
+async def test_a_refused_caller_is_in_the_history(either_admin: Admin, gateway: Gateway) -> None:
+    """With outcome and reason, among the refused of the overview, and webhooks are told."""
+    hook = {"name": "crm", "title": "CRM", "url": "https://example.com/x",
+            "events": ["call.refused"]}  # fmt: skip
+    assert (await either_admin.http.post("/v1/webhooks", json=hook)).status_code == 201
+    before = (await either_admin.http.get("/v1/overview?hours=1")).json()["points"]
+    call_id = f"CA{secrets.token_hex(8)}"
+    gateway.journal.note(call_id, "call_refused", REFUSED)
+    assert await gateway.journal.flush()
+    call = await until(either_admin, call_id, "ended")
+    assert {name: call[name] for name in REFUSED} == REFUSED
+    assert call["duration_s"] == 0
+    found = await either_admin.http.get("/v1/calls", params={"outcome": "rejected_capacity"})
+    assert call_id in [one["id"] for one in found.json()["items"]]
+    after = (await either_admin.http.get("/v1/overview?hours=1")).json()["points"]
+    sums = [sum(point["refused"] for point in points) for points in (before, after)]
+    assert sums[1] - sums[0] == 1
+    told = (await either_admin.http.get("/v1/webhooks/crm/deliveries")).json()["items"]
+    assert [one["event"] for one in told] == ["call.refused"]
+
+
+async def test_a_call_that_another_gateway_takes(admin: Admin, gateway: Gateway) -> None:
+    """Refused here and answered there, it is one call; a live one cannot be refused any more."""
+    call_id = f"CA{secrets.token_hex(8)}"
+    gateway.journal.note(call_id, "call_refused", REFUSED)
+    await gateway.call(call_id, ended=False)
+    gateway.journal.note(call_id, "call_refused", REFUSED)
+    assert await gateway.journal.flush()
+    call = await until(admin, call_id, "live")
+    assert (call["outcome"], call["code"], call["ended_at"]) == ("", "", None)
+    gateway.journal.note(call_id, "call_ended", ENDED)
+    await gateway.journal.flush()
+    assert (await until(admin, call_id, "ended"))["outcome"] == "answered"
+
+
+async def test_who_leaves_before_the_audio_is_abandoned(admin: Admin, gateway: Gateway) -> None:
+    """A carrier whose caller hangs up while it rings says nothing more."""
+    call_id = f"CA{secrets.token_hex(8)}"
+    gateway.journal._clock = lambda: time.time() - 600
+    gateway.journal.note(call_id, "call_announced", ANNOUNCED)
+    await gateway.journal.flush()
+    await until(admin, call_id, "ringing")
+    await admin.parts.intake.close_forgotten()
+    call = await until(admin, call_id, "ended")
+    assert (call["outcome"], call["code"]) == ("abandoned", "never_connected")
+
+
+async def timed(gateway: Gateway, mark: str, index: int, seconds: float | None) -> None:
+    """A call that took so long to answer and lasted as long."""
+    call_id = f"CA{mark}{index}"
+    gateway.journal.note(call_id, "call_announced", ANNOUNCED)
+    if seconds is not None:
+        gateway.journal.note(call_id, "session_ready", {"setup_s": seconds})
+        gateway.journal.note(call_id, "turn", {"kind": "TurnGap", "gap_s": seconds})
+    gateway.journal.note(call_id, "call_ended", {**ENDED, "duration_s": seconds})
+    assert await gateway.journal.flush()
+
+
+async def test_the_history_is_sorted(either_admin: Admin, gateway: Gateway) -> None:
+    """By every order, in pages, and calls without the time stand at its low end."""
+    mark = secrets.token_hex(6)
+    for index, seconds in enumerate((2.5, None, 0.125, 2.5)):
+        await timed(gateway, mark, index, seconds)
+    await until(either_admin, f"CA{mark}3", "ended")
+
+    async def order(sort: str) -> list[str]:
+        seen, cursor = [], ""
+        while cursor is not None:
+            query = {"q": f"CA{mark}", "limit": 1, "cursor": cursor, "sort": sort}
+            response = await either_admin.http.get("/v1/calls", params=query)
+            assert response.status_code == 200, response.text
+            page = response.json()
+            seen += [item["id"][-1] for item in page["items"]]
+            cursor = page["next_cursor"]
+        return seen
+
+    for field in ("duration_s", "setup_s", "turn_gap_mean_s"):
+        assert await order(field) == ["1", "2", "0", "3"], field
+        assert await order(f"-{field}") == ["3", "0", "2", "1"], field
+    assert await order("started_at") == ["0", "1", "2", "3"]
+    assert (await either_admin.http.get("/v1/calls?sort=caller")).status_code == 422
+
+
+async def test_the_history_is_exported(
+    either_admin: Admin, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over several pages, with the list's filters; a formula of a caller's is text."""
+    monkeypatch.setattr(export, "PAGE_ROWS", 2)
+    mark = secrets.token_hex(6)
+    for index in range(5):
+        await gateway.call(f"CA{mark}{index}")
+    formula = {**ANNOUNCED, "caller": '=HYPERLINK("http://x")'}
+    gateway.journal.note(f"CA{mark}5", "call_announced", formula)
+    await gateway.journal.flush()
+    await until(either_admin, f"CA{mark}5", "ringing")
+    query = {"q": f"CA{mark}", "sort": "started_at", "columns": "id,caller,duration_s"}
+    response = await either_admin.http.get("/v1/calls:export", params=query)
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"].startswith("attachment; filename=")
+    head, *lines = csv.reader(io.StringIO(response.text, newline=""))
+    assert head == ["id", "caller", "duration_s"]
+    assert [line[0] for line in lines] == [f"CA{mark}{index}" for index in range(6)]
+    assert lines[0][1:] == ["'+15005550006", "6.000"]
+    assert lines[5][1] == '\'=HYPERLINK("http://x")'
+    wrong = await either_admin.http.get("/v1/calls:export?columns=id,secret")
+    assert (wrong.status_code, "no column 'secret'" in wrong.text) == (422, True)
+    told = (await either_admin.http.get("/v1/audit?kind=call")).json()["items"]
+    assert "export" in [event["action"] for event in told]

@@ -43,3 +43,35 @@ async def test_calls_that_fail(either_admin: Admin) -> None:
 async def test_a_pool_without_a_worker(admin: Admin) -> None:
     """Nobody would answer."""
     assert "has no worker" in (await codes(admin))["no_worker"]
+
+
+async def test_the_slow_end(either_admin: Admin) -> None:
+    """95 of 100 calls were faster; the mean says nothing of the others."""
+    now_s = datetime.now(UTC).timestamp()
+    async with either_admin.parts.database.writing() as db:
+        entries = []
+        for number in range(100):
+            call_id, setup_s = f"CA{number}", (number + 1) / 100
+            gap = {"kind": "TurnGap", "gap_s": setup_s * 2}
+            entries.append(Entry(call_id, now_s - 5, "session_ready", {"setup_s": setup_s}))
+            entries.append(Entry(call_id, now_s - 5, "turn", gap))
+        await calls.put_down(db, [(f"{at}-0", entry) for at, entry in enumerate(entries)])
+    overview = (await either_admin.http.get("/v1/overview?hours=1")).json()
+    assert (overview["setup_p95_s"], overview["turn_gap_p95_s"]) == (0.95, 1.9)
+    last = overview["points"][-1]
+    assert (last["setup_p95_s"], last["turn_gap_p95_s"], last["calls"]) == (0.95, 1.9, 100)
+    assert overview["points"][0]["setup_p95_s"] is None
+
+
+async def test_the_first_steps(admin: Admin) -> None:
+    """Each is done when it is; nobody has called a new installation."""
+
+    async def steps() -> dict[str, bool]:
+        found: dict[str, bool] = (await admin.http.get("/v1/overview")).json()["first_steps"]
+        return found
+
+    assert (await steps())["call"] is False
+    async with admin.parts.database.writing() as db:
+        at_s = datetime.now(UTC).timestamp()
+        await calls.put_down(db, [("1-0", Entry("CA1", at_s, "call_announced", {}))])
+    assert (await steps())["call"] is True

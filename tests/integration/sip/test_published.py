@@ -199,6 +199,16 @@ async def test_limits_and_overflow(stand: Stand, make_caller) -> None:
         caller = make_caller(stand.udp, number=number)
         caller.send(caller.request("INVITE", caller.sdp()))
         assert (await caller.response()).split()[1] == status
+    unknown = make_caller(stand.udp, number="+15550109")
+    unknown.send(unknown.request("INVITE", unknown.sdp()))
+    assert (await unknown.response()).split()[1] == "404"
+    told = [data for kind, data in await entries(stand) if kind == "call_refused"]
+    assert [(one["called"], one["outcome"], one["code"]) for one in told] == [
+        ("+15550100", "rejected_capacity", "limit_reached"),
+        ("+15550101", "rejected", "route_reject"),
+        ("+15550109", "rejected", "no_route"),
+    ]
+    assert {one["trunk"] for one in told} == {"carrier"}
     assert "200" in await first.ask("BYE")
     await stand.until_free()
     again = make_caller(stand.udp, number="+15550101")

@@ -9,15 +9,18 @@ import { proveAgain } from "./parts/again.js";
 import { problemNote } from "./parts/feedback.js";
 import { frame } from "./parts/frame.js";
 import { listen } from "./parts/keyboard.js";
-import { page } from "./parts/page.js";
+import { button, page } from "./parts/page.js";
 import { door } from "./pages/login.js";
 import { VIEWS } from "./views.js";
 
+const PATIENCE_MS = 150; // what loads faster needs no placeholder
 const frameNow = { main: null, mark: null };
 
 theme.begin();
 hooks.proveAgain = proveAgain;
 events.addEventListener("logged-out", () => app.session && knock());
+events.addEventListener("unreachable", () => offline(true));
+events.addEventListener("reachable", () => offline(false));
 await begin();
 
 async function begin() {
@@ -54,9 +57,11 @@ function enter() {
 
 async function display(view, pattern, place) {
   const { main, mark } = frameNow;
-  mark(pattern);
+  const title = mark(pattern);
   main.setAttribute("aria-busy", "true");
+  const waiting = setTimeout(() => place.isHere() && show(main, skeleton(title)), PATIENCE_MS);
   const element = await view.catch((problem) => trouble(problem));
+  clearTimeout(waiting);
   if (!place.isHere() || app.session === null) return;
   main.removeAttribute("aria-busy");
   show(main, element);
@@ -68,6 +73,26 @@ async function display(view, pattern, place) {
 
 function trouble(problem) {
   if (problem.status === undefined) console.error(problem);
-  const title = problem.status === 404 ? "Not found" : "This page could not be loaded";
-  return page({ title }, problemNote(problem));
+  if (problem.status === 404) return page({ title: "Not found" }, problemNote(problem));
+  const again = button("Try again", () => app.router.again(), { tone: "primary" });
+  const title = problem.status === 0 ? "You are offline" : "This page could not be loaded";
+  return page({ title }, problemNote(problem), h("div", { class: "row" }, again));
+}
+
+/** What stands there while a page loads. */
+const skeleton = (title) =>
+  h(
+    "div",
+    { class: "view" },
+    h("header", { class: "head" }, h("h1", {}, title)),
+    h("p", { class: "unseen", role: "status" }, "Loading …"),
+    h("div", { class: "skeleton", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i")),
+  );
+
+/** Pages that look again by themselves go on trying; this says so meanwhile. */
+function offline(away) {
+  document.querySelector(".offline")?.remove();
+  if (!away || app.session === null) return;
+  const text = "No connection to the admin app. Trying again …";
+  document.body.append(h("p", { class: "offline", role: "status" }, text));
 }

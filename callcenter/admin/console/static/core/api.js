@@ -103,8 +103,10 @@ async function send(method, address, body, tag) {
       credentials: "same-origin",
     });
   } catch {
+    events.dispatchEvent(new Event("unreachable"));
     throw new Problem({ status: 0, code: "unreachable", detail: "The admin app cannot be reached. Check your connection." });
   }
+  events.dispatchEvent(new Event("reachable"));
   if (response.ok) return response;
   const problem = await refusal(response, address);
   if (problem.code === "log_in_again" && (await hooks.proveAgain()))
@@ -131,7 +133,8 @@ async function refusal(response, address) {
 const inForm = (pointer = "") =>
   pointer.replace(/^\/body(?=\/|$)/, "").replace(/^\/(draft|content)(?=\/|$)/, "");
 
-function withQuery(address, query = {}) {
+/** A path with those parameters that have a value. */
+export function withQuery(address, query = {}) {
   const given = Object.entries(query).filter(
     ([, value]) => value !== "" && value !== null && value !== undefined,
   );

@@ -4,24 +4,27 @@ import { all, get, path, post, remove } from "../core/api.js";
 import { go, may } from "../core/app.js";
 import { h, show } from "../core/dom.js";
 import { count, delay, exact, length, words } from "../core/format.js";
+import { endOf } from "../core/outcomes.js";
+import { calledOf, lengthOf, personaOf, stateBadge, titlesOf } from "../parts/call_table.js";
 import { copyable } from "../parts/copy.js";
 import { ask, sure } from "../parts/dialog.js";
 import { note, sentence, toast } from "../parts/feedback.js";
 import { line } from "../parts/form.js";
 import { lanes, stretches, talked_s } from "../parts/lanes.js";
-import { endOf, timeline, utterances } from "../parts/timeline.js";
+import { timeline, utterances } from "../parts/timeline.js";
 import { button, card, facts, link, page } from "../parts/page.js";
-import { calledOf, lengthOf, personaOf, stateBadge } from "./calls.js";
 
 const DRAW_MS = 200;
 const LOOK_MS = 3_000;
 
 export async function view(place) {
   const { id } = place.parts;
+  const personas = all("/v1/personas").catch(() => []); // names do without titles
   let call = await get(path`/v1/calls/${id}`);
+  const titles = titlesOf(await personas);
   const events = call.state === "ended" ? await all(path`/v1/calls/${id}/events`) : [];
   const parts = sections();
-  const redraw = () => draw(parts, call, events);
+  const redraw = () => draw(parts, call, events, titles);
   if (call.state !== "ended") {
     const look = async () => {
       call = await get(path`/v1/calls/${id}`);
@@ -32,14 +35,22 @@ export async function view(place) {
   redraw();
   return page(
     {
-      title: "Call",
-      lead: copyable(id, { what: "call id" }),
+      title: titleOf(call),
+      lead: h(
+        "span",
+        { class: "row" },
+        `${exact(call.started_at)}, to ${calledOf(call)}`,
+        copyable(id, { what: "call id", shape: "code small" }),
+      ),
       back: ["/calls", "Calls"],
       actions: [parts.state, parts.orders],
     },
     ...parts.body,
   );
 }
+
+/** Who called: what a person looks for. */
+const titleOf = ({ caller }) => (caller ? `Call from ${caller}` : "Call from an unknown number");
 
 function sections() {
   const [said, steps, now, about, state, orders] = [
@@ -109,9 +120,10 @@ const KINDS = [
   "transfer_failed",
   "keys",
   "call_ended",
+  "call_refused",
 ];
 
-function draw(parts, call, events) {
+function draw(parts, call, events, titles) {
   const live = call.state !== "ended";
   const begin_ms = new Date(call.started_at).getTime();
   const found = stretches(events, begin_ms);
@@ -126,7 +138,7 @@ function draw(parts, call, events) {
     show(parts.steps, timeline(events, begin_ms));
   }
   show(parts.now, numbers(call, found, now_s));
-  if (parts.shown !== call.state) show(parts.about, ...about(call)); // its link must stand still
+  if (parts.shown !== call.state) show(parts.about, ...about(call, titles)); // its link must stand still
   parts.shown = call.state;
   if (!live) ended(parts.orders, call);
   else if (!parts.orders.hasChildNodes()) show(parts.orders, ...orders(call));
@@ -167,7 +179,7 @@ function numbers(call, found, now_s) {
   );
 }
 
-function about(call) {
+function about(call, titles) {
   return [
     card(
       "The call",
@@ -180,7 +192,7 @@ function about(call) {
         [
           "Persona",
           call.persona
-            ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call))
+            ? link(`/personas/${encodeURIComponent(call.persona)}`, personaOf(call, titles))
             : "–",
         ],
         ["Voice", call.voice || "–"],

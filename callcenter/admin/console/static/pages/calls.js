@@ -1,46 +1,89 @@
-/** The history of calls: search, filters, and the live ones on top of it. */
+/** The history of calls: search, filters, columns, export, and the live ones on top of it. */
 
-import { all, get, post } from "../core/api.js";
+import { all, get, post, withQuery } from "../core/api.js";
 import { app, may } from "../core/app.js";
 import { debounced, h, show } from "../core/dom.js";
-import { delay, length, moment, plural, words } from "../core/format.js";
+import { plural } from "../core/format.js";
+import { OUTCOMES } from "../core/outcomes.js";
+import { callTable, chosenColumns, columnChoice, titlesOf } from "../parts/call_table.js";
 import { ask } from "../parts/dialog.js";
 import { problemNote, toast } from "../parts/feedback.js";
 import { line } from "../parts/form.js";
-import { badge, button, empty, link, page, paged, table } from "../parts/page.js";
+import { button, empty, linkButton, page, paged } from "../parts/page.js";
 
 const STATES = [
   ["", "All calls"],
   ["active", "Live now"],
   ["ended", "Ended"],
 ];
-const TONES = { live: "good", connecting: "accent", ringing: "accent" };
-const BAD = new Set(["failed", "lost", "rejected"]);
+const ORDERS = [
+  ["", "Newest first"],
+  ["started_at", "Oldest first"],
+  ["-duration_s", "Longest first"],
+  ["-setup_s", "Slowest to answer first"],
+  ["-turn_gap_mean_s", "Longest turn gap first"],
+];
+const NOTHING_WANTED = { q: "", state: "", persona: "", outcome: "", from: "", to: "", sort: "" };
 const TYPING_MS = 250;
 
 export async function view(place) {
-  const wanted = { q: "", state: "", persona: "", ...place.query };
+  const wanted = { ...NOTHING_WANTED, ...place.query };
   const list = h("section", { class: "card flush", "aria-live": "polite" });
+  const [shown, personas] = [chosenColumns(), await all("/v1/personas")];
+  const titles = titlesOf(personas);
+  const exporting = h("a", { class: "button", download: "" }, "Export CSV");
   let turn = 0;
   const look = async () => {
     app.router.note(wanted);
+    exporting.href = withQuery("/v1/calls:export", queryOf(wanted));
     const mine = (turn += 1);
     try {
       const found = await paged(
-        (cursor) => get("/v1/calls", { ...wanted, cursor, limit: 50 }),
-        (items) => callTable(items, "No calls match."),
+        (cursor) => get("/v1/calls", { ...queryOf(wanted), cursor, limit: 50 }),
+        (items) => (items.length ? callTable(items, titles, shown) : nothing(wanted)),
       );
       if (mine === turn && place.isHere()) show(list, found);
     } catch (problem) {
       show(list, problemNote(problem));
     }
   };
-  const [personas] = await Promise.all([all("/v1/personas"), look()]);
+  await look();
+  const actions = [exporting, may("admin") && eraseButton(look)];
   return page(
-    { title: "Calls", actions: may("admin") ? [eraseButton(look)] : [] },
-    h("search", { class: "row" }, searchField(wanted, look), ...filters(wanted, personas, look)),
+    { title: "Calls", actions },
+    h(
+      "search",
+      { class: "row" },
+      searchField(wanted, look),
+      ...filters(wanted, personas, look),
+      columnChoice(shown, look),
+    ),
     list,
   );
+}
+
+/** The API's query: the days are those of this browser's time zone, both included. */
+export function queryOf({ from, to, ...wanted }) {
+  const begin = (day, later) => {
+    const [year, month, date] = day.split("-").map(Number);
+    const at = new Date(year, month - 1, date + later);
+    return Number.isNaN(at.getTime()) ? "" : at.toISOString();
+  };
+  return { ...wanted, since: from && begin(from, 0), until: to && begin(to, 1) };
+}
+
+/** None fit, or there are none at all. */
+function nothing(wanted) {
+  const narrowed = Object.entries(wanted).some(([key, value]) => key !== "sort" && value);
+  return narrowed
+    ? empty(
+        "No calls match these filters.",
+        button("Clear filters", () => app.router.go("/calls"), { tone: "small" }),
+      )
+    : empty(
+        "No calls yet. They appear here as soon as somebody calls one of your numbers.",
+        linkButton("Set up a number", "/numbers", { tone: "small" }),
+      );
 }
 
 const eraseButton = (look) =>
@@ -101,17 +144,25 @@ function searchField(wanted, look) {
 }
 
 function filters(wanted, personas, look) {
+  const set = (key) => (value) => Object.assign(wanted, { [key]: value }) && look();
   const names = personas.map(({ name, title }) => [name, title]);
   return [
-    select("State", STATES, wanted.state, (state) => Object.assign(wanted, { state }) && look()),
-    select(
-      "Persona",
-      [["", "All personas"], ...names],
-      wanted.persona,
-      (persona) => Object.assign(wanted, { persona }) && look(),
-    ),
+    select("State", STATES, wanted.state, set("state")),
+    select("Outcome", [["", "All outcomes"], ...Object.entries(OUTCOMES)], wanted.outcome, set("outcome")),
+    select("Persona", [["", "All personas"], ...names], wanted.persona, set("persona")),
+    day("From", wanted.from, set("from")),
+    day("To", wanted.to, set("to")),
+    select("Order", ORDERS, wanted.sort, set("sort")),
   ];
 }
+
+const day = (label, value, choose) =>
+  h(
+    "label",
+    { class: "day" },
+    h("span", { class: "small faint" }, label),
+    h("input", { type: "date", value, on: { change: (event) => choose(event.target.value) } }),
+  );
 
 const select = (label, options, value, choose) =>
   h(
@@ -123,52 +174,3 @@ const select = (label, options, value, choose) =>
       ...options.map(([one, name]) => h("option", { value: one, selected: one === value }, name)),
     ),
   );
-
-/** Calls as a table; used by the overview, too. */
-export function callTable(items, nothing) {
-  if (items.length === 0) return empty(nothing);
-  return table(
-    "Calls",
-    [
-      ["Began", (call) => link(address(call), moment(call.started_at)), "one-line"],
-      ["From", (call) => call.caller || "unknown", "one-line"],
-      ["To", calledOf, "one-line"],
-      ["Persona", (call) => personaOf(call)],
-      ["State", stateBadge],
-      ["Length", (call) => h("span", { class: "number" }, length(lengthOf(call))), "to-end"],
-      [
-        "To answer",
-        (call) => h("span", { class: "number" }, delay(call.setup_s)),
-        "to-end one-line",
-      ],
-      [
-        "Turn gap",
-        (call) => h("span", { class: "number" }, delay(call.turn_gap_mean_s)),
-        "to-end one-line",
-      ],
-    ],
-    items,
-  );
-}
-
-/** How a call stands, or how it ended. */
-export function stateBadge(call) {
-  if (call.state !== "ended") return badge(call.state, TONES[call.state], true);
-  return badge(words(call.outcome || "ended"), BAD.has(call.outcome) ? "danger" : "");
-}
-
-/** "bank v3"; a draft under test has version 0. */
-export function personaOf({ persona, persona_version: version }) {
-  if (!persona) return "–";
-  if (version === "0") return `${persona} (draft)`;
-  return version ? `${persona} v${version}` : persona;
-}
-
-/** The dialled number; a trial's made-up name says nothing to people. */
-export const calledOf = ({ called }) => (called.startsWith("trial-") ? "test call" : called || "–");
-
-export const address = (call) => `/calls/${encodeURIComponent(call.id)}`;
-
-/** Seconds since the call began, or how long it was. */
-export const lengthOf = (call, now = Date.now()) =>
-  call.state === "ended" ? call.duration_s : (now - new Date(call.started_at).getTime()) / 1_000;

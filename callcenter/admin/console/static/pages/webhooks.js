@@ -12,7 +12,7 @@ import { check, field, line } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
 import { badge, button, empty, page, paged, table } from "../parts/page.js";
 
-const EVENTS = ["call.started", "call.answered", "call.ended"];
+const EVENTS = ["call.started", "call.answered", "call.ended", "call.refused"];
 const TONES = { delivered: "good", failed: "danger", pending: "warning" };
 
 const WEBHOOK = {

@@ -13,7 +13,7 @@ const SAID_MS = 2_000;
  */
 export function copyable(text, { what = "id", shape = "code", shown = text } = {}) {
   const words = h("span", { class: shape }, shown);
-  const told = h("span", { class: "unseen", role: "status" });
+  const told = h("span", { class: "unseen", "aria-live": "polite" });
   const control = h(
     "button",
     { class: "button plain only-icon copy", type: "button", title: "Copy", "aria-label": `Copy ${what}` },

@@ -45,7 +45,7 @@ const MENU = [
 
 /**
  * @param {HTMLElement} main where views go
- * @returns {{element: Node, mark: (pattern: string) => void}} `mark` shows which entry is current
+ * @returns {{element: Node, mark: (pattern: string) => void}} `mark` shows which entry is current and gives its title
  */
 export function frame(main) {
   const menu = h("nav", { class: "menu", "aria-label": "Main" }, ...MENU.map(group));
@@ -94,6 +94,7 @@ function mark(side, pattern) {
   }
   delete side.dataset.open;
   side.querySelector(".burger").setAttribute("aria-expanded", "false");
+  return side.querySelector(".menu [aria-current]")?.textContent ?? "Contact center";
 }
 
 function burger(side) {

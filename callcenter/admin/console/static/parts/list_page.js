@@ -5,11 +5,19 @@ import { h } from "../core/dom.js";
 import { button, empty, page, table } from "./page.js";
 
 /**
+ * The button that adds one stands in the heading; where there are none, below what says so.
+ *
  * @param {{title: string, lead?: string, add?: {label: string, click: Function, role?: string}}} head
  * @param {...Node} body
  */
-export const listPage = ({ title, lead, add }, ...body) =>
-  page({ title, lead, actions: add ? [addButton(add)] : [] }, ...body);
+export function listPage({ title, lead, add }, ...body) {
+  const control = add ? addButton(add) : null;
+  const whole = page({ title, lead, actions: [] }, ...body);
+  const nothing = whole.querySelector(".empty");
+  if (control && nothing) nothing.append(h("div", { class: "row" }, control));
+  else if (control) whole.querySelector(".head").append(control);
+  return whole;
+}
 
 const addButton = ({ label, click, role = "admin" }) =>
   button(label, click, { tone: "primary", image: "plus", disabled: !may(role) });

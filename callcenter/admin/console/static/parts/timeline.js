@@ -2,7 +2,8 @@
 
 import { h } from "../core/dom.js";
 import { delay, length, words } from "../core/format.js";
-import { heldAt } from "./lanes.js";
+import { endOf } from "../core/outcomes.js";
+import { heldAt, stretches } from "./lanes.js";
 
 const PAUSE_S = 1.5; // a longer one begins a new paragraph
 
@@ -26,19 +27,44 @@ export function utterances(events, begin_ms) {
     .filter(({ text }) => text);
 }
 
-/** What happened, without the single words. */
+/**
+ * Who spoke when, a turn each: what one party says until the other one begins.
+ *
+ * @returns {{at_s: number, party: string, text: string}[]}
+ */
+export function turns(events, begin_ms) {
+  const found = stretches(events, begin_ms);
+  const spoken = ["caller", "agent"]
+    .flatMap((party) => found[party].map(([from_s, to_s]) => ({ party, from_s, to_s })))
+    .sort((one, other) => one.from_s - other.from_s);
+  const merged = [];
+  for (const one of spoken) {
+    const last = merged.at(-1);
+    if (last?.party === one.party) last.to_s = Math.max(last.to_s, one.to_s);
+    else merged.push({ ...one });
+  }
+  return merged.map(({ party, from_s, to_s }) => {
+    const who = party === "caller" ? "The caller" : "The agent";
+    const text = to_s === Infinity ? `${who} is talking` : `${who} talks for ${delay(to_s - from_s)}`;
+    return { at_s: from_s, party, text };
+  });
+}
+
+/** What happened, without the single words; speech is folded into turns. */
 export function timeline(events, begin_ms) {
-  const shown = events
-    .filter(({ kind, data }) => kind !== "text" && !(kind === "speech" && !data.speaking))
-    .sort((one, other) => heldAt(one, begin_ms) - heldAt(other, begin_ms));
+  const steps = events
+    .filter(({ kind }) => kind !== "text" && kind !== "speech")
+    .map((event) => {
+      const [text, party] = told(event);
+      return { at_s: heldAt(event, begin_ms), party, text };
+    });
+  const shown = [...steps, ...turns(events, begin_ms)].sort((one, other) => one.at_s - other.at_s);
   return h(
     "ol",
     { class: "timeline" },
-    ...shown.map((event) => {
-      const at_s = heldAt(event, begin_ms);
-      const [text, party] = told(event);
-      return h("li", { data: { party } }, h("time", {}, length(at_s)), h("div", {}, text));
-    }),
+    ...shown.map(({ at_s, party, text }) =>
+      h("li", { data: { party } }, h("time", {}, length(at_s)), h("div", {}, text)),
+    ),
   );
 }
 
@@ -46,19 +72,6 @@ function told({ kind, data }) {
   const tell = WORDS[kind === "turn" ? data.kind : kind];
   return tell ? tell(data) : [words(kind === "turn" ? data.kind : kind), ""];
 }
-
-const ENDS = {
-  hangup: "the caller hung up",
-  agent_hangup: "the agent hung up",
-  max_duration: "the maximum call length was reached",
-  operator_hangup: "hung up from the console",
-  transferred: "handed over to another number",
-  shutdown: "the gateway shut down",
-  lost: "the connection was lost",
-};
-
-/** Why a call ended, in words. */
-export const endOf = (code) => ENDS[code] ?? words(code);
 
 const WORDS = {
   call_announced: (data) => [
@@ -71,10 +84,6 @@ const WORDS = {
     "agent",
   ],
   first_sound: (data) => [`The agent’s first sound, after ${delay(data.after_s)}`, "agent"],
-  speech: (data) => [
-    `${data.party === "caller" ? "The caller" : "The agent"} begins to talk`,
-    data.party,
-  ],
   TurnGap: (data) => [`The agent answers, ${delay(data.gap_s)} after the caller`, "agent"],
   OverlapStart: () => ["The agent talks over the caller", "trouble"],
   BargeIn: () => ["The caller interrupts the agent", "caller"],
@@ -88,6 +97,7 @@ const WORDS = {
     `An operator pressed ${data.pressed === 1 ? "a key" : `${data.pressed} keys`}`,
     "",
   ],
+  call_refused: (data) => [`No agent answered: ${endOf(data.code ?? "")}`, "trouble"],
   call_ended: (data) => [
     `The call ended: ${endOf(data.code ?? data.outcome ?? "")}`,
     data.outcome === "failed" ? "trouble" : "",
