@@ -83,6 +83,7 @@ def build(
             token_ttl_s=settings.webrtc_token_ttl_s,
             max_call_s=min(settings.webrtc_max_call_s, settings.max_call_s),
             max_calls=settings.webrtc_max_calls,
+            phone=settings.webrtc_phone,
             connect_timeout_s=settings.webrtc_connect_timeout_s,
             max_audio_lead_s=settings.max_audio_lead_s,
         ),

@@ -77,7 +77,8 @@ class VisitPolicy:
     Attributes:
         secret: signs visit tokens.
         origins: of pages that may place calls.
-        token_ttl_s, max_call_s, max_calls, connect_timeout_s, max_audio_lead_s: see the settings.
+        token_ttl_s, max_call_s, max_calls, connect_timeout_s, max_audio_lead_s, phone: see the
+            settings.
     """
 
     secret: str
@@ -87,6 +88,7 @@ class VisitPolicy:
     max_calls: int
     connect_timeout_s: float
     max_audio_lead_s: float
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Grant:
     ice_servers: list[IceServer]
     title: str
     max_call_s: float
+    phone: str
 
 
 class Visits:
@@ -178,6 +181,7 @@ class Visits:
             ice_servers=self._ice.servers(token.visit_id, now),
             title=route.persona.title,
             max_call_s=self._max_call_s(route),
+            phone=policy.phone,
         )
 
     async def connect(self, offer: Offer, token_text: str, origin: str, address: str) -> Answer:

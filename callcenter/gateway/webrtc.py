@@ -121,6 +121,7 @@ def create_app(visits: Visits, engines: Callable[[], list[str]]) -> FastAPI:
             "ice_servers": [server.as_json() for server in grant.ice_servers],
             "title": grant.title,
             "max_call_s": grant.max_call_s,
+            "phone": grant.phone,
         }
 
     @app.post("/api/offer")

@@ -79,6 +79,8 @@ class GatewaySettings(CommonSettings):
         webrtc_max_calls: browser calls of this process at once.
         webrtc_calls_per_visitor: calls of one address at once.
         webrtc_requests_per_minute: calls that one address may ask for.
+        webrtc_phone: number that a visitor is shown when the agent hands over to a person, such as
+            "+1 555 0100"; a page may name another one. Empty shows none.
         webrtc_connect_timeout_s: how long browser and gateway may look for a way to each other.
         stun_urls: for example stun:stun.example.com:3478, separated by commas.
         turn_urls: for example turn:turn.example.com:3478?transport=udp, separated by commas.
@@ -125,6 +127,7 @@ class GatewaySettings(CommonSettings):
     webrtc_max_calls: Annotated[int, Field(ge=1)] = 50
     webrtc_calls_per_visitor: Annotated[int, Field(ge=1)] = 2
     webrtc_requests_per_minute: Annotated[int, Field(ge=1)] = 10
+    webrtc_phone: Annotated[str, Field(max_length=40, pattern=r"^(\+?[0-9][0-9 ()./-]*)?$")] = ""
     webrtc_connect_timeout_s: Seconds = 15.0
     stun_urls: Names = ()
     turn_urls: Names = ()

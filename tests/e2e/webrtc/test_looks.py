@@ -56,6 +56,7 @@ async def every_state(widget: Widget) -> AsyncIterator[str]:
     await widget.until_text(".captions", "Hello")
     yield "3-talking"
     await widget.press("mute")
+    await widget.press("keypad")
     yield "4-muted"
     await widget.press("hang_up")
     await widget.state("ended")

@@ -90,13 +90,14 @@ async def test_keyboard_and_screen_reader(start_gateway: Any, open_page: Any) ->
     assert await status.inner_text() == "On the line"
     assert await page.get_by_role("region", name="Retail bank").count() == 1
     assert await page.get_by_role("log", name="What the agent says").count() == 1
-    await page.keyboard.press("Shift+Tab")
-    assert await widget.focused() == "mute"
+    for stop in ("keypad", "mute"):
+        await page.keyboard.press("Shift+Tab")
+        assert await widget.focused() == stop
     await page.keyboard.press("Space")
     assert await page.get_by_role("button", name="Unmute", pressed=True).count() == 1
     await page.keyboard.press("Shift+Tab")
     assert await widget.focused() == "captions"
-    for stop in ("mute", "hang_up"):
+    for stop in ("mute", "keypad", "hang_up"):
         await page.keyboard.press("Tab")
         assert await widget.focused() == stop
     await page.keyboard.press("Enter")
@@ -108,6 +109,45 @@ async def test_keyboard_and_screen_reader(start_gateway: Any, open_page: Any) ->
     await page.keyboard.press("Enter")
     await widget.state("idle")
     assert await widget.focused() == "call"
+
+
+CHANNEL = """(() => {
+  const open = RTCPeerConnection.prototype.createDataChannel;
+  RTCPeerConnection.prototype.createDataChannel = function (...given) {
+    window.channel = open.apply(this, given);
+    const send = window.channel.send.bind(window.channel);
+    window.sent = [];
+    window.channel.send = (text) => (window.sent.push(text), send(text));
+    return window.channel;
+  };
+})()"""
+HANDED_OVER = """window.channel.dispatchEvent(new MessageEvent("message",
+    {data: JSON.stringify({type: "ended", code: "handoff_to_fallback"})}))"""
+
+
+async def test_disclosure_keypad_and_handoff(start_gateway: Any, open_page: Any) -> None:
+    """A visitor knows that no person speaks, may press keys, and sees which number to call."""
+    page = await open_page(await start_gateway(webrtc_phone="+1 555 0100"))
+    await page.evaluate(CHANNEL)
+    widget = Widget(page)
+    await widget.press("call")
+    await widget.state("talking")
+    assert await widget.text(".disclosure") == "You are talking to an AI agent"
+    await widget.press("keypad")
+    for key in ("4", "#"):
+        await widget.element.locator(f'[data-key="{key}"]').click()
+    digits = [text for text in await page.evaluate("sent") if "digit" in text]
+    assert digits == ['{"type":"digit","digit":"4"}', '{"type":"digit","digit":"#"}']
+    await page.evaluate(HANDED_OVER)
+    await widget.state("ended")
+    dial = widget.element.get_by_role("link", name="Call +1 555 0100")
+    assert await dial.get_attribute("href") == "tel:+15550100"
+    assert "Please call us" in await widget.text(".reason")
+    assert not await widget.element.locator(".keys").is_visible()
+    for words, shown in (("Sie sprechen mit einer KI", "Sie sprechen mit einer KI"),
+                         (" ", "You are talking to an AI agent")):  # fmt: skip
+        await widget.element.evaluate("(e, disclosure) => (e.texts = { disclosure })", words)
+        assert await widget.element.locator(".disclosure").text_content() == shown
 
 
 async def test_one_tag_on_another_page(start_gateway: Any, open_page: Any, album: Path) -> None:

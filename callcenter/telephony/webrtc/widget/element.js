@@ -1,7 +1,7 @@
 /**
  * <personaplex-call persona="bank" name="Retail bank"> - a call button that opens into a small telephone.
  *
- * Attributes: `persona`; `name` (who is called); `gateway` (its address, when not the script's);
+ * Attributes: `persona`; `name` (who is called); `phone` (the number to call after a handoff); `gateway` (its address, when not the script's);
  * `theme` ("light" or "dark", else the system's); `position="corner"`; `text-...` (see texts.js).
  * Event: "personaplex-call", detail { state, code }. Styling: --call-accent, --call-radius.
  */
@@ -9,7 +9,7 @@
 import { Captions } from "./captions.js";
 import { Meters } from "./meter.js";
 import { Phone } from "./phone.js";
-import { isFinal, reason, textsOf } from "./texts.js";
+import { disclosed, isFinal, reason, textsOf } from "./texts.js";
 
 const STYLE = new URL("style.css", import.meta.url).href;
 
@@ -29,6 +29,10 @@ const trusted = globalThis.trustedTypes?.createPolicy("personaplex-call", {
 });
 const asMarkup = (text) => trusted?.createHTML(text) ?? text;
 
+const KEYS = [..."123456789*0#"]
+  .map((key) => `<button class="quiet" data-key="${key}">${key}</button>`)
+  .join("");
+
 const MARKUP = `
   <button class="open" part="button" data-do="call">
     <span class="badge">${icon("call")}</span>
@@ -43,18 +47,22 @@ const MARKUP = `
       </div>
       <time class="clock" aria-hidden="true"></time>
     </header>
+    <p class="disclosure" data-text="disclosure"></p>
     <p class="reason" role="alert" hidden></p>
+    <a class="wide tel" hidden></a>
     <div class="meters" aria-hidden="true">
       <span data-text="agent"></span><div class="meter" data-side="agent"><i></i></div>
       <span data-text="you"></span><div class="meter" data-side="you"><i></i></div>
     </div>
     <div class="captions" role="log" aria-live="off" tabindex="0"></div>
+    <div class="keys" role="group" hidden>${KEYS}</div>
     <button class="wide" data-do="unblock" data-text="unblock" hidden></button>
     <footer>
       <button class="quiet" data-do="mute" aria-pressed="false">
         <span class="glyph on">${icon("microphone")}</span>
         <span class="glyph off">${icon("silent")}</span><span class="label"></span>
       </button>
+      <button class="quiet" data-do="keypad" data-text="keypad" aria-expanded="false"></button>
       <button class="danger" data-do="hang_up">
         <span class="glyph turned">${icon("call")}</span><span data-text="hang_up"></span>
       </button>
@@ -77,6 +85,7 @@ export class PersonaPlexCall extends HTMLElement {
   #startedAt = 0;
   #clock = null;
   #muted = false;
+  #number = "";
   #leave = () => this.#phone?.hangUp();
 
   constructor() {
@@ -109,11 +118,12 @@ export class PersonaPlexCall extends HTMLElement {
   /** Texts that differ from the defaults and from the attributes. */
   set texts(own) {
     this.#ownTexts = own;
-    this.#texts = { ...textsOf(this), ...own };
+    this.#texts = disclosed({ ...textsOf(this), ...own });
     for (const place of this.shadowRoot.querySelectorAll("[data-text]")) {
       place.textContent = this.#texts[place.dataset.text];
     }
     this.#find(".captions").setAttribute("aria-label", this.#texts.captions);
+    this.#find(".keys").setAttribute("aria-label", this.#texts.keypad);
     this.#find(".captions").dataset.hint = this.#texts.caption_hint;
     this.#showName();
     this.#showMuted();
@@ -129,7 +139,10 @@ export class PersonaPlexCall extends HTMLElement {
     this.#captions.clear();
     phone.addEventListener("state", ({ detail }) => this.#onState(phone, detail));
     phone.addEventListener("caption", ({ detail }) => this.#captions.add(detail.text));
-    phone.addEventListener("agent", ({ detail }) => this.#showName(detail.title));
+    phone.addEventListener("agent", ({ detail }) => {
+      this.#showName(detail.title);
+      this.#number = detail.phone;
+    });
     phone.addEventListener("microphone", () => this.#say("connecting"));
     phone.addEventListener("weak", ({ detail }) => this.#follow(detail.weak));
     phone.addEventListener("blocked", () => this.#askForClick());
@@ -141,9 +154,12 @@ export class PersonaPlexCall extends HTMLElement {
   }
 
   #onClick(event) {
+    const key = event.target.closest("[data-key]")?.dataset.key;
+    if (key) this.#phone?.press(key);
     const wish = event.target.closest("[data-do]")?.dataset.do;
     if (wish === "call" || wish === "again") this.call();
     if (wish === "hang_up") this.hangUp();
+    if (wish === "keypad") this.#showKeys(this.#find(".keys").hidden);
     if (wish === "mute") this.#mute(!this.#muted);
     if (wish === "unblock") this.#phone.unblock().then(() => this.#toggle("unblock", false));
     if (wish === "close") this.#show("idle");
@@ -207,6 +223,9 @@ export class PersonaPlexCall extends HTMLElement {
     this.#find(".open").hidden = state !== "idle";
     this.#find(".phone").hidden = state === "idle";
     this.#toggle("mute", live);
+    this.#toggle("keypad", state === "talking");
+    if (state !== "talking") this.#showKeys(false);
+    this.#showNumber(code);
     this.#toggle("hang_up", live);
     this.#toggle("again", over && !isFinal(code));
     this.#toggle("close", over);
@@ -221,6 +240,20 @@ export class PersonaPlexCall extends HTMLElement {
       this.#scrollIntoView();
     }
     if (hadFocus) this.#focusOn(state === "idle" ? "call" : live ? "hang_up" : "again");
+  }
+
+  #showKeys(visible) {
+    this.#find(".keys").hidden = !visible;
+    this.#find("[data-do=keypad]").setAttribute("aria-expanded", String(visible));
+  }
+
+  /** A browser cannot be put through: the visitor is shown the number to call. */
+  #showNumber(code) {
+    const [place, number] = [this.#find(".tel"), this.getAttribute("phone") ?? this.#number];
+    place.hidden = !number || code !== "handoff_to_fallback";
+    if (place.hidden) return;
+    place.href = `tel:${number.replace(/[^+0-9]/g, "")}`;
+    place.textContent = this.#texts.phone.replace("{phone}", number);
   }
 
   /** The button that had the focus may be gone: a keyboard goes on where it makes sense. */

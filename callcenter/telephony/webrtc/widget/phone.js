@@ -4,7 +4,7 @@
  *
  *   "state"    detail: { state: "connecting" | "talking" | "ended" | "failed", code }
  *   "microphone"  it is open; now the line is asked for
- *   "agent"    detail: { title }  whose line it is
+ *   "agent"    detail: { title, phone }  whose line it is, and the number to call for a person
  *   "caption"  detail: { text }
  *   "weak"     detail: { weak }  the network has dropped out, or is back
  *   "blocked"  the browser wants a click before it plays sound
@@ -78,7 +78,7 @@ export class Phone extends EventTarget {
       this.#tell("microphone", {});
       const session = await this.#post("api/session", "POST", { persona });
       if (this.#over) return undefined;
-      this.#tell("agent", { title: session.title });
+      this.#tell("agent", { title: session.title, phone: session.phone ?? "" });
       await this.#connect(session);
     } catch (error) {
       this.#end("failed", error instanceof CallFailed ? error.code : "internal");
@@ -89,6 +89,11 @@ export class Phone extends EventTarget {
 
   mute(muted) {
     for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /** Presses a key of the keypad: the agent's side gets it as a telephone's tone (DTMF). */
+  press(digit) {
+    this.#say({ type: "digit", digit });
   }
 
   hangUp() {

@@ -7,6 +7,7 @@
 export const TEXTS = {
   call: "Talk to us",
   hint: "Voice call in your browser",
+  disclosure: "You are talking to an AI agent",
   agent: "Agent",
   you: "You",
   connecting: "Connecting …",
@@ -19,6 +20,7 @@ export const TEXTS = {
   unmute: "Unmute",
   muted: "Your microphone is off",
   hang_up: "Hang up",
+  keypad: "Keypad",
   again: "Call again",
   retry: "Try again",
   unblock: "Turn sound on",
@@ -29,8 +31,9 @@ export const TEXTS = {
   reason_agent_hangup: "The agent has ended the call. Goodbye!",
   reason_operator_hangup: "We have ended the call. Goodbye!",
   reason_hangup: "You have hung up. Goodbye!",
-  reason_max_duration: "The longest time for a call is over. You are welcome to call again.",
-  reason_handoff_to_fallback: "A colleague has to go on from here: please call us by telephone.",
+  reason_max_duration: "This call reached its maximum length. You are welcome to call again.",
+  reason_handoff_to_fallback: "A colleague will help you on the phone. Please call us.",
+  phone: "Call {phone}",
   reason_microphone_blocked:
     "The microphone is blocked for this page. Allow it in the address bar, then try again.",
   reason_microphone_missing: "No microphone was found. Plug one in, then try again.",
@@ -38,10 +41,10 @@ export const TEXTS = {
   reason_microphone_lost: "The microphone was unplugged or switched off.",
   reason_insecure_page: "Calls need a secure page: its address must begin with https://.",
   reason_origin_refused: "Calls cannot be placed from this page. Please use our own website.",
-  reason_token_expired: "That took too long, so the line was given up. Please try again.",
-  reason_token_used: "This call was placed already. Please try again.",
+  reason_token_expired: "That took too long. Please try again.",
+  reason_token_used: "This call has already been made. Please try again.",
   reason_unauthorized: "The line could not be opened. Please reload the page and try again.",
-  reason_unknown_persona: "Nobody can be reached under this name.",
+  reason_unknown_persona: "This agent is not available. Please contact us in another way.",
   reason_no_capacity: "All our lines are busy right now. Please try again in a minute.",
   reason_limit_reached: "All our lines are busy right now. Please try again in a minute.",
   reason_draining: "We are just restarting. Please try again in a minute.",
@@ -51,8 +54,8 @@ export const TEXTS = {
   reason_too_many_requests: "Too many calls in a short time. Please wait a minute.",
   reason_service_unavailable: "Our telephone system does not answer. Please try again later.",
   reason_unreachable: "We cannot be reached. Are you online?",
-  reason_no_connection: "No way through your network was found. Another network may help.",
-  reason_start_timeout: "No way through your network was found. Another network may help.",
+  reason_no_connection: "Your network blocks the call. Please try another network.",
+  reason_start_timeout: "Your network blocks the call. Please try another network.",
   reason_connection_lost: "The connection was lost.",
   reason_lost: "The connection was lost.",
   reason_other: "Something went wrong on our side. Please try again.",
@@ -78,3 +81,7 @@ export function textsOf(element) {
   }
   return texts;
 }
+
+/** Visitors are always told that no person speaks: a page may change the words, not empty them. */
+export const disclosed = (texts) =>
+  texts.disclosure?.trim() ? texts : { ...texts, disclosure: TEXTS.disclosure };

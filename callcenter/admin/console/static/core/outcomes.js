@@ -18,7 +18,7 @@ const REASONS = {
   operator_hangup: "hung up from the console",
   max_duration: "the maximum call length was reached",
   transferred: "handed over to another number",
-  handoff_to_fallback: "the caller was asked to call by telephone",
+  handoff_to_fallback: "handed over as the carrier or the page says",
   shutdown: "the gateway shut down",
   lost: "the connection was lost",
   connection_lost: "the connection was lost",
@@ -39,7 +39,11 @@ const REASONS = {
   route_transfer: "the route sends these calls to another number",
 };
 
-export const outcomeOf = (outcome) => OUTCOMES[outcome] ?? words(outcome || "ended");
+/** A browser cannot be put through: its visitor was asked to call by telephone. */
+export const outcomeOf = ({ outcome, transport, code }) =>
+  transport === "webrtc" && code === "handoff_to_fallback"
+    ? "asked to call"
+    : (OUTCOMES[outcome] ?? words(outcome || "ended"));
 
 /** Why a call ended; a code that has no words yet is shown as it is. */
 export const endOf = (code) => REASONS[code] ?? words(code);

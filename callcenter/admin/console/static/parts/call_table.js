@@ -82,7 +82,7 @@ function outcomeCell(call) {
 /** How a call stands, or how it ended. */
 export function stateBadge(call) {
   if (call.state !== "ended") return badge(call.state, TONES[call.state], true);
-  return badge(outcomeOf(call.outcome), BAD.has(call.outcome) ? "danger" : "");
+  return badge(outcomeOf(call), BAD.has(call.outcome) ? "danger" : "");
 }
 
 /** "Retail bank v3"; a draft under test has version 0. */

@@ -11,6 +11,7 @@ LEAST_ROLE = {
         "get /v1/calls/{call_id}",
         "get /v1/calls/{call_id}/events",
         "get /v1/calls/{call_id}/stream",
+        "get /v1/calls:export",
         "get /v1/limits",
         "get /v1/limits/{reference}",
         "get /v1/numbers",
