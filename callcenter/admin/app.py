@@ -16,7 +16,9 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
+from starlette.routing import BaseRoute
 
+from callcenter.admin import described
 from callcenter.admin.api import (
     audit,
     bundle,
@@ -38,6 +40,7 @@ from callcenter.admin.api import (
 )
 from callcenter.admin.api.calls import CallEventView
 from callcenter.admin.erasing import Eraser
+from callcenter.admin.http import add_request_ids, methods_of
 from callcenter.admin.problems import Problem, from_validation
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
@@ -119,7 +122,7 @@ def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
     """
     app = FastAPI(
         title=TITLE, version=VERSION, lifespan=lifespan, openapi_url="/v1/openapi.json",
-        docs_url=None, redoc_url=None,
+        docs_url=None, redoc_url=None, generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     if state is not None:
         for name in State.__dataclass_fields__:
@@ -128,6 +131,7 @@ def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
         app.include_router(router)
     _add_health(app)
     _add_errors(app)
+    add_request_ids(app)
     _add_headers(app, _HEADERS | (_HTTPS_ONLY if state and state.rules.secure else {}))
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
@@ -155,11 +159,20 @@ def _routers() -> list[Any]:
     ]
 
 
+def _all_routes() -> list[BaseRoute]:
+    return [route for router in _routers() for route in router.routes]
+
+
 def _description(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         found = get_openapi(
-            title=TITLE, version=VERSION, routes=app.routes, description=__doc__.split("\n")[0]
+            title=TITLE,
+            version=VERSION,
+            routes=app.routes,
+            description=described.ABOUT,
+            servers=[{"url": "/", "description": "This admin app."}],
         )
+        described.complete(found)
         found["components"]["securitySchemes"] = _SECURITY
         found["security"] = [{name: []} for name in _SECURITY]
         app.openapi_schema = found
@@ -187,6 +200,7 @@ def _add_headers(app: FastAPI, headers: Mapping[str, str]) -> None:
     async def add(request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
         response.headers.update(headers)
+        response.headers.update(getattr(request.state, "rate_headers", {}))
         path = request.url.path
         if path.startswith(("/v1", "/admin/oidc")):
             response.headers.setdefault("Content-Security-Policy", _API_POLICY)
@@ -207,12 +221,16 @@ def _add_errors(app: FastAPI) -> None:
         return from_validation(error).response()
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_")
         detail = _IN_WORDS.get(status, "the request cannot be answered; check it and try again")
         response = Problem(status, code, detail).response()
         response.headers.update(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and (
+            methods := methods_of(_all_routes(), request)
+        ):
+            response.headers["Allow"] = methods
         return response
 
     @app.exception_handler(DBAPIError)

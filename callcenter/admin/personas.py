@@ -168,7 +168,7 @@ async def check_voice_usable(db: AsyncConnection, name: str, now: datetime) -> N
     voice = await documents.find(db, "voice", name)
     why = f"there is no voice '{name}'" if voice is None else why_blocked(voice.document, now)
     if why:
-        raise invalid(f"{why}; put the consent down, or choose another voice", "/voice", "voice")
+        raise invalid(f"{why}; record its consent, or choose another voice", "/voice", "voice")
 
 
 async def _check_voice_exists(db: AsyncConnection, name: str) -> None:

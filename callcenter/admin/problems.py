@@ -11,35 +11,68 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from callcenter.admin.mistakes import explained
 from callcenter.errors import CallcenterError
 
+CODES = (
+    # the request
+    "invalid", "bad_request", "bad_json", "bad_text", "bad_cursor", "bad_moment",
+    "body_too_large", "not_found", "method_not_allowed", "unusable_prompt", "leads_nowhere",
+    # who asks
+    "unauthorized", "role_too_low", "csrf", "log_in_again", "no_session", "other_way",
+    "key_login_off", "last_admin", "rate_limited",
+    # what it was based on
+    "stale_etag", "if_match_required", "bad_idempotency_key", "idempotency_key_reused",
+    "name_taken", "in_use", "archived", "version_in_use", "nothing_to_roll_back",
+    # calls
+    "call_ended", "call_live", "call_not_live", "nobody_listens", "not_transferred",
+    "not_pressed",
+    # voices
+    "bad_audio", "bad_length", "clip_known", "no_consent", "voice",
+    # not now
+    "redis_unavailable", "database_unavailable",
+)  # fmt: skip
 MEDIA_TYPE = "application/problem+json"
 
 log = structlog.get_logger(__name__)
 
 
 class FieldError(BaseModel):
-    """One mistake in a request: where it is (JSON pointer) and what is wrong."""
+    """One mistake in a request.
+
+    Attributes:
+        pointer: where it is (JSON pointer, RFC 6901); empty for the whole.
+        detail: what is wrong and what to do.
+    """
 
     pointer: str
     detail: str
 
 
 class ProblemDetails(BaseModel):
-    """The body of every error."""
+    """The body of every error (RFC 9457).
+
+    Attributes:
+        type: a URN that ends in `code`.
+        title: the status in words.
+        status: the HTTP status, again.
+        detail: what was wrong and what to do, for people.
+        code: stable; programs tell errors apart by it.
+        errors: every mistake in the request, at its place.
+        users: what uses a thing that cannot be deleted.
+    """
 
     type: str
     title: str
     status: int
     detail: str
-    code: str
+    code: Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
     errors: list[FieldError] = []
     users: list[str] = []
 
@@ -78,6 +111,8 @@ class Problem(CallcenterError):
             users=list(self.users),
         )
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        if self.status is HTTPStatus.UNAUTHORIZED:  # RFC 9110 11.6.1 asks for it
+            headers["WWW-Authenticate"] = 'Bearer realm="admin"'
         return JSONResponse(body.model_dump(), self.status, headers=headers, media_type=MEDIA_TYPE)
 
 

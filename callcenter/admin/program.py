@@ -30,6 +30,7 @@ from callcenter.admin.intake import Follower, Intake
 from callcenter.admin.priming import WorkerPrimer
 from callcenter.admin.problems import Problem
 from callcenter.admin.publishing import Publisher
+from callcenter.admin.reference import pages as reference
 from callcenter.admin.security.claims import ClaimRules
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.provider import Client, Provider
@@ -216,6 +217,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     if parts.door is not None:
         oidc.mount(made, parts.door)
     sign_on = settings.oidc_title if parts.door is not None else ""
+    reference.mount(made)
     console.mount(
         made, settings.browser_gateway_url, sign_on=sign_on, key_login=settings.admin_key_login
     )

@@ -29,7 +29,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from callcenter.admin.ids import new_id
-from callcenter.admin.store import documents, tables
+from callcenter.admin.store import calls, documents, tables
 from callcenter.admin.store.database import Database
 from callcenter.admin.store.work import Work
 from callcenter.records.journal import Entry
@@ -95,7 +95,7 @@ async def _put_down(work: Work, webhook_id: str, entry: Entry, event: str) -> No
     payload = {
         "type": event,
         "timestamp": datetime.fromtimestamp(entry.at_s, UTC).isoformat(),
-        "data": {"call_id": entry.call_id, **entry.data},
+        "data": {"call_id": entry.call_id, **entry.data, **await _who_and_when(work, entry)},
     }
     await work.db.execute(
         insert(_TABLE).values(
@@ -111,6 +111,16 @@ async def _put_down(work: Work, webhook_id: str, entry: Entry, event: str) -> No
             created_at=work.now,
         )
     )
+
+
+async def _who_and_when(work: Work, entry: Entry) -> dict[str, Any]:
+    """What a receiver wants with every event: the call, as far as it is known now."""
+    row = await calls.get(work.db, entry.call_id)
+    if row is None:
+        return {}
+    times = {name: row[name] and row[name].isoformat() for name in ("started_at", "ended_at")}
+    named = ("transport", "trunk", "route", "persona", "persona_version")
+    return {"from": row["caller"], "to": row["called"], **times, **{n: row[n] for n in named}}
 
 
 class Deliverer:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
@@ -33,25 +33,49 @@ _FARTHEST = 2.0**53  # of a place in a list; larger numbers are none of ours
 routes = APIRouter(prefix="/v1/calls", tags=["calls"], route_class=ApiRoute, responses=ERRORS)
 
 
+def _enum(*values: str) -> Any:
+    """The values that there are, for readers; rows of earlier releases may hold another one."""
+    return Field(json_schema_extra={"enum": list(values)})
+
+
 class CallView(BaseModel):
     """A call.
 
     Attributes:
-        transport: twilio, sip or webrtc; "" for calls before it was put down.
-        state: ringing, connecting, live or ended.
-        persona_version, voice_sha256, route: pinned when the call was claimed.
-        outcome, code: how it ended, and why.
-        setup_s: from the carrier's first word to media both ways.
-        first_sound_s: from media to the agent's first sound.
-        yield_mean_s: how fast the agent fell silent when it was interrupted.
-        turn_gap_mean_s: how long the caller waited for an answer.
+        id: the carrier's name of it, or one of ours that begins with its transport.
+        state: how it stands now.
+        started_at: when the carrier first spoke of it.
+        ended_at: when it was over; null before.
+        transport: how it came in; empty for calls of earlier releases.
+        trunk: name of the trunk it came over.
+        called: the number that was dialled, or the persona that a web page called.
+        caller: who called, as the carrier says; empty if the number was withheld.
+        route: name of the route that took it; empty for a number with a persona of its own.
+        persona: name of who answered.
+        persona_version: number of the version that answered; 0 for a draft.
+        voice: name of the voice that spoke.
+        voice_sha256: hash of that voice's clip, pinned when the call came in.
+        prompt_hash: hash of the prompt, pinned when the call came in.
+        gateway_id: the gateway that carried it.
+        worker_id: the worker that answered it.
+        outcome: how it ended; empty before.
+        code: why it ended, short and stable, such as hangup, no_capacity or no_route.
+        duration_s: length in seconds; null before the end.
+        setup_s: seconds from the carrier's first word to media both ways.
+        first_sound_s: seconds from media to the agent's first sound.
+        barge_ins: how often the caller interrupted the agent.
+        yields: how often the agent fell silent for it.
+        yield_mean_s: mean seconds until it fell silent.
+        turn_gaps: how often the agent answered.
+        turn_gap_mean_s: mean seconds that the caller waited for an answer.
+        quality: packets, frames and seconds of talk, as the gateway counted them.
     """
 
     id: str
-    state: str
+    state: Annotated[str, _enum("ringing", "connecting", "live", "ended")]
     started_at: datetime
     ended_at: datetime | None
-    transport: str
+    transport: Annotated[str, _enum("", "twilio", "sip", "webrtc")]
     trunk: str
     called: str
     caller: str
@@ -63,7 +87,7 @@ class CallView(BaseModel):
     prompt_hash: str
     gateway_id: str
     worker_id: str
-    outcome: str
+    outcome: Annotated[str, _enum("", *get_args(Outcome))]
     code: str
     duration_s: float | None
     setup_s: float | None
@@ -77,7 +101,15 @@ class CallView(BaseModel):
 
 
 class CallEventView(BaseModel):
-    """Something that happened in a call; `kind` says what `data` holds."""
+    """Something that happened in a call; `kind` says what `data` holds.
+
+    Attributes:
+        id: sorts events of all calls by time.
+        call_id: of the call.
+        at: when.
+        kind: such as call_announced, session_ready, speech, turn, text, call_ended, call_refused.
+        data: numbers and words of that kind; seconds end in `_s`.
+    """
 
     id: str
     call_id: str
@@ -185,7 +217,11 @@ async def hang_up_call(call_id: CallId, work: WorkIn, request: Request) -> CallV
 
 
 class Transfer(BaseModel):
-    """Where the caller goes."""
+    """Where the caller goes.
+
+    Attributes:
+        to: a telephone number with its country code.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -211,7 +247,11 @@ async def transfer_call(
 
 
 class Keys(BaseModel):
-    """What is pressed, in order (RFC 4733 table 3)."""
+    """What is pressed, in order (RFC 4733 table 3).
+
+    Attributes:
+        keys: 0 to 9, *, # and A to D; at most 32.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

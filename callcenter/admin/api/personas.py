@@ -52,6 +52,9 @@ class PersonaView(Stamp):
     """A persona.
 
     Attributes:
+        name: unique; routes and numbers name it. Does not change.
+        title: for people; also what visitors of a web page see.
+        labels: words to sort by.
         draft: its content as it will be published next.
         published: number of the version that new calls are answered by; null for none.
         archived: out of use; kept for its history.
@@ -66,7 +69,15 @@ class PersonaView(Stamp):
 
 
 class NewPersona(Body):
-    """What a persona starts from: a content of its own, or a template under a new name."""
+    """What a persona starts from: a content of its own, or a template under a new name.
+
+    Attributes:
+        content: the whole content, as GET /v1/schemas/persona describes it; without `template`.
+        template: name of one of GET /v1/templates; without `content`.
+        name: of the new persona; small letters, digits and underscores, a letter first.
+        title: of the new persona, for people.
+        labels: words to sort by.
+    """
 
     content: dict[str, Any] | None = None
     template: str | None = None
@@ -76,7 +87,12 @@ class NewPersona(Body):
 
 
 class PersonaPatch(Body):
-    """A merge patch: keys that are given replace, null takes a key of the draft out."""
+    """A merge patch: keys that are given replace, null takes a key of the draft out.
+
+    Attributes:
+        draft: changes of the content; the title is one of its keys.
+        labels: all labels, not only new ones.
+    """
 
     draft: dict[str, Any] | None = None
     labels: Labels | None = None

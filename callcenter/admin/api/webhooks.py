@@ -43,12 +43,18 @@ def _http_url(value: str) -> str:
 
 
 class Webhook(Document):
-    """Where calls are reported to."""
+    """Where calls are reported to.
+
+    Attributes:
+        url: address that gets a signed POST; http or https, without a user in it.
+        events: what it is told of: a call that came in, was answered, ended, or got no agent.
+        enabled: whether anything is sent.
+    """
 
     name: Name
     title: Title
     url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_http_url)]
-    events: Annotated[list[Event], Field(min_length=1, max_length=3)]
+    events: Annotated[list[Event], Field(min_length=1, max_length=4)]
     enabled: bool = True
 
 
@@ -57,7 +63,11 @@ class WebhookView(Webhook, Stamp):
 
 
 class WebhookWithSecret(WebhookView):
-    """A webhook on the one occasion when its secret is shown."""
+    """A webhook on the one occasion when its secret is shown.
+
+    Attributes:
+        secret: signs every request, as the Standard Webhooks specification says; begins `whsec_`.
+    """
 
     secret: str
 
@@ -67,7 +77,14 @@ class Delivery(BaseModel):
 
     Attributes:
         event_id: sent as `webhook-id`, the same at every attempt.
+        event: what happened, such as `call.ended`.
+        payload: the body that is sent: `type`, `timestamp` and `data` of the call.
         state: pending, delivered, or failed after the last attempt.
+        attempts: how often it was tried.
+        next_attempt_at: when it is tried again; null when it is not.
+        status: the receiver's last HTTP status; null if it did not answer.
+        error: why the last attempt failed; empty if it did not.
+        delivered_at: when the receiver answered 2xx; null before.
     """
 
     id: str

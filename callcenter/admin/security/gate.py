@@ -169,7 +169,10 @@ class Gate:
             return NOBODY
         actor, session = await self._identified(request, address, now)
         request.state.session = session
-        await self._count(actor, address, now)
+        try:
+            await self._count(actor, address, now)
+        finally:
+            request.state.rate_headers = await self._rates.headers(actor.id)
         if not actor.may(wanted.role):  # type: ignore[arg-type]
             self.refuse(
                 "role_too_low",

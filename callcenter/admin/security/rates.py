@@ -5,6 +5,8 @@ Counted in this process; with several admin processes each one counts for itself
 
 from __future__ import annotations
 
+import math
+import time
 from http import HTTPStatus
 
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -46,6 +48,16 @@ class RateLimits:
     async def check_request(self, key_id: str) -> None:
         """Counts a request of a key; a Problem (429) if there were too many."""
         await self._hit(self._requests, key_id, "too many requests with this key")
+
+    async def headers(self, key_id: str) -> dict[str, str]:
+        """What a key has left, for its answers: requests in a minute, left, seconds to the next."""
+        left = await self._limiter.get_window_stats(self._requests, key_id)
+        reset_s = max(0, math.ceil(left.reset_time - time.time()))
+        return {
+            "RateLimit-Limit": str(self._requests.amount),
+            "RateLimit-Remaining": str(max(0, left.remaining)),
+            "RateLimit-Reset": str(reset_s),
+        }
 
     async def check_start(self, address: str) -> None:
         """Counts a step of a log-in over the provider; a Problem (429) if there were too many."""

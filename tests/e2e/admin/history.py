@@ -37,6 +37,9 @@ async def write(database_url: str) -> None:
 
 def _call(draw: random.Random, index: int, now_s: float) -> Iterator[Entry]:
     call_id, at_s = f"CA{index:04d}{draw.getrandbits(64):016x}", now_s - DAY_S * draw.random()
+    if index % 12 == 0:
+        yield Entry(call_id, at_s, "call_refused", _refused(draw))
+        return
     yield Entry(call_id, at_s, "call_announced", _announced(draw.choice(PERSONAS), draw))
     yield Entry(call_id, at_s, "session_ready", {"setup_s": draw.uniform(0.05, 0.4)})
     for _ in range(draw.randrange(4)):
@@ -95,6 +98,11 @@ def _announced(persona: str, draw: random.Random) -> dict[str, Any]:
         "persona_version": "1",
         "voice": "clara",
     }
+
+
+def _refused(draw: random.Random) -> dict[str, Any]:
+    who = {name: _announced("", draw)[name] for name in ("called", "caller", "trunk")}
+    return {**who, "gateway_id": "g", "outcome": "rejected_capacity", "code": "no_capacity"}
 
 
 def _ended(outcome: str, code: str, length_s: float) -> dict[str, Any]:

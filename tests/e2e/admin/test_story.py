@@ -144,7 +144,7 @@ async def upload_voice(visit: Visit, clip: Path) -> None:
     await expect(visit.console.locator(".wave rect").first).to_be_attached()
     played_s = await visit.console.locator("audio").evaluate(PLAY)
     assert played_s == pytest.approx(4.2, abs=0.2)
-    await visit.press("Put the consent down")
+    await visit.press("Record consent")
     await dialog.get_by_label("Speaker").fill("Nora Example")
     await dialog.get_by_role("button", name="Record consent", exact=True).click()
     await expect(dialog).to_contain_text("where the signed document is kept")

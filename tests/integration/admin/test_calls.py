@@ -5,6 +5,7 @@ import csv
 import io
 import secrets
 import time
+from datetime import datetime
 
 import pytest
 
@@ -320,3 +321,19 @@ async def test_the_history_is_exported(
     assert (wrong.status_code, "no column 'secret'" in wrong.text) == (422, True)
     told = (await either_admin.http.get("/v1/audit?kind=call")).json()["items"]
     assert "export" in [event["action"] for event in told]
+
+
+async def test_reports_say_who_called_whom_and_when(admin: Admin, gateway: Gateway) -> None:
+    """A receiver need not ask again to file a call."""
+    hook = {"name": "crm", "title": "CRM", "url": "https://example.com/x", "events": ["call.ended"]}
+    assert (await admin.http.post("/v1/webhooks", json=hook)).status_code == 201
+    call_id = f"CA{secrets.token_hex(8)}"
+    await gateway.call(call_id)
+    call = await until(admin, call_id, "ended")
+    (told,) = (await admin.http.get("/v1/webhooks/crm/deliveries")).json()["items"]
+    data = told["payload"]["data"]
+    assert (data["from"], data["to"]) == ("+15005550006", "+15550100")
+    assert (data["persona"], data["persona_version"], data["route"]) == ("bank", "1", "day")
+    moments = [datetime.fromisoformat(data[name]) for name in ("started_at", "ended_at")]
+    assert moments == [datetime.fromisoformat(call[name]) for name in ("started_at", "ended_at")]
+    assert data["outcome"] == "answered"

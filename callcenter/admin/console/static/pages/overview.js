@@ -74,12 +74,12 @@ function sections(overview, live, titles) {
       chart("Time to answer", points, {
         value: (point) => point.setup_s,
         format: delay,
-        lead: `mean until connected; p95 ${delay(overview.setup_p95_s)}`,
+        lead: `mean; p95 ${delay(overview.setup_p95_s)}`,
       }),
       chart("Turn gap", points, {
         value: (point) => point.turn_gap_s,
         format: delay,
-        lead: `mean until the agent replies; p95 ${delay(overview.turn_gap_p95_s)}`,
+        lead: `mean; p95 ${delay(overview.turn_gap_p95_s)}`,
       }),
       chart("Failed calls", points, {
         value: lost,
@@ -116,7 +116,10 @@ const lost = (point) => point.failed + point.refused + point.abandoned;
 const total = (points, key) => points.reduce((sum, point) => sum + point[key], 0);
 
 const summary = (points) =>
-  ["failed", "refused", "abandoned"].map((key) => `${count(total(points, key))} ${key}`).join(", ");
+  ["failed", "refused", "abandoned"]
+    .filter((key) => total(points, key) > 0)
+    .map((key) => `${count(total(points, key))} ${key}`)
+    .join(", ");
 
 /** What a new installation needs, until it has had its first call. */
 function firstSteps({ persona, number, call }) {
@@ -151,7 +154,7 @@ function tiles(overview) {
     tile(
       "Time to answer",
       delay(mean(points, "setup_s", "calls")),
-      `mean of this period; p95 ${delay(setup_p95_s)}`,
+      `mean; p95 ${delay(setup_p95_s)}`,
     ),
     tile(
       "Configuration",

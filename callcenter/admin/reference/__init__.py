@@ -1,0 +1,1 @@
+"""The API's reference as a page: /docs. Everything it loads comes from here."""
