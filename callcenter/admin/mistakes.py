@@ -151,6 +151,8 @@ def explained(item: Mapping[str, Any]) -> str:
 def _plain(context: Context) -> dict[str, str]:
     """Values as people write them: 10.0 -> 10; "'a', 'b' or 'c'" -> "a, b or c"."""
     return {
-        name: f"{value:.6g}" if isinstance(value, float) else str(value).replace("'", "")
+        name: f"{value:.6g}"
+        if isinstance(value, float)
+        else str(value).replace("'', ", "").replace("'", "")
         for name, value in context.items()
     }

@@ -135,7 +135,7 @@ def _filters(
         Query(description="`active`: not ended yet."),
     ] = "",
     persona: Annotated[str, Query(max_length=64, description="Name of the persona.")] = "",
-    outcome: Annotated[Literal[""] | Outcome, Query(description="How it ended.")] = "",
+    outcome: Annotated[Literal["", Outcome], Query(description="How it ended.")] = "",
     since: Annotated[datetime | None, Query(description="Began then or later.")] = None,
     until: Annotated[datetime | None, Query(description="Began before then.")] = None,
     sort: Annotated[

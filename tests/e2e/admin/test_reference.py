@@ -17,6 +17,8 @@ async def test_the_reference(open_console: Any, demo: Any, album: Path) -> None:
     await page.goto(f"{demo.admin}/docs")
     await expect(page.get_by_role("heading", name="Contact center admin API")).to_be_visible()
     await expect(page.get_by_role("heading", name="Export Calls")).to_be_attached()
-    await expect(page.get_by_text("How often the caller interrupted the agent.").first).to_be_attached()
+    await expect(
+        page.get_by_text("How often the caller interrupted the agent.").first
+    ).to_be_attached()
     assert [url for url in asked if not url.startswith((demo.admin, "data:"))] == []
     await page.screenshot(path=album / "reference.png")

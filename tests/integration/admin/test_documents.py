@@ -44,7 +44,7 @@ async def test_a_story_of_opening_hours(either_admin: Admin) -> None:
     [
         ("schedules", {"name": "never", "time_zone": "UTC"}, "never opens"),
         ("schedules", {"name": "mars", "time_zone": "Mars/Base"}, "no IANA time zone"),
-        ("numbers", {"name": "12345"}, "a number with its country"),
+        ("numbers", {"name": "12345"}, "Write the number with its country code"),
         ("numbers", {"name": "+15550151", "persona": "nobody"}, "no persona 'nobody'"),
         ("numbers", {"name": "+15550151", "route": "nowhere"}, "no route 'nowhere'"),
         ("routes", {"name": "r", "target": BANK, "match": {"called": "+1999*"}}, "no number fits"),
@@ -109,9 +109,17 @@ async def test_hostile_text_is_only_text(either_admin: Admin) -> None:
     assert shown.headers["Content-Type"] == "application/json"
     assert shown.headers["X-Content-Type-Options"] == "nosniff"
     for path in ("/v1/calls", "/v1/audit"):
-        for name in ("q", "actor", "name", "persona", "outcome"):
+        for name in ("q", "actor", "name", "persona"):
             response = await http.get(path, params={name: HOSTILE[:60]})
             assert response.status_code == 200, response.text
+    refused = await http.get("/v1/calls", params={"outcome": HOSTILE[:60]})
+    assert refused.json()["errors"] == [
+        {
+            "pointer": "/query/outcome",
+            "detail": "Choose one of: answered, transferred, abandoned, rejected_capacity, "
+            "rejected or failed.",
+        }
+    ]
     assert (await http.get(f"/v1/routes/{HOSTILE[:20]}")).status_code == 404
     assert (await http.get("/v1/personas/bank")).status_code == 200
 
