@@ -135,7 +135,7 @@ class Match(Document):
     @check(mode="after")
     def _when_needs_a_schedule(self) -> Self:
         if self.when == "closed" and self.schedule is None:
-            raise ValueError("'when: closed' needs a schedule")
+            raise ValueError("choose the schedule that must be closed")
         return self
 
 
@@ -167,7 +167,7 @@ class Window(Document):
     @check(mode="after")
     def _lasts(self) -> Self:
         if self.opens == self.closes or self.opens == "24:00":
-            raise ValueError("a window must last; 00:00 to 24:00 is the whole day")
+            raise ValueError("opening and closing time must differ; 00:00 to 24:00 is the whole day")
         return self
 
 
@@ -211,7 +211,7 @@ class Schedule(Document):
     @classmethod
     def _is_known(cls, value: str) -> str:
         if value not in zoneinfo.available_timezones():
-            raise ValueError("is no IANA time zone, such as Europe/Berlin")
+            raise ValueError("choose a time zone of the IANA list, such as Europe/Berlin")
         return value
 
     @check(mode="after")

@@ -18,7 +18,7 @@ def folded(name: str) -> str:
 def problem_with(name: str) -> str:
     """Why a key may not have a name; "" if it may."""
     if name != name.strip() or not name.isprintable():
-        return "a name has printable characters and no space at its ends"
+        return "use visible characters, and no space at the beginning or end"
     if folded(name) in RESERVED:
         return f"'{name}' is a name of the program itself; choose another one"
     return ""

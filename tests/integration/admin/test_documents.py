@@ -43,7 +43,7 @@ async def test_a_story_of_opening_hours(either_admin: Admin) -> None:
     ("plural", "document", "words"),
     [
         ("schedules", {"name": "never", "time_zone": "UTC"}, "never opens"),
-        ("schedules", {"name": "mars", "time_zone": "Mars/Base"}, "no IANA time zone"),
+        ("schedules", {"name": "mars", "time_zone": "Mars/Base"}, "time zone of the IANA list"),
         ("numbers", {"name": "12345"}, "Write the number with its country code"),
         ("numbers", {"name": "+15550151", "persona": "nobody"}, "no persona 'nobody'"),
         ("numbers", {"name": "+15550151", "route": "nowhere"}, "no route 'nowhere'"),

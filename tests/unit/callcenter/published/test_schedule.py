@@ -98,7 +98,7 @@ def test_whether_it_ever_opens() -> None:
     ("change", "words"),
     [
         ({"time_zone": "Berlin"}, "IANA"),
-        ({"weekly": [{**NINE_TO_FIVE, "closes": "09:00"}]}, "must last"),
+        ({"weekly": [{**NINE_TO_FIVE, "closes": "09:00"}]}, "must differ"),
         ({"weekly": [{**NINE_TO_FIVE, "opens": "9:00"}]}, "pattern"),
         ({"weekly": [{**NINE_TO_FIVE, "opens": "25:00"}]}, "pattern"),
         ({"weekly": [{**NINE_TO_FIVE, "days": []}]}, "at least 1"),
