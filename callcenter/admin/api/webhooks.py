@@ -38,7 +38,9 @@ routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ApiRout
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError("write a web address that begins with http:// or https://, without a user name")
+        raise ValueError(
+            "write a web address that begins with http:// or https://, without a user name"
+        )
     return value
 
 

@@ -139,7 +139,7 @@ CHANGES: list[tuple[Callable[[Data], Any], str]] = [
     (lambda d: d.update(greeting="Hi {{nobody}}"), "greeting: {{nobody}} is not defined"),
     (lambda d: d.update(greeting="Hi {{caller"), "without a name"),
     (lambda d: d.update(greeting="Hi {caller}"), "greeting: {caller} would be said as it stands"),
-    (lambda d: d.update(role_text="At {{company}}: {cake"), "expected '}'"),
+    (lambda d: d.update(role_text="At {{company}}: {cake"), "a brace has no partner"),
     (lambda d: d["facts"].update(hours="nine to five"), "fact 'hours' is declared but nowhere"),
     (
         lambda d: d["variables"].update(city={"description": "x"}),

@@ -6,6 +6,7 @@ import { h, show } from "../core/dom.js";
 import * as theme from "../core/theme.js";
 import { icon } from "./icons.js";
 
+const REFERENCE = "/docs"; // a page of its own, outside of the console
 const MENU = [
   [
     "",
@@ -39,6 +40,7 @@ const MENU = [
       ["/sessions", "Sessions", "sessions"],
       ["/webhooks", "Webhooks", "webhooks"],
       ["/audit", "Audit log", "audit"],
+      [REFERENCE, "API reference", "reference"],
     ],
   ],
 ];
@@ -84,7 +86,10 @@ const group = ([title, entries]) =>
   );
 
 const entry = (href, label, image) =>
-  h("a", { href: `/admin${href === "/" ? "" : href}` }, icon(image), label);
+  h("a", { href: addressOf(href) }, icon(image), label);
+
+const addressOf = (href) =>
+  href === REFERENCE ? href : `/admin${href === "/" ? "" : href}`;
 
 function mark(side, pattern) {
   const section = `/admin${pattern === "/" ? "" : `/${pattern.split("/")[1]}`}`;
