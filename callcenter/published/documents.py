@@ -167,9 +167,7 @@ class Window(Document):
     @check(mode="after")
     def _lasts(self) -> Self:
         if self.opens == self.closes or self.opens == "24:00":
-            raise ValueError(
-                "opening and closing must differ; 00:00 to 24:00 is the whole day"
-            )
+            raise ValueError("opening and closing must differ; 00:00 to 24:00 is the whole day")
         return self
 
 
