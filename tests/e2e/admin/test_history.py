@@ -27,7 +27,8 @@ async def test_the_history(open_console: Any) -> None:
     await page.get_by_label("Outcome").select_option("rejected_capacity")
     refused = main.get_by_role("row").filter(has_text="all lines were busy")
     await expect(refused.first).to_be_visible()
-    await expect(main.get_by_text("answered", exact=True)).to_have_count(0)
+    answered = main.locator(".badge", has_text="answered")
+    await expect(answered).to_have_count(0)
     await main.get_by_text("Columns", exact=True).click()
     await main.get_by_label("Trunk", exact=True).check()
     await expect(main.get_by_role("columnheader", name="Trunk")).to_be_visible()
@@ -41,7 +42,7 @@ async def test_the_history(open_console: Any) -> None:
     await expect(main).to_contain_text("No calls match these filters.")
     await page.get_by_role("button", name="Clear filters").click()
     await expect(main.get_by_role("columnheader", name="Trunk")).to_be_visible()  # remembered
-    await expect(main.get_by_text("answered", exact=True).first).to_be_visible()
+    await expect(answered.first).to_be_visible()
 
 
 @pytest.mark.usefixtures("busy_day")
@@ -58,7 +59,11 @@ async def test_a_slow_page_and_none(open_console: Any) -> None:
     """A click shows at once that it worked; without a network there is a way to try again."""
     page = await open_console(lenient=True)
     held: list[Any] = []
-    await page.route("**/v1/limits**", held.append)
+
+    async def hold(route: Any) -> None:
+        held.append(route)
+
+    await page.route("**/v1/limits**", hold)
     await page.get_by_role("link", name="Limits").click()
     main = page.get_by_role("main")
     await expect(main.get_by_role("heading", name="Limits")).to_be_visible()

@@ -92,7 +92,7 @@ async def test_no_call_speaks_with_a_voice_without_consent(either_admin: Admin) 
         ({"document": None}, "signed document"),
         ({"granted_at": "2026-01-01T00:00:00"}, "time zone"),
         ({"revoked_at": "2026-01-01T00:00:00Z"}, "its own request"),
-        ({"scope": ""}, "at least 1 character"),
+        ({"scope": ""}, "Fill this in"),
     ],
 )
 async def test_a_consent_that_is_none(admin: Admin, change, words) -> None:
