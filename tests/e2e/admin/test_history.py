@@ -38,7 +38,7 @@ async def test_the_history(open_console: Any) -> None:
         lines = list(csv.DictReader(file))
     assert {line["outcome"] for line in lines} == {"rejected_capacity"}
     assert all(line["caller"].startswith("'+") for line in lines)
-    await page.get_by_label("To", exact=True).fill("2020-01-31")
+    await page.get_by_role("textbox", name="To", exact=True).fill("2020-01-31")
     await expect(main).to_contain_text("No calls match these filters.")
     await page.get_by_role("button", name="Clear filters").click()
     await expect(main.get_by_role("columnheader", name="Trunk")).to_be_visible()  # remembered
