@@ -108,11 +108,14 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps the admin app's database.")
     ] = None,
+    log: Annotated[
+        str, typer.Option(help="json, text, or auto: warnings as text on a terminal.")
+    ] = "auto",
 ) -> None:
     """Start everything on this machine: Valkey, a worker without a GPU, the console, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots, engine, admin_port, data)
+    program.run(port, slots, engine, admin_port, data, log)
 
 
 @app.command()

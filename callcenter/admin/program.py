@@ -295,7 +295,7 @@ def write_key(file: Path, secret: str) -> None:
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(f"{secret}\n")
-    log.warning("first_admin_key_written", file=str(file.resolve()), good_for_h=24)
+    log.info("first_admin_key_written", file=str(file.resolve()), good_for_h=24)
 
 
 def new_admin_key(settings: AdminSettings, name: str) -> str:

@@ -154,6 +154,7 @@ class Worker:
             # What start-up made stays for good: collections need not look at it again.
             gc.collect()
             gc.freeze()
+            stack.callback(gc.unfreeze)  # or else Python's end finds native objects still alive
             log.info(
                 "worker_started",
                 worker_id=self._identity.worker_id,
