@@ -6,15 +6,17 @@ waits for its turn instead of failing in the middle.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -23,6 +25,9 @@ from callcenter.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_BUSY_S = 10.0
+POOL_WAIT_S = 3.0  # for a connection while all are in use; then whoever asked is told so
+CONNECT_S = 5.0
+SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
@@ -49,7 +54,7 @@ class Database:
                 await connection.run_sync(_upgrade)
                 await connection.commit()
         except (OSError, OperationalError) as error:  # nobody listens, no such folder, bad login
-            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from None
+            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}{_hint(error)}") from None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -80,12 +85,70 @@ def _engine(url: str) -> AsyncEngine:
             "DATABASE_URL must look like sqlite:///callcenter.db or postgresql://user@host/name"
         ) from None
     parsed = parsed.set(drivername=driver)
+    # Statements' values are calls' numbers and words: errors must not show them.
+    common: dict[str, Any] = {"hide_parameters": True, "pool_timeout": POOL_WAIT_S}
     if driver.startswith("postgresql"):
-        return create_async_engine(parsed, pool_pre_ping=True)
-    engine = create_async_engine(parsed, connect_args={"timeout": SQLITE_BUSY_S})
+        parsed, tls = postgres_tls(parsed)
+        given = {"ssl": tls, "timeout": CONNECT_S}
+        return create_async_engine(parsed, pool_pre_ping=True, connect_args=given, **common)
+    if parsed.database in (None, "", ":memory:"):  # one connection, for which nobody waits
+        del common["pool_timeout"]
+    engine = create_async_engine(parsed, connect_args={"timeout": SQLITE_BUSY_S}, **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def postgres_tls(url: URL) -> tuple[URL, ssl.SSLContext | bool]:
+    """How to speak TLS with PostgreSQL, by `sslmode` and `sslrootcert` of the URL (as libpq has it).
+
+    Without `sslmode` it is verify-full, and disable for a server on this machine. The modes "allow"
+    and "prefer" are refused: whoever sits between switches TLS off with them.
+
+    Returns:
+        The URL without what was read from it; a context, or False for plain text.
+
+    Raises:
+        ConfigurationError: another mode, or a file that holds no certificates.
+    """
+    query = dict(url.query)
+    mode = str(query.pop("sslmode", "disable" if _on_this_machine(url) else "verify-full"))
+    authority = query.pop("sslrootcert", None)
+    if mode not in SSL_MODES or "ssl" in query:
+        raise ConfigurationError(
+            f"DATABASE_URL: give sslmode={', '.join(SSL_MODES)}, and no ssl=; without one it is "
+            "verify-full, and disable for a server on this machine"
+        )
+    url = url.set(query=query)
+    if mode == "disable":
+        return url, False
+    try:
+        context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"DATABASE_URL: sslrootcert={authority}: {error}") from None
+    context.check_hostname = mode == "verify-full"
+    if mode == "require":
+        context.verify_mode = ssl.CERT_NONE
+    return url, context
+
+
+def _on_this_machine(url: URL) -> bool:
+    host = url.host or str(url.query.get("host", ""))
+    if host in ("", "localhost") or host.startswith("/"):  # a socket in the file system
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+def _hint(error: Exception) -> str:
+    """What to do where TLS is the reason: the usual case after the first deployment."""
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error):
+        return (
+            " (TLS is verified; sslrootcert=FILE names another authority, sslmode=disable is plain)"
+        )
+    return ""
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
