@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
@@ -35,11 +35,15 @@ from callcenter.admin.api import (
     workers,
 )
 from callcenter.admin.api.calls import CallEventView
+from callcenter.admin.api.watching import Watchers
+from callcenter.admin.aside import Aside
 from callcenter.admin.problems import Problem, from_validation
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER
+from callcenter.admin.store.faults import described, unavailable
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.published.board import Board, Clips
 from personas.library import Library
@@ -75,6 +79,9 @@ class State:
     Attributes:
         templates: personas to start from.
         follow: a call's events as they happen.
+        watchers: who follows.
+        aside: entries of the journal that could not be stored.
+        supervisor: keeps the tasks beside the routes running.
         master_secret: signing secrets of webhooks are derived from it.
         secure_cookies: https only.
     """
@@ -88,6 +95,9 @@ class State:
     brokers: Mapping[str, Broker]
     publisher: Publisher
     follow: Follow
+    watchers: Watchers
+    aside: Aside
+    supervisor: Supervisor
     master_secret: str
     secure_cookies: bool
 
@@ -153,11 +163,13 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """Whether gateways have been told what to do."""
+        """Whether gateways have been told what to do, and all tasks run."""
         publisher: Publisher = app.state.publisher
-        if publisher.published is not None:
+        supervisor: Supervisor = app.state.supervisor
+        why = supervisor.trouble()
+        if publisher.published is not None and not why:
             return JSONResponse({"status": "ready"})
-        why = publisher.trouble or "nothing is published yet"
+        why = why or publisher.trouble or "nothing is published yet"
         return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.get("/metrics", include_in_schema=False)
@@ -195,14 +207,22 @@ def _add_errors(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    @app.exception_handler(DBAPIError)
-    async def database_error(_: Request, error: DBAPIError) -> Response:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+    @app.exception_handler(SQLAlchemyError)
+    async def database_error(_: Request, error: SQLAlchemyError) -> Response:
+        if not unavailable(error):
             raise error  # ours: a statement that should not have been sent
-        log.warning("database_unavailable", detail=str(error.orig))
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "database_unavailable",
-            "the database does not answer; calls go on without it",
-            retry_after_s=5,
-        ).response()
+        return _database_unavailable(described(error))
+
+    @app.exception_handler(ConnectionError)
+    async def database_away(_: Request, error: ConnectionError) -> Response:
+        return _database_unavailable(described(error))  # nobody listens at its address
+
+
+def _database_unavailable(why: str) -> Response:
+    log.warning("database_unavailable", detail=why)
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database_unavailable",
+        "the database does not answer, or is busy; calls go on without it",
+        retry_after_s=5,
+    ).response()

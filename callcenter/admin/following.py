@@ -93,9 +93,7 @@ class Follower:
         finally:
             self._leave(call_id, queue)
 
-    async def _all(
-        self, call_id: str, queue: _Queue, live: bool
-    ) -> AsyncIterator[CallEventView]:
+    async def _all(self, call_id: str, queue: _Queue, live: bool) -> AsyncIterator[CallEventView]:
         last = ""
         for _ in range(0, PAST_MAX_EVENTS, PAGE_EVENTS):
             async with self._database.reading() as db:

@@ -169,7 +169,9 @@ class Intake:
         Raises:
             SQLAlchemyError: none could be stored, so it is the database.
         """
-        done, failed, last = [], [], None
+        done: list[str] = []
+        failed: list[Read] = []
+        last: Exception | None = None
         for each in good:
             try:
                 await self._store([each])

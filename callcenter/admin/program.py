@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,14 +17,16 @@ from redis.asyncio import Redis
 
 from callcenter import logs
 from callcenter.admin import app, first_start, webhooks
+from callcenter.admin.api.watching import Watchers
 from callcenter.admin.console import pages as console
-from callcenter.admin.intake import Follower, Intake
+from callcenter.admin.following import Follower
+from callcenter.admin.intake import Intake
 from callcenter.admin.priming import WorkerPrimer
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.store.database import Database
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
@@ -55,6 +56,7 @@ class Parts:
     publisher: Publisher
     intake: Intake
     deliverer: webhooks.Deliverer
+    follower: Follower
 
 
 def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
@@ -79,7 +81,9 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
     publisher = Publisher(database, board, clips, primer)
     rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
-    http = httpx.AsyncClient(follow_redirects=False)
+    http = webhooks.http_client()
+    follower = Follower(waiting, database)
+    intake = Intake(waiting, database, socket.gethostname(), webhooks.enqueue)
     state = app.State(
         gate=Gate(database, rates, publisher),
         rates=rates,
@@ -89,7 +93,10 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         board=board,
         brokers=brokers,
         publisher=publisher,
-        follow=Follower(waiting, database).follow,
+        follow=follower.follow,
+        watchers=Watchers(),
+        aside=intake.aside,
+        supervisor=Supervisor(),
         master_secret=master,
         secure_cookies=settings.admin_secure_cookies,
     )
@@ -103,8 +110,9 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         personas=personas,
         state=state,
         publisher=publisher,
-        intake=Intake(waiting, database, socket.gethostname(), webhooks.enqueue),
+        intake=intake,
         deliverer=webhooks.Deliverer(database, http, master, settings.webhooks_private),
+        follower=follower,
     )
 
 
@@ -119,11 +127,15 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await prepare(parts, on_secret)
-        loops = (parts.publisher.run(), parts.intake.run(), parts.deliverer.run())
-        tasks = [asyncio.create_task(loop) for loop in loops]
+        supervisor = parts.state.supervisor
+        supervisor.keep("publisher", parts.publisher.run)
+        supervisor.keep("intake", parts.intake.run)
+        supervisor.keep("deliverer", parts.deliverer.run)
+        supervisor.keep("follower", parts.follower.run)
         log.info("admin_started", database=parts.database.kind)
         yield
-        await end_all(tasks)
+        await supervisor.close()
+        await parts.deliverer.close()
         await parts.http.aclose()
         for redis in (parts.redis, parts.waiting_redis, parts.binary_redis):
             await redis.aclose()

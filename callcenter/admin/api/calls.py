@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
+from callcenter.admin.api.watching import EventStream
 from callcenter.admin.problems import Problem, conflict, not_found, redis_unavailable
 from callcenter.admin.security.gate import ApiRoute, needs
 from callcenter.admin.store import calls
@@ -131,9 +132,7 @@ async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> Stream
     row = await _get(work, call_id)
     live = row["state"] != "ended"
     source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
-    return StreamingResponse(
-        _lines(source), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+    return EventStream(_lines(source), request.app.state.watchers, work.actor.key_id)
 
 
 @routes.post(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from sqlalchemy import select, update
 
 from callcenter.admin import webhooks
+from callcenter.admin.addresses import check_url
 from callcenter.admin.api.common import (
     ERRORS,
     IfMatch,
@@ -35,19 +35,12 @@ DeliveryState = Literal["", "pending", "delivered", "failed"]
 routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ApiRoute, responses=ERRORS)
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError("must be an http(s) URL without a user in it")
-    return value
-
-
 class Webhook(Document):
     """Where calls are reported to."""
 
     name: Name
     title: Title
-    url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_http_url)]
+    url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(check_url)]
     events: Annotated[list[Event], Field(min_length=1, max_length=3)]
     enabled: bool = True
 

@@ -54,7 +54,9 @@ class Database:
                 await connection.run_sync(_upgrade)
                 await connection.commit()
         except (OSError, OperationalError) as error:  # nobody listens, no such folder, bad login
-            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}{_hint(error)}") from None
+            raise ConfigurationError(
+                f"DATABASE_URL cannot be used: {error}{_hint(error)}"
+            ) from None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -100,7 +102,7 @@ def _engine(url: str) -> AsyncEngine:
 
 
 def postgres_tls(url: URL) -> tuple[URL, ssl.SSLContext | bool]:
-    """How to speak TLS with PostgreSQL, by `sslmode` and `sslrootcert` of the URL (as libpq has it).
+    """How to speak TLS with PostgreSQL, by `sslmode` and `sslrootcert` of the URL (as in libpq).
 
     Without `sslmode` it is verify-full, and disable for a server on this machine. The modes "allow"
     and "prefer" are refused: whoever sits between switches TLS off with them.

@@ -165,7 +165,7 @@ async def test_bad_addresses(admin: Admin, url: str) -> None:
 async def test_the_loop_delivers_by_itself(admin: Admin, receiver: Receiver) -> None:
     """From the journal to the receiver without anybody's help."""
     await hook(admin, receiver.url)
-    admin.parts.deliverer._allow_private = True
+    admin.parts.deliverer._sender._allow_private = True
     async with admin.parts.database.writing() as db:
         await webhooks.enqueue(Work(db, SYSTEM, datetime.now(UTC)), [ENDED])
     while not receiver.requests:  # noqa: ASYNC110 - the receiver tells nobody
