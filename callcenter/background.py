@@ -14,6 +14,7 @@ taken from the ended task, and no loop needs a handler for everything.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +44,7 @@ class _Kept:
 
     name: str
     work: Work
+    vital: bool
     task: asyncio.Task[None]
     started_s: float
     failures: int = 0
@@ -67,24 +69,28 @@ class Supervisor:
         self._kept: list[_Kept] = []
         self._closed = False
 
-    def keep(self, name: str, work: Work) -> None:
+    def keep(self, name: str, work: Work, *, vital: bool = True) -> None:
         """Starts a task, and starts it again whenever it ends.
 
         Args:
             name: of the task, in logs and as a metric's label; one of few.
             work: makes its coroutine; called at every start.
+            vital: whether the program does its duty only while it runs; then `trouble` names it.
         """
         metrics.BACKGROUND_RESTARTS.labels(name)  # from 0 on: an alert sees the first increase
-        kept = _Kept(name, work, *self._started(name, work))
+        kept = _Kept(name, work, vital, *self._started(name, work))
         self._kept.append(kept)
         kept.task.add_done_callback(partial(self._ended, kept))
 
     def trouble(self) -> str:
-        """Which tasks have ended and not yet run steadily again, and by what; "" if none."""
+        """Which vital tasks have ended and not yet run steadily again, by what; "" if none.
+
+        Any thread may ask.
+        """
         found = []
         for kept in self._kept:
             self._forgive(kept)
-            if kept.why:
+            if kept.vital and kept.why:
                 found.append(f"{kept.name} has ended {kept.failures} times, last by {kept.why}")
         return "; ".join(found)
 
@@ -97,8 +103,7 @@ class Supervisor:
         await end_all(kept.task for kept in self._kept)
 
     def _started(self, name: str, work: Work) -> tuple[asyncio.Task[None], float]:
-        loop = asyncio.get_running_loop()
-        return loop.create_task(work(), name=name), loop.time()
+        return asyncio.create_task(work(), name=name), time.monotonic()
 
     def _ended(self, kept: _Kept, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -127,7 +132,7 @@ class Supervisor:
     def _forgive(self, kept: _Kept) -> None:
         """Failures before a steady run are over."""
         running = kept.timer is None
-        if running and asyncio.get_running_loop().time() - kept.started_s >= self._steady_s:
+        if running and time.monotonic() - kept.started_s >= self._steady_s:
             kept.failures, kept.why = 0, ""
 
 

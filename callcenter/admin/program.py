@@ -31,6 +31,8 @@ from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
 from callcenter.published.board import Board, Clips
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
 from callcenter.settings import AdminSettings
 from personas import library
 from personas.errors import PersonaError
@@ -165,13 +167,11 @@ def server(settings: AdminSettings, on_secret: Callable[[str], None]) -> uvicorn
     Raises:
         ConfigurationError: a setting or a persona file is wrong.
     """
-    config = uvicorn.Config(
+    config = guard.config(
         create_app(build(settings), on_secret),
-        host=settings.admin_host,
-        port=settings.admin_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
+        settings.admin_host,
+        settings.admin_port,
+        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
         timeout_graceful_shutdown=3,
     )
     return uvicorn.Server(config)

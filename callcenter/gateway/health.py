@@ -15,16 +15,28 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from prometheus_client import start_http_server
+from prometheus_client import make_wsgi_app
 
 from callcenter import metrics
 from callcenter.errors import ConfigurationError
+from callcenter.serving.pages import PageServer
 
 PULSE_S = 0.25
 
 
-def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> APIRouter:
-    """The routes for whoever watches this process."""
+def router(
+    draining: Callable[[], bool],
+    worker_known: Callable[[], bool],
+    trouble: Callable[[], str] = str,
+) -> APIRouter:
+    """The routes for whoever watches this process.
+
+    Args:
+        draining: whether it takes no new call.
+        worker_known: whether a call would find a worker.
+        trouble: what does not run as it should beside the calls, or "". Calls are answered without
+            it, from memory, so the process stays ready and says so.
+    """
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -39,6 +51,8 @@ def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> AP
             return _not_ready("draining")
         if not worker_known():
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
+        if why := trouble():
+            return JSONResponse({"status": "ready", "trouble": why})
         return JSONResponse({"status": "ready"})
 
     return routes
@@ -56,17 +70,16 @@ def metrics_page(host: str, port: int) -> Iterator[int]:
         ConfigurationError: the address can't be used.
     """
     try:
-        server, thread = start_http_server(port, host)
+        server = PageServer(host, port, make_wsgi_app())
     except OSError as error:
         raise ConfigurationError(
             f"METRICS_HOST={host} METRICS_PORT={port} can't be used: {error.strerror}"
         ) from None
+    server.start()
     try:
-        yield server.server_port
+        yield server.port
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.stop()
 
 
 async def measure_loop_lag() -> None:

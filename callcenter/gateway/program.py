@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +24,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from callcenter import logs, tracing
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
@@ -39,6 +40,8 @@ from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
 from callcenter.records.journal import Journal
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
 from callcenter.telephony.twilio.grants import StreamGrants
@@ -111,33 +114,34 @@ def build(settings: GatewaySettings) -> Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The ASGI application over the parts."""
+    supervisor = Supervisor()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
-        watch = [
-            asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live)),
-            asyncio.create_task(parts.slots.keep_table()),
-            asyncio.create_task(health.measure_loop_lag()),
-        ]
+        supervisor.keep("journal", parts.journal.run)
+        supervisor.keep("orders", partial(orders.carry_out, parts.board, parts.live))
+        supervisor.keep("workers", parts.slots.keep_table)
+        supervisor.keep("loop_lag", health.measure_loop_lag, vital=False)
         if parts.published is not None:
             await parts.published.refresh()
-            watch.append(asyncio.create_task(parts.published.keep_current()))
+            supervisor.keep("configuration", parts.published.keep_current)
         freeze_garbage()
         log.info("gateway_started", gateway_id=parts.settings.gateway_id)
         yield
         if parts.browser is not None:
             await parts.browser.close()
-        await end_all(watch)
+        await supervisor.close()
         await parts.journal.flush()
         await parts.http.aclose()
         await parts.redis.aclose()
         tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
-    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
+    app.include_router(
+        health.router(lambda: parts.live.draining, parts.slots.ready, supervisor.trouble)
+    )
     app.include_router(
         twilio.router(
             parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
@@ -217,16 +221,14 @@ def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None
         ConfigurationError: a route or persona file is wrong.
     """
     parts = build(settings)
-    config = uvicorn.Config(
+    config = guard.config(
         create_app(parts),
-        host=settings.gateway_host,
-        port=settings.gateway_port,
+        settings.gateway_host,
+        settings.gateway_port,
+        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,  # audio does not shrink, and the time is not there
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=5,
     )
     return Server(config, parts.live, settings.gateway_drain_s, on_start)

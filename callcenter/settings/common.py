@@ -43,6 +43,10 @@ class CommonSettings(BaseSettings):
             rotated.
         log_level: the least urgent kind of log line that is written.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        http_max_connections: HTTP connections at once on the program's web port; those that have
+            become WebSockets do not count.
+        http_max_connections_per_host: the same of one address (of IPv6, one /64). All clients of a
+            reverse proxy have its address.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
     """
@@ -55,6 +59,8 @@ class CommonSettings(BaseSettings):
     link_secret_secondary: SharedSecret | None = None
     log_level: LogLevel = "info"
     log_pii: bool = False
+    http_max_connections: Annotated[int, Field(gt=0)] = 1_000
+    http_max_connections_per_host: Annotated[int, Field(gt=0)] = 250
     otel_exporter_otlp_endpoint: str | None = None
 
     @property
