@@ -42,6 +42,7 @@ from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER
+from callcenter.admin.store.database import Database
 from callcenter.admin.store.faults import described, unavailable
 from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
@@ -86,6 +87,7 @@ class State:
         secure_cookies: https only.
     """
 
+    database: Database
     gate: Gate
     rates: RateLimits
     templates: Library

@@ -87,6 +87,7 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     follower = Follower(waiting, database)
     intake = Intake(waiting, database, socket.gethostname(), webhooks.enqueue)
     state = app.State(
+        database=database,
         gate=Gate(database, rates, publisher),
         rates=rates,
         templates=personas,

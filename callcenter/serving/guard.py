@@ -219,7 +219,8 @@ def config(app: Any, host: str, port: int, limits: HttpLimits, **more: Any) -> u
 
     Args:
         app: an ASGI application.
-        host, port: where it listens.
+        host: address to listen on.
+        port: 0 takes a free one.
         limits: of its connections.
         more: further options of uvicorn.
     """

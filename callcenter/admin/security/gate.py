@@ -1,7 +1,10 @@
 """What every request of the API passes: who asks, may they, is it well-formed, and one transaction.
 
-    rate limit -> key or session (+ CSRF) -> role -> body within limits -> transaction
+    rate limit -> key or session (+ CSRF) -> role -> body within limits -> prepared -> transaction
         -> replay of an idempotency key, or the handler -> audit log written? -> commit -> publish
+
+What takes its time (reading a large file) is prepared before the transaction: there is one writer
+at a time, and the journal's intake is among those who wait for it.
 
 A route says what it needs in its OpenAPI description (`x-role`), where people can read it too. A
 route that says nothing is for viewers if it reads, and for admins if it writes.
@@ -9,14 +12,15 @@ route that says nothing is for viewers if it reads, and for admins if it writes.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -33,7 +37,11 @@ from callcenter.admin.store.work import Actor, Work
 MAX_BODY_BYTES = 1_048_576
 _READS = frozenset({"GET", "HEAD"})
 
+PREPARED_AT_ONCE = 2  # large files; each takes a core and some hundred megabytes for seconds
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Prepare = Callable[[Request], Awaitable[None]]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class Announcer(Protocol):
@@ -53,17 +61,29 @@ class Needs:
         changes: whether something is written; then the audit log must be, too.
         max_body_bytes: of the request.
         replays: whether an Idempotency-Key keeps the answer; not where it holds a secret.
+        prepare: what is done before the transaction; leaves its result in the request's state.
     """
 
     role: str
     changes: bool
     max_body_bytes: int
     replays: bool
+    prepare: Prepare | None
 
 
 def needs(role: str, **more: Any) -> dict[str, Any]:
     """The description of a route's needs, for its `openapi_extra`."""
     return {"x-role": role, **{f"x-{name.replace('_', '-')}": more[name] for name in more}}
+
+
+def prepared_by(prepare: Prepare) -> Callable[[Endpoint], Endpoint]:
+    """Lets something be done for a route before its transaction begins."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.prepare = prepare  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
 
 
 class ApiRoute(APIRoute):
@@ -80,6 +100,7 @@ class ApiRoute(APIRoute):
             changes=extra.get("x-changes", not reads),
             max_body_bytes=extra.get("x-max-body-bytes", MAX_BODY_BYTES),
             replays=extra.get("x-replays", True) and "POST" in methods,
+            prepare=getattr(self.endpoint, "prepare", None),
         )
 
         async def guarded(request: Request) -> Response:
@@ -96,6 +117,7 @@ class Gate:
         self._database = database
         self._rates = rates
         self._announcer = announcer
+        self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
 
     async def let_through(self, request: Request, handler: Handler, wanted: Needs) -> Response:
         """Runs a handler in a transaction, if the request may.
@@ -108,6 +130,8 @@ class Gate:
         actor = await self._actor(request, wanted, address, now)
         request = Request(request.scope, _bounded(request.receive, wanted.max_body_bytes))
         body = await _body(request, wanted)
+        if wanted.prepare is not None:
+            await self._prepare(request, wanted.prepare)
         transaction = self._database.writing if wanted.changes else self._database.reading
         async with transaction() as db:
             work = Work(db, actor, now, address)
@@ -119,6 +143,17 @@ class Gate:
         if work.publishes:
             await self._announcer.publish_soon()
         return response
+
+    async def _prepare(self, request: Request, prepare: Prepare) -> None:
+        if self._preparing.locked():
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "files_are_read",
+                f"{PREPARED_AT_ONCE} large files are being read now; try again",
+                retry_after_s=5,
+            )
+        async with self._preparing:
+            await prepare(request)
 
     async def _replayed(
         self, request: Request, handler: Handler, work: Work, body: bytes, wanted: Needs
