@@ -42,6 +42,8 @@ async def carry_out(board: Board, live: LiveCalls) -> None:
             task = asyncio.create_task(_obey(board, carried, order))
             obeying.add(task)
             task.add_done_callback(partial(_obeyed, obeying, order.call_id))
+        while obeying:
+            await asyncio.wait(obeying)
     finally:
         await end_all(obeying)
 

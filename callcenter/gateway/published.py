@@ -169,7 +169,8 @@ class PublishedRoutes:
             try:
                 self._rendered[key] = read_persona(content).render(variables)
             except ValueError as error:  # a variable without a value, another release's form
-                log.error("persona_not_usable", persona=name, version=version, detail=str(error))
+                why = {"detail": type(error).__name__, "pii.detail": str(error)}  # quotes prompts
+                log.error("persona_not_usable", persona=name, version=version, **why)
                 self._rendered[key] = None
         return self._rendered[key]
 

@@ -130,8 +130,23 @@ class Gate:
         actor = await self._actor(request, wanted, address, now)
         request = Request(request.scope, _bounded(request.receive, wanted.max_body_bytes))
         body = await _body(request, wanted)
-        if wanted.prepare is not None:
-            await self._prepare(request, wanted.prepare)
+        try:
+            if wanted.prepare is not None:
+                await self._prepare(request, wanted.prepare)
+            return await self._in_transaction(request, handler, wanted, actor, body, now)
+        finally:
+            await request.close()  # the form's files, if it has any
+
+    async def _in_transaction(
+        self,
+        request: Request,
+        handler: Handler,
+        wanted: Needs,
+        actor: Actor,
+        body: bytes,
+        now: datetime,
+    ) -> Response:
+        address = request.client.host if request.client else ""
         transaction = self._database.writing if wanted.changes else self._database.reading
         async with transaction() as db:
             work = Work(db, actor, now, address)
