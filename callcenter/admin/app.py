@@ -215,10 +215,6 @@ def _add_errors(app: FastAPI) -> None:
             raise error  # ours: a statement that should not have been sent
         return _database_unavailable(described(error))
 
-    @app.exception_handler(ConnectionError)
-    async def database_away(_: Request, error: ConnectionError) -> Response:
-        return _database_unavailable(described(error))  # nobody listens at its address
-
 
 def _database_unavailable(why: str) -> Response:
     log.warning("database_unavailable", detail=why)

@@ -61,8 +61,7 @@ async def test_in_a_fixture(slow):
 def test_what_blocks_and_what_computes_fails(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sleep, look-up, computing, in a test, a callback or a fixture; not waiting, nor the others'
-    use of the machine."""
+    """In a test, a callback or a fixture; waiting does not, nor what others do on the machine."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("SLOW_CALLBACK_S", "0.25")
     pytester.makepyfile(TESTS)

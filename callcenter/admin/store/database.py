@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, select
@@ -50,18 +51,17 @@ class Database:
     async def upgrade(self) -> None:
         """Brings the tables to this release's shape; harmless when they are."""
         try:
-            async with self._engine.connect() as connection:
+            async with self._connection() as connection:
                 await connection.run_sync(_upgrade)
                 await connection.commit()
-        except (OSError, OperationalError) as error:  # nobody listens, no such folder, bad login
-            raise ConfigurationError(
-                f"DATABASE_URL cannot be used: {error}{_hint(error)}"
-            ) from None
+        except OperationalError as error:  # nobody listens, no such folder, bad login
+            why = f"{error.orig}{_hint(str(error.orig))}"
+            raise ConfigurationError(f"DATABASE_URL cannot be used: {why}") from None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only looks."""
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             await connection.execution_options(only_reads=True)
             async with connection.begin():
                 yield connection
@@ -69,8 +69,20 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that changes something; one at a time, in all processes together."""
-        async with self._engine.begin() as connection:
+        async with self._connection() as connection, connection.begin():
             await connection.execute(select(tables.state.c.revision).with_for_update())
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """One of the pool; whatever keeps it from being had is an OperationalError."""
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # Nobody listens, a login is refused, it starts or has no room: SQLAlchemy leaves
+                # these as they are where there was no connection yet.
+                raise OperationalError("connect", None, error, hide_parameters=True) from None
             yield connection
 
     async def close(self) -> None:
@@ -144,9 +156,9 @@ def _on_this_machine(url: URL) -> bool:
         return False
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: str) -> str:
     """What to do where TLS is the reason: the usual case after the first deployment."""
-    if isinstance(error, ssl.SSLError) or "SSL" in str(error):
+    if "SSL" in error or "certificate" in error:
         return (
             " (TLS is verified; sslrootcert=FILE names another authority, sslmode=disable is plain)"
         )

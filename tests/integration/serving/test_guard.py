@@ -155,9 +155,7 @@ async def test_one_host_has_so_many_connections(monkeypatch: pytest.MonkeyPatch)
     async with serving(limits) as port, asyncio.timeout(5):
         kept = [await asyncio.open_connection(HOST, port) for _ in range(3)]
         assert not await served(port)
-        reader, writer = await asyncio.open_connection(
-            HOST, port, local_addr=("127.0.0.2", 0)
-        )
+        reader, writer = await asyncio.open_connection(HOST, port, local_addr=("127.0.0.2", 0))
         writer.write(GET)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
@@ -165,7 +163,7 @@ async def test_one_host_has_so_many_connections(monkeypatch: pytest.MonkeyPatch)
         assert (await kept[0][0].readline()).startswith(b"HTTP/1.1 200")
         for _, other in kept:
             other.close()
-        while not await served(port):
+        while not await served(port):  # noqa: ASYNC110 - until the server has seen the end
             await asyncio.sleep(0.02)
 
 
@@ -179,5 +177,5 @@ async def test_all_hosts_together_have_so_many() -> None:
         assert not await served(port)
         for _, writer in kept:
             writer.close()
-        while not await served(port):
+        while not await served(port):  # noqa: ASYNC110 - until the server has seen the end
             await asyncio.sleep(0.02)

@@ -80,7 +80,7 @@ def test_errors_quote_nobody(fresh, capsys) -> None:
 
 
 async def test_failed_callbacks_and_tasks_quote_nobody(fresh, capsys) -> None:
-    """asyncio's own lines show arguments and errors."""
+    """The own lines of asyncio show arguments and errors."""
     writer = logs.configure("info", "worker", show_pii=False)
 
     def deliver(number: str) -> None:
