@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT_S = float(os.environ.get("SLOW_CALLBACK_S", "0.5"))
+LIMIT_S = float(os.environ.get("SLOW_CALLBACK_S", "1.0"))
 SAMPLE_EVERY_S = 0.1
 MARK = "computes_on_loop"
 

@@ -16,6 +16,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
+from yaml.resolver import Resolver
 
 from callcenter.admin import contents, personas
 from callcenter.admin.api.documents import parse, store_changed, store_new
@@ -35,9 +39,7 @@ from personas.tokens import TokenCounter
 
 VERSION = 1
 MAX_DEPTH = 40
-MAX_PARTS = 500_000  # a large configuration has some thousands
-# libyaml reads a large file in seconds; the loader in Python, where that is missing, in minutes.
-_LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+MAX_PARTS = 100_000  # a large configuration has some thousands
 _VOICE_FIELDS = ("name", "title", "gender", "language", "licence", "source", "transcript")
 _KINDS = ("trunk", "schedule", "route", "number", "limit")  # after what they refer to
 
@@ -112,8 +114,7 @@ def read(text: str) -> Bundle:
     It computes for seconds where the file is large, so call it in a thread.
     """
     try:
-        _check_size(text)
-        data = yaml.load(text, Loader=_LOADER)  # noqa: S506  a safe loader
+        data = _Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise invalid(f"the bundle is not YAML: {error}") from None
     _check_texts(data)
@@ -275,25 +276,33 @@ async def _put(work: Work, record: Record, document: dict[str, Any]) -> str:
     return "updated"
 
 
-def _check_size(text: str) -> None:
-    """Looks at a file's structure before anything is made of it.
+class _Loader(Composer, _Parser, SafeConstructor, Resolver):
+    """The safe loader, within limits, without aliases: a small file of them can be gigabytes.
 
-    Raises:
-        YAMLError: it has aliases, of which a small file can stand for gigabytes, or it is too deep
-            or has too many parts.
+    Its parser is libyaml's. Its composer is not: that one keeps every other thread, the event loop
+    among them, from running until the whole file is read.
     """
-    depth = 0
-    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
-        if isinstance(event, yaml.AliasEvent):
+
+    def __init__(self, text: str) -> None:
+        _Parser.__init__(self, text)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self._depth = self._parts = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """One more part of the file."""
+        if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not understood here; write it out")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH or number > MAX_PARTS:
+        self._parts += 1
+        self._depth += 1
+        if self._depth > MAX_DEPTH or self._parts > MAX_PARTS:
             raise yaml.YAMLError(
                 f"it is nested more than {MAX_DEPTH} deep, or has more than {MAX_PARTS} parts"
             )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def _check_texts(data: Any) -> None:
