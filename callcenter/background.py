@@ -3,6 +3,7 @@
     supervisor = Supervisor()
     supervisor.keep("intake", intake.run)      # started again, later and later, when it ends
     supervisor.trouble()                       # for /readyz: what does not run as it should
+    supervisor.failing()                       # whether that keeps the program from its duty
     await supervisor.close()
 
 Such a task serves many calls or receivers, and is written to go on for ever. When it ends all the
@@ -27,6 +28,7 @@ from callcenter import metrics
 END_AGAIN_S = 0.5
 RESTART_AFTER_S = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S = 60.0  # a task that has run for so long is well again
+FAILING_AFTER = 3  # ends in a row
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -75,7 +77,7 @@ class Supervisor:
         Args:
             name: of the task, in logs and as a metric's label; one of few.
             work: makes its coroutine; called at every start.
-            vital: whether the program does its duty only while it runs; then `trouble` names it.
+            vital: whether the program does its duty only while it runs: see `failing`.
         """
         metrics.BACKGROUND_RESTARTS.labels(name)  # from 0 on: an alert sees the first increase
         kept = _Kept(name, work, vital, *self._started(name, work))
@@ -83,16 +85,22 @@ class Supervisor:
         kept.task.add_done_callback(partial(self._ended, kept))
 
     def trouble(self) -> str:
-        """Which vital tasks have ended and not yet run steadily again, by what; "" if none.
+        """Which tasks have ended and not yet run steadily again, by what; "" if none.
 
         Any thread may ask.
         """
         found = []
         for kept in self._kept:
             self._forgive(kept)
-            if kept.vital and kept.why:
+            if kept.why:
                 found.append(f"{kept.name} has ended {kept.failures} times, last by {kept.why}")
         return "; ".join(found)
+
+    def failing(self) -> bool:
+        """Whether a vital task ends again and again; any thread may ask."""
+        for kept in self._kept:
+            self._forgive(kept)
+        return any(kept.vital and kept.failures >= FAILING_AFTER for kept in self._kept)
 
     async def close(self) -> None:
         """Ends all tasks."""
@@ -110,7 +118,8 @@ class Supervisor:
         if self._closed:
             return
         self._forgive(kept)
-        kept.why = "an end of its own" if error is None else type(error).__name__
+        by = "CancelledError" if task.cancelled() else "an end of its own"  # a library may cancel
+        kept.why = by if error is None else type(error).__name__
         wait_s = self._restart_after_s[min(kept.failures, len(self._restart_after_s) - 1)]
         kept.failures += 1
         metrics.BACKGROUND_RESTARTS.labels(kept.name).inc()

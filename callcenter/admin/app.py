@@ -165,13 +165,17 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """Whether gateways have been told what to do, and all tasks run."""
+        """Whether gateways have been told what to do, and the tasks beside the routes run.
+
+        One that has ended once is named only: people need the console most when something fails.
+        """
         publisher: Publisher = app.state.publisher
         supervisor: Supervisor = app.state.supervisor
-        why = supervisor.trouble()
-        if publisher.published is not None and not why:
-            return JSONResponse({"status": "ready"})
-        why = why or publisher.trouble or "nothing is published yet"
+        trouble = supervisor.trouble()
+        if publisher.published is not None and not supervisor.failing():
+            named = {"trouble": trouble} if trouble else {}
+            return JSONResponse({"status": "ready", **named})
+        why = trouble or publisher.trouble or "nothing is published yet"
         return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.get("/metrics", include_in_schema=False)

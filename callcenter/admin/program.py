@@ -133,8 +133,8 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
         supervisor = parts.state.supervisor
         supervisor.keep("publisher", parts.publisher.run)
         supervisor.keep("intake", parts.intake.run)
-        supervisor.keep("deliverer", parts.deliverer.run)
-        supervisor.keep("follower", parts.follower.run)
+        supervisor.keep("deliverer", parts.deliverer.run, vital=False)
+        supervisor.keep("follower", parts.follower.run, vital=False)
         log.info("admin_started", database=parts.database.kind)
         yield
         await supervisor.close()

@@ -187,7 +187,9 @@ class Worker:
         if self._admission.draining:
             return "draining"
         why = self.dead() or self._ticker.unready(time.monotonic())
-        return why or self._supervisor.trouble()
+        if why or not self._supervisor.failing():
+            return why
+        return self._supervisor.trouble()
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings

@@ -92,6 +92,11 @@ async def of_webhooks(work: Work) -> list[Alert]:
     ]
 
 
+def of_tasks(trouble: str) -> list[Alert]:
+    """Tasks beside the routes that have ended and were started again."""
+    return [error("task_ends", trouble)] if trouble else []
+
+
 def of_journal(aside: int) -> list[Alert]:
     """Entries of calls that could not be stored."""
     if not aside:

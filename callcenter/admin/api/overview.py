@@ -82,6 +82,7 @@ async def get_overview(
     except Problem:  # Redis is away
         found.append(alerts.error("redis_unavailable", "Redis does not answer"))
     found += alerts.of_journal(await aside.count())
+    found += alerts.of_tasks(request.app.state.supervisor.trouble())
     if publisher.trouble:
         why = f"changes are not published: {publisher.trouble}"
         found.append(alerts.error("not_published", why))

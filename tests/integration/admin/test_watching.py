@@ -152,7 +152,10 @@ async def test_a_busy_database_is_said_at_once(any_database: Filled, redis_url: 
 
 
 async def test_a_task_that_ended_is_seen(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At /readyz, for as long as it does not run steadily; it is started again by itself."""
+    """At /readyz and on the console; once it ends again and again, the app is not ready.
+
+    It is started again by itself, and calls that came meanwhile are recorded.
+    """
     while (await admin.http.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - first publication
         await asyncio.sleep(0.05)
 
@@ -161,9 +164,12 @@ async def test_a_task_that_ended_is_seen(admin: Admin, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(admin.parts.intake, "read_once", odd)
-        while (await admin.http.get("/readyz")).status_code == 200:  # noqa: ASYNC110
+        while not (trouble := (await admin.http.get("/readyz")).json().get("trouble")):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        why = (await admin.http.get("/readyz")).json()["why"]
-        assert why.startswith("intake has ended")
-        assert "LookupError" in why
+        assert trouble.startswith("intake has ended 1 times")
+        codes = [each["code"] for each in (await admin.http.get("/v1/overview")).json()["alerts"]]
+        assert "task_ends" in codes
+        while (failing := await admin.http.get("/readyz")).status_code == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert "last by LookupError" in failing.json()["why"]
     assert await begin(admin)

@@ -53,7 +53,8 @@ async def test_a_task_that_ends_is_started_again() -> None:
     async with asyncio.timeout(5):
         await well.wait()
     assert (runs, restarts("unit_test") - before) == (4, 3)
-    assert supervisor.trouble() == "unit_test has ended 3 times, last by an end of its own"
+    assert supervisor.trouble() == "unit_test has ended 3 times, last by CancelledError"
+    assert supervisor.failing()
     await supervisor.close()
     assert runs == 4
 
@@ -74,6 +75,7 @@ async def test_trouble_is_over_after_a_steady_run() -> None:
     while runs < 2:  # noqa: ASYNC110 - the task tells nobody
         await asyncio.sleep(0)
     assert supervisor.trouble() == ""
+    assert not supervisor.failing()
     await supervisor.close()
 
 
@@ -94,7 +96,8 @@ async def test_one_that_fails_at_once_is_started_later_and_later() -> None:
     for _ in range(100):
         await asyncio.sleep(0)
     assert runs == 6
-    assert "beside" not in supervisor.trouble()
+    assert supervisor.failing()
+    assert "beside has ended 3 times" in supervisor.trouble()
     await supervisor.close()
 
 
