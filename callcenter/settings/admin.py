@@ -15,11 +15,15 @@ class AdminSettings(CommonSettings):
 
     Attributes:
         admin_host, admin_port: where it listens.
-        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
+        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`. PostgreSQL
+            that is not on this machine must speak TLS, with a certificate of its name; after `?`,
+            `sslrootcert=/file.pem` names another authority than the system's, `sslmode` one of
+            verify-full, verify-ca, require (no look at the certificate) and disable.
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets are derived from it; keep it with the database.
         admin_secure_cookies: cookies over https only; off for a trial on this machine.
-        webhooks_private: whether webhooks may point into private networks.
+        webhooks_private: whether webhooks may point into private networks, or any other addresses
+            than those of the public internet. They are called directly, through no proxy.
         personas_dir: persona files that an empty store begins with; the shipped ones when empty.
         tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
             from above without it.

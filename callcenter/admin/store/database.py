@@ -25,7 +25,7 @@ from callcenter.admin.store import tables
 from callcenter.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-SQLITE_BUSY_S = 10.0
+BUSY_S = 10.0  # for the writer's turn
 POOL_WAIT_S = 3.0  # for a connection while all are in use; then whoever asked is told so
 CONNECT_S = 5.0
 SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
@@ -70,6 +70,8 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that changes something; one at a time, in all processes together."""
         async with self._connection() as connection, connection.begin():
+            if self.kind == "postgresql":  # SQLite has its own time for that
+                await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_S:g}s'")
             await connection.execute(select(tables.state.c.revision).with_for_update())
             yield connection
 
@@ -107,7 +109,7 @@ def _engine(url: str) -> AsyncEngine:
         return create_async_engine(parsed, pool_pre_ping=True, connect_args=given, **common)
     if parsed.database in (None, "", ":memory:"):  # one connection, for which nobody waits
         del common["pool_timeout"]
-    engine = create_async_engine(parsed, connect_args={"timeout": SQLITE_BUSY_S}, **common)
+    engine = create_async_engine(parsed, connect_args={"timeout": BUSY_S}, **common)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
