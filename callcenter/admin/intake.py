@@ -25,10 +25,11 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
+from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from callcenter.admin.aside import Aside
-from callcenter.admin.store import calls
+from callcenter.admin.store import calls, tables
 from callcenter.admin.store.database import Database
 from callcenter.admin.store.faults import blames_the_data, described
 from callcenter.admin.store.work import SYSTEM, Work
@@ -41,7 +42,7 @@ RETRY_S = 2.0
 LONGEST_CALL = timedelta(hours=4, minutes=10)  # a persona's limit is at most 4 hours
 TIDY_EVERY_S = 60.0
 DEAD_AFTER_MS = 60_000  # a living process stores what it has read within a second
-MAX_TRIES = 5  # of an entry that fails while others are stored
+MAX_TRIES = 5  # of an entry that fails, for no clear reason, while the database takes others
 # What an entry may meet in our own code and in a driver's, besides the database's refusals.
 _ENTRY_FAULTS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
@@ -167,36 +168,33 @@ class Intake:
         """Stores each by itself, and puts those aside that will never be stored.
 
         Raises:
-            SQLAlchemyError: none could be stored, so it is the database.
+            SQLAlchemyError: the database takes nothing at all now.
         """
         done: list[str] = []
-        failed: list[Read] = []
-        last: Exception | None = None
         for each in good:
             try:
                 await self._store([each])
-                done.append(each.key)
-                self._tries.pop(each.key, None)
             except (SQLAlchemyError, *_ENTRY_FAULTS) as error:
-                if blames_the_data(error):
-                    await self._put_aside(each, error)
-                    done.append(each.key)
-                elif not failed and not done and isinstance(error, SQLAlchemyError):
-                    raise  # the database is away: the rest need not wait for it one by one
-                else:
-                    failed.append(each)
-                    last = error
-        for each in failed if done else ():  # others were stored meanwhile: it may be the entry
-            self._tries[each.key] += 1
-            if last is not None and self._tries[each.key] >= MAX_TRIES:
-                await self._put_aside(each, last)
-                done.append(each.key)
+                if not await self._is_hopeless(each, error):
+                    continue  # it is tried again at the next tidying
+                log.error("journal_entry_not_stored", entry=each.key, detail=described(error))
+                await self.aside.put(each.key, each.fields, "not_stored")
+            self._tries.pop(each.key, None)
+            done.append(each.key)
         return done
 
-    async def _put_aside(self, each: Read, error: Exception) -> None:
-        self._tries.pop(each.key, None)
-        log.error("journal_entry_not_stored", entry=each.key, detail=described(error))
-        await self.aside.put(each.key, each.fields, "not_stored")
+    async def _is_hopeless(self, each: Read, error: Exception) -> bool:
+        """Whether an entry will not be stored at the next try either.
+
+        Raises:
+            SQLAlchemyError: it is the database's trouble, not the entry's.
+        """
+        if blames_the_data(error):
+            return True
+        async with self._database.writing() as db:  # does it take anything else?
+            await db.execute(update(tables.state).values(revision=tables.state.c.revision))
+        self._tries[each.key] += 1
+        return self._tries[each.key] >= MAX_TRIES
 
     async def _store(self, good: Sequence[Read]) -> None:
         if not good:

@@ -88,6 +88,9 @@ class Publisher:
                 self._note_trouble(described(error))
             except (BrokerUnavailable, OSError) as error:  # Redis is
                 self._note_trouble(str(error))
+            except (ValueError, LookupError, TypeError) as error:  # written by hand, or elsewhere
+                self._note_trouble(f"a stored document cannot be read ({type(error).__name__})")
+                log.error("document_not_readable", exc_info=error)
             self._round_over.set()
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):

@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -79,8 +79,14 @@ async def enqueue(work: Work, entries: Sequence[Entry]) -> None:
         return
     for webhook in await documents.all_of(work.db, "webhook"):
         for entry, event in wanted:
-            if webhook.document["enabled"] and event in webhook.document["events"]:
+            if _wants(webhook.document, event):
                 await _put_down(work, webhook.id, entry, event)
+
+
+def _wants(document: Mapping[str, Any], event: str) -> bool:
+    """Whether a webhook is told; one in no form of ours keeps no call from being recorded."""
+    events = document.get("events")
+    return document.get("enabled") is True and isinstance(events, list) and event in events
 
 
 async def _put_down(work: Work, webhook_id: str, entry: Entry, event: str) -> None:

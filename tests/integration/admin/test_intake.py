@@ -5,18 +5,20 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from callcenter import metrics
 from callcenter.admin import webhooks
 from callcenter.admin.aside import ASIDE_STREAM
-from callcenter.admin.intake import Intake
-from callcenter.admin.store import calls
+from callcenter.admin.intake import MAX_TRIES, Intake
+from callcenter.admin.store import calls, documents
 from callcenter.admin.store.database import Database
-from callcenter.admin.store.work import Work
+from callcenter.admin.store.work import SYSTEM, Work
 from callcenter.broker.connection import connect
 from callcenter.records.journal import STREAM, Entry, encode
 from tests.integration.admin.conftest import Filled
@@ -193,6 +195,37 @@ async def test_an_entry_that_trips_our_own_code_is_put_aside(office: Office) -> 
     await office.read_all()
     assert [await office.known(each) for each in ("CA1", "CAbad", "CA2")] == [True, False, True]
     assert [each["call"] for each in await office.aside()] == ["CAbad"]
+
+
+async def test_an_entry_that_fails_for_no_clear_reason_is_tried_again(office: Office) -> None:
+    """The others are stored meanwhile, though it is the first; after some tries it is put aside."""
+
+    async def unclear(work: Work, entries: Sequence[Entry]) -> None:
+        if any(entry.call_id == "CAbad" for entry in entries):
+            raise OperationalError("x", None, RuntimeError("internal error"))
+
+    office.intake = Intake(office.redis, office.database, "admin-0", unclear)
+    for call_id in ("CAbad", "CA1", "CA2"):
+        await office.write(call_id)
+    await office.read_all()
+    assert [await office.known(each) for each in ("CAbad", "CA1", "CA2")] == [False, True, True]
+    assert await office.pending() == 1
+    for _ in range(MAX_TRIES):
+        await office.read_all()
+    assert await office.pending() == 0
+    assert [each["call"] for each in await office.aside()] == ["CAbad"]
+
+
+async def test_a_webhook_in_no_form_of_ours_keeps_no_call_from_its_record(office: Office) -> None:
+    """Of another release, or changed by hand in the database."""
+    async with office.database.writing() as db:
+        work = Work(db, SYSTEM, datetime.now(UTC))
+        for name, document in (("a", {}), ("b", {"enabled": True, "events": None, "url": 7})):
+            await documents.create(work, "webhook", name, document)
+    await office.write("CA1")
+    await office.read_all()
+    assert await office.known("CA1")
+    assert not await office.aside()
 
 
 async def test_an_entry_from_an_earlier_life_stops_no_later_one(office: Office) -> None:
