@@ -24,7 +24,7 @@ from yaml.resolver import Resolver
 from callcenter.admin import contents, personas
 from callcenter.admin.api.documents import parse, store_changed, store_new
 from callcenter.admin.api.voices import store_voice
-from callcenter.admin.api.webhooks import Webhook
+from callcenter.admin.api.webhooks import Webhook, given
 from callcenter.admin.problems import conflict, from_validation, invalid
 from callcenter.admin.security.gate import check_text
 from callcenter.admin.store import documents, tables
@@ -101,8 +101,11 @@ async def export(work: Work) -> str:
     data["personas"] = [
         await _persona(work, record) for record in await documents.all_of(work.db, "persona")
     ]
-    for kind in (*_KINDS, "webhook"):
+    for kind in _KINDS:
         data[f"{kind}s"] = [record.document for record in await documents.all_of(work.db, kind)]
+    data["webhooks"] = [
+        given(record.document) for record in await documents.all_of(work.db, "webhook")
+    ]
     return await asyncio.to_thread(
         yaml.safe_dump, data, sort_keys=False, allow_unicode=True, width=100
     )
@@ -265,7 +268,7 @@ async def _put_webhook(work: Work, webhook: Webhook) -> str:
     if record is None:
         await documents.create(work, "webhook", webhook.name, document)
         return "created"
-    return await _put(work, record, document)
+    return await _put(work, record, {**record.document, **document})
 
 
 async def _put(work: Work, record: Record, document: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@
 
 The signature is that of the Standard Webhooks specification: HMAC-SHA256 over
 "{webhook-id}.{webhook-timestamp}.{body}". `webhook-id` is the same at every attempt, so that a
-receiver can tell a repetition. The signing secret is derived from the program's own secret and is
-stored nowhere.
+receiver can tell a repetition. The signing secret is derived from the program's own secret, the
+webhook's id and how often it was replaced, and is stored nowhere. For a day after it was replaced,
+requests carry two signatures, by the new secret and by the one before.
 
 Receivers are strangers to each other: each webhook has a few deliveries under way at once and no
 more, so that one which is slow holds up its own only, and what goes wrong with a delivery is put
@@ -51,6 +52,7 @@ _EVENT_OF = {
 }
 RETRY_AFTER_S = (5, 30, 120, 600, 3_600, 21_600, 86_400)
 LOCKED_FOR = timedelta(seconds=60)  # longer than an attempt may take (outgoing.TOTAL_S)
+OLD_SECRET_FOR = timedelta(hours=24)
 LOOK_EVERY_S = 1.0
 AT_ONCE = 4  # deliveries of one webhook
 MAX_ERROR_CHARS = 500
@@ -59,17 +61,49 @@ _TABLE = tables.deliveries
 log = structlog.get_logger(__name__)
 
 
-def signing_secret(master: str, webhook_id: str) -> str:
-    """A webhook's signing secret, `whsec_` and base64."""
-    digest = hmac.new(master.encode(), f"webhook {webhook_id}".encode(), hashlib.sha256).digest()
+def signing_secret(master: str, webhook_id: str, number: int = 0) -> str:
+    """A webhook's signing secret, `whsec_` and base64.
+
+    Args:
+        master: the program's secret.
+        webhook_id: whose.
+        number: how often it was replaced.
+    """
+    named = f"webhook {webhook_id} {number}" if number else f"webhook {webhook_id}"
+    digest = hmac.new(master.encode(), named.encode(), hashlib.sha256).digest()
     return f"whsec_{base64.b64encode(digest).decode()}"
 
 
+def replaced(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A webhook's document with its next secret; the one before is good for a while."""
+    return {
+        **document,
+        "secret_number": document.get("secret_number", 0) + 1,
+        "old_secret_until": (now + OLD_SECRET_FOR).isoformat(),
+    }
+
+
 def signature(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
-    """The value of `webhook-signature`."""
+    """One signature, as it stands in `webhook-signature`."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{message_id}.{timestamp_s}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def signatures(secrets: Sequence[str], message_id: str, timestamp_s: int, body: bytes) -> str:
+    """The value of `webhook-signature`: one for each secret that is good."""
+    return " ".join(signature(each, message_id, timestamp_s, body) for each in secrets)
+
+
+def good_secrets(
+    master: str, webhook_id: str, document: Mapping[str, Any], now: datetime
+) -> list[str]:
+    """A webhook's secret, and for a while the one before."""
+    number, until = document.get("secret_number", 0), document.get("old_secret_until")
+    numbers = [number]
+    if until is not None and now < datetime.fromisoformat(until):
+        numbers.append(number - 1)
+    return [signing_secret(master, webhook_id, each) for each in numbers]
 
 
 async def enqueue(work: Work, entries: Sequence[Entry]) -> None:
@@ -233,16 +267,17 @@ class Deliverer:
     async def _send(self, delivery: dict[str, Any], now: datetime) -> tuple[int | None, str]:
         """One attempt; returns the status and what went wrong."""
         body = json.dumps(delivery["payload"], separators=(",", ":")).encode()
+        document, event_id = delivery["document"], delivery["event_id"]
         stamp = round(now.timestamp())
-        secret = signing_secret(self._master, delivery["webhook_id"])
+        secrets = good_secrets(self._master, delivery["webhook_id"], document, now)
         headers = {
             "Content-Type": "application/json",
-            "webhook-id": delivery["event_id"],
+            "webhook-id": event_id,
             "webhook-timestamp": str(stamp),
-            "webhook-signature": signature(secret, delivery["event_id"], stamp, body),
+            "webhook-signature": signatures(secrets, event_id, stamp, body),
         }
         try:
-            status = await self._sender.post(delivery["document"]["url"], body, headers)
+            status = await self._sender.post(document["url"], body, headers)
         except NotSent as error:  # nobody there, not in time, or an address that may not be called
             why = str(error).encode("ascii", "backslashreplace").decode().replace("\0", "")
             return None, why[:MAX_ERROR_CHARS]

@@ -100,6 +100,49 @@ async def test_a_delivery_is_signed(either_admin: Admin, receiver: Receiver) -> 
     assert "secret" not in (await either_admin.http.get("/v1/webhooks/crm")).json()
 
 
+def signed_by(secret: str, headers: dict[str, str], body: bytes) -> str:
+    """What a receiver with that secret expects among the signatures."""
+    stamp = int(headers["webhook-timestamp"])
+    return webhooks.signature(secret, headers["webhook-id"], stamp, body)
+
+
+async def test_a_secret_is_replaced(either_admin: Admin, receiver: Receiver) -> None:
+    """For a day both sign, then the new one alone; changes and bundles leave that as it is."""
+    first = await hook(either_admin, receiver.url)
+    url = "/v1/webhooks/crm"
+    second = (await either_admin.http.post(f"{url}/replace_secret")).json()
+    assert (second["secret_number"], first["secret_number"]) == (1, 0)
+    assert second["secret"] != first["secret"]
+    tag = {"If-Match": "*"}
+    patched = await either_admin.http.patch(url, json={"title": "x"}, headers=tag)
+    assert patched.status_code == 200, patched.text
+    assert patched.json()["secret_number"] == 1
+    forged = await either_admin.http.patch(url, json={"secret_number": 0}, headers=tag)
+    assert forged.status_code == 422
+    text = (await either_admin.http.get("/v1/export")).text
+    assert "secret_number" not in text
+    yaml = {"Content-Type": "application/yaml"}
+    same = await either_admin.http.put("/v1/import", content=text, headers=yaml)
+    assert same.json()["updated"] == 0, same.text
+    for call_id, after_days in (("call-1", 0), ("call-2", 2)):
+        then = datetime.now(UTC) + timedelta(days=after_days)
+        async with either_admin.parts.database.writing() as db:
+            await webhooks.enqueue(
+                Work(db, SYSTEM, then + timedelta(seconds=60)),
+                [Entry(call_id, ENDED.at_s, "call_ended", {})],
+            )
+        deliverer = Deliverer(
+            either_admin.parts.database, either_admin.parts.http, ADMIN_SECRET, True
+        )
+        assert await deliverer.deliver_due(then + timedelta(seconds=61)) == 1
+    (early, early_body), (late, late_body) = receiver.requests
+    assert early["webhook-signature"].split() == [
+        signed_by(second["secret"], early, early_body),
+        signed_by(first["secret"], early, early_body),
+    ]
+    assert late["webhook-signature"] == signed_by(second["secret"], late, late_body)
+
+
 async def test_a_failure_is_tried_again_later(either_admin: Admin, receiver: Receiver) -> None:
     """Later and later, with the same id; the queue survives in the database between."""
     receiver.answers = [500, 404]
