@@ -265,7 +265,8 @@ WATCHERS_DROPPED = Counter(
 )
 HTTP_REFUSED = Counter(
     "callcenter_http_refused_total",
-    "HTTP connections that were closed: slow_headers, slow_body, slow_reader, connections.",
+    "HTTP connections that were closed: slow_headers, large_headers, slow_body, slow_reader, "
+    "connections (too many).",
     ["reason"],
 )
 
