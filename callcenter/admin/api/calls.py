@@ -132,7 +132,7 @@ async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> Stream
     row = await _get(work, call_id)
     live = row["state"] != "ended"
     source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
-    return EventStream(_lines(source), request.app.state.watchers, work.actor.key_id)
+    return EventStream(_lines(source, live), request.app.state.watchers, work.actor.key_id)
 
 
 @routes.post(
@@ -230,10 +230,13 @@ async def _ask_gateway(
     return row
 
 
-async def _lines(events: AsyncIterator[CallEventView]) -> AsyncIterator[str]:
+async def _lines(events: AsyncIterator[CallEventView], live: bool) -> AsyncIterator[str]:
+    """Says "end" at the end of the call; a view that ends before it is asked for again."""
     async for event in events:
+        live = live and event.kind != "call_ended"
         yield f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
-    yield "event: end\ndata: {}\n\n"
+    if not live:
+        yield "event: end\ndata: {}\n\n"
 
 
 def _aware(moment: datetime | None) -> datetime | None:

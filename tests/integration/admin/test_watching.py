@@ -67,9 +67,10 @@ async def test_one_key_has_so_many_views(admin: Admin) -> None:
     viewer, other = await admin.key("viewer"), await admin.key("viewer")
     url = f"/v1/calls/{call_id}/stream"
 
-    async def watch(secret: str) -> int:
+    async def watch(secret: str) -> tuple[int, bool]:
         async with admin.acting(secret) as http:
-            return (await http.get(url)).status_code
+            answer = await http.get(url)
+            return answer.status_code, answer.text.endswith("event: end\ndata: {}\n\n")
 
     watching = [asyncio.create_task(watch(viewer)) for _ in range(MAX_OF_ONE_KEY)]
     watchers = admin.parts.state.watchers
@@ -85,7 +86,7 @@ async def test_one_key_has_so_many_views(admin: Admin) -> None:
         await asyncio.sleep(0.01)
     await say(admin, call_id, 1, "call_ended")
     async with asyncio.timeout(10):
-        assert set(await asyncio.gather(*watching, beside)) == {200}
+        assert set(await asyncio.gather(*watching, beside)) == {(200, True)}
     assert not watchers._open
 
 
@@ -109,6 +110,16 @@ async def test_a_watcher_who_does_not_read_is_let_go(
     async with asyncio.timeout(5):
         assert len([event async for event in slow]) < 10
     assert not admin.parts.follower._queues
+
+
+async def test_a_view_that_is_let_go_does_not_say_that_the_call_is_over(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the browser asks again."""
+    monkeypatch.setattr(following, "FOLLOW_MAX_S", 0.3)
+    call_id = await begin(admin)
+    answer = await admin.http.get(f"/v1/calls/{call_id}/stream")
+    assert answer.text.count("event: ") == 1
 
 
 async def test_nothing_is_lost_between_the_past_and_the_present(admin: Admin) -> None:
