@@ -95,3 +95,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """The test itself."""
     yield
     _check(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """The ends of fixtures; what they held up is not the next test's fault."""
+    yield
+    _check(item)

@@ -18,6 +18,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callcenter import metrics
@@ -225,7 +227,7 @@ def config(app: Any, host: str, port: int, limits: HttpLimits, **more: Any) -> u
         more: further options of uvicorn.
     """
     return uvicorn.Config(
-        app,
+        without_tracebacks_of_leavers(app),
         host=host,
         port=port,
         http=guarded(limits),
@@ -234,6 +236,18 @@ def config(app: Any, host: str, port: int, limits: HttpLimits, **more: Any) -> u
         server_header=False,
         **more,
     )
+
+
+def without_tracebacks_of_leavers(app: ASGIApp) -> ASGIApp:
+    """A client that leaves, or is cut off, in the middle of its request is no error of ours."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except ClientDisconnect:  # as often as strangers like: nothing is logged
+            return
+
+    return served
 
 
 def guarded(limits: HttpLimits) -> type[GuardedHttp]:

@@ -54,6 +54,17 @@ async def slow():
 
 async def test_in_a_fixture(slow):
     pass
+
+@pytest.fixture
+async def slow_end():
+    yield
+    time.sleep(0.4)
+
+async def test_at_a_fixtures_end(slow_end):
+    pass
+
+async def test_after_it():
+    pass
 """
 
 
@@ -67,9 +78,10 @@ def test_what_blocks_and_what_computes_fails(
     pytester.makepyfile(TESTS)
     options = ("-p", "tests.slow_callbacks", "-p", "no:cacheprovider", "--asyncio-mode=auto")
     result = pytester.runpytest_subprocess(*options)
-    result.assert_outcomes(passed=3, failed=4, errors=1)
+    result.assert_outcomes(passed=5, failed=4, errors=2)
     result.stdout.fnmatch_lines_random(
         [f"FAILED *::test_{name} *" for name in ("sleeps", "computes", "looks_up")]
         + ["FAILED *::test_in_the_background *", "ERROR *::test_in_a_fixture *"]
+        + ["ERROR *::test_at_a_fixtures_end *"]
     )
     result.stdout.fnmatch_lines(["*the event loop was held up:*", "*blocked 0.*sleep*"])

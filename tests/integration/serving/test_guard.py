@@ -107,14 +107,17 @@ HALF_OPEN = {
 
 
 @pytest.mark.parametrize("pieces", HALF_OPEN.values(), ids=HALF_OPEN)
-async def test_half_open_requests_are_closed(pieces: tuple[bytes, ...]) -> None:
-    """However they drip; others are served meanwhile and afterwards."""
+async def test_half_open_requests_are_closed(
+    pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However they drip; others are served meanwhile and afterwards, and the log stays empty."""
     async with serving(QUICK) as port, asyncio.timeout(5):
         slow = asyncio.create_task(until_closed(port, *pieces, every_s=0.05))
         await asyncio.sleep(0.1)
         assert await served(port)
         await slow
         assert await served(port)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
