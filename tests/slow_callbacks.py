@@ -8,6 +8,9 @@ callback's time is taken apart:
     wall = on the processor + waiting for the processor + blocked
            ^ computes: counts  ^ others' fault: does not   ^ input, output, sleep: counts
 
+Collections of garbage do not count as computing: they go through all that earlier tests have left
+in this process, which a program does not have.
+
 What a callback blocked or computed for longer than `LIMIT_S` fails the test in whose phase it ran.
 A test that computes on the loop on purpose says so: `@pytest.mark.computes_on_loop("why")`.
 """
@@ -15,6 +18,7 @@ A test that computes on the loop on purpose says so: `@pytest.mark.computes_on_l
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -41,6 +45,24 @@ class _Waiting(threading.local):
 _sample = _Waiting()
 
 
+class _Collecting(threading.local):
+    """How long this thread has collected garbage."""
+
+    began_s = 0.0
+    total_s = 0.0
+
+
+_collecting = _Collecting()
+
+
+def _time_collection(phase: str, _: dict[str, int]) -> None:
+    now_s = time.thread_time()
+    if phase == "start":
+        _collecting.began_s = now_s
+    else:
+        _collecting.total_s += now_s - _collecting.began_s
+
+
 def _waited_s() -> float:
     """Time that this thread was ready and had no processor (proc(5), schedstat); 0 if unknown."""
     try:
@@ -54,13 +76,14 @@ def _run_timed(handle: asyncio.Handle) -> None:
     began_s, computed_s = time.perf_counter(), time.thread_time()
     if began_s - _sample.at_s > SAMPLE_EVERY_S:
         _sample.at_s, _sample.waited_s = began_s, _waited_s()
-    callback = handle._callback
+    callback, collected_s = handle._callback, _collecting.total_s
     _run_plain(handle)
     wall_s = time.perf_counter() - began_s
     if wall_s < LIMIT_S:
         return
     computed_s = time.thread_time() - computed_s
     blocked_s = wall_s - computed_s - (_waited_s() - _sample.waited_s)
+    computed_s -= _collecting.total_s - collected_s
     if max(computed_s, blocked_s) >= LIMIT_S:
         _seen.append(f"computed {computed_s:.2f} s, blocked {blocked_s:.2f} s: {callback!r}")
 
@@ -75,12 +98,14 @@ def _check(item: pytest.Item) -> None:
 def pytest_configure() -> None:
     """Times every callback from now on."""
     asyncio.Handle._run = _run_timed  # type: ignore[method-assign]
+    gc.callbacks.append(_time_collection)
 
 
 @pytest.hookimpl
 def pytest_unconfigure() -> None:
     """No more."""
     asyncio.Handle._run = _run_plain  # type: ignore[method-assign]
+    gc.callbacks.remove(_time_collection)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 TESTS = """
-import asyncio, socket, subprocess, sys, threading, time
+import asyncio, gc, socket, subprocess, sys, threading, time
 import pytest
 
 def busy():
@@ -29,6 +29,13 @@ async def test_shared_machine():
         for other in others:
             other.kill()
             other.wait()
+
+KEPT = [[number] for number in range(500_000)]
+
+async def test_what_earlier_tests_have_left():
+    began = time.thread_time()
+    while time.thread_time() - began < 0.35:
+        gc.collect()
 
 @pytest.mark.computes_on_loop("to see that it may")
 async def test_marked():
@@ -78,7 +85,7 @@ def test_what_blocks_and_what_computes_fails(
     pytester.makepyfile(TESTS)
     options = ("-p", "tests.slow_callbacks", "-p", "no:cacheprovider", "--asyncio-mode=auto")
     result = pytester.runpytest_subprocess(*options)
-    result.assert_outcomes(passed=5, failed=4, errors=2)
+    result.assert_outcomes(passed=6, failed=4, errors=2)
     result.stdout.fnmatch_lines_random(
         [f"FAILED *::test_{name} *" for name in ("sleeps", "computes", "looks_up")]
         + ["FAILED *::test_in_the_background *", "ERROR *::test_in_a_fixture *"]
