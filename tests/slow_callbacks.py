@@ -11,7 +11,8 @@ callback's time is taken apart:
 Collections of garbage do not count as computing: they go through all that earlier tests have left
 in this process, which a program does not have.
 
-What a callback blocked or computed for longer than `LIMIT_S` fails the test in whose phase it ran.
+A callback that computed for longer than `LIMIT_S`, or blocked for longer than `BLOCKED_LIMIT_S`,
+fails the test in whose phase it ran; a busy disk can hold up for a second whoever opens a file.
 A test that computes on the loop on purpose says so: `@pytest.mark.computes_on_loop("why")`.
 """
 
@@ -28,6 +29,7 @@ from pathlib import Path
 import pytest
 
 LIMIT_S = float(os.environ.get("SLOW_CALLBACK_S", "1.0"))
+BLOCKED_LIMIT_S = 2 * LIMIT_S
 SAMPLE_EVERY_S = 0.1
 MARK = "computes_on_loop"
 
@@ -84,7 +86,7 @@ def _run_timed(handle: asyncio.Handle) -> None:
     computed_s = time.thread_time() - computed_s
     blocked_s = wall_s - computed_s - (_waited_s() - _sample.waited_s)
     computed_s -= _collecting.total_s - collected_s
-    if max(computed_s, blocked_s) >= LIMIT_S:
+    if computed_s >= LIMIT_S or blocked_s >= BLOCKED_LIMIT_S:
         _seen.append(f"computed {computed_s:.2f} s, blocked {blocked_s:.2f} s: {callback!r}")
 
 

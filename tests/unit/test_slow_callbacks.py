@@ -16,8 +16,8 @@ def busy():
         pass
 
 async def test_quick():
-    await asyncio.sleep(0.4)
-    await asyncio.to_thread(time.sleep, 0.4)
+    await asyncio.sleep(0.7)
+    await asyncio.to_thread(time.sleep, 0.7)
 
 async def test_shared_machine():
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
@@ -42,22 +42,22 @@ async def test_marked():
     busy()
 
 async def test_sleeps():
-    time.sleep(0.4)
+    time.sleep(0.7)
 
 async def test_computes():
     busy()
 
 async def test_looks_up(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: time.sleep(0.4))  # a silent name server
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: time.sleep(0.7))  # a silent name server
     socket.getaddrinfo("name.example", 80)
 
 async def test_in_the_background():
-    asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.7)
     await asyncio.sleep(0.01)
 
 @pytest.fixture
 async def slow():
-    time.sleep(0.4)
+    time.sleep(0.7)
 
 async def test_in_a_fixture(slow):
     pass
@@ -65,7 +65,7 @@ async def test_in_a_fixture(slow):
 @pytest.fixture
 async def slow_end():
     yield
-    time.sleep(0.4)
+    time.sleep(0.7)
 
 async def test_at_a_fixtures_end(slow_end):
     pass
