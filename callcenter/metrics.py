@@ -249,6 +249,35 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     buckets=CONTROL_BUCKETS_S,
 )
 
+# --- background tasks and the admin app -----------------------------------------------------------
+
+BACKGROUND_RESTARTS = Counter(
+    "callcenter_background_restarts_total",
+    "Ends of tasks that should run for ever, by task; each is started again.",
+    ["kind"],
+)
+JOURNAL_REFUSED = Counter(
+    "callcenter_journal_refused_total",
+    "Entries of the journal that were put aside: not_understood or not_stored.",
+    ["reason"],
+)
+WEBHOOK_DELIVERIES = Counter(
+    "callcenter_webhook_deliveries_total",
+    "Attempts to deliver to webhooks: delivered, retried (again later) or failed (given up).",
+    ["result"],
+)
+WATCHERS_DROPPED = Counter(
+    "callcenter_watchers_dropped_total",
+    "People's live views that were ended: slow (did not read in time) or refused (too many).",
+    ["reason"],
+)
+HTTP_REFUSED = Counter(
+    "callcenter_http_refused_total",
+    "HTTP connections that were closed: slow_headers, large_headers, slow_body, slow_reader, "
+    "connections (too many).",
+    ["reason"],
+)
+
 # --- SIP and RTP ----------------------------------------------------------------------------------
 
 SIP_TURNED_AWAY = Counter(

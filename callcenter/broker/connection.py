@@ -73,6 +73,7 @@ def _cluster(address: ClusterNodes, timeout_s: float, decode_responses: bool) ->
 def _options(timeout_s: float, decode_responses: bool) -> dict[str, Any]:
     return {
         "decode_responses": decode_responses,
+        "encoding_errors": "replace",  # a stranger's odd byte spoils its own text, not the answer
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 1),

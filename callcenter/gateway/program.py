@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +24,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from callcenter import logs, tracing
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
@@ -39,6 +40,9 @@ from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
 from callcenter.records.journal import Journal
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
+from callcenter.serving.pages import metrics_page
 from callcenter.settings import GatewaySettings
 from callcenter.settings.common import listen_on
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
@@ -112,34 +116,35 @@ def build(settings: GatewaySettings) -> Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The ASGI application over the parts."""
-    prefixes = parts.settings.transfer_prefixes
+    supervisor = Supervisor()
+    obey = partial(orders.carry_out, parts.board, parts.live, parts.settings.transfer_prefixes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
-        watch = [
-            asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live, prefixes)),
-            asyncio.create_task(parts.slots.keep_table()),
-            asyncio.create_task(health.measure_loop_lag()),
-        ]
+        supervisor.keep("journal", parts.journal.run)
+        supervisor.keep("orders", obey)
+        supervisor.keep("workers", parts.slots.keep_table)
+        supervisor.keep("loop_lag", health.measure_loop_lag, vital=False)
         if parts.published is not None:
             await parts.published.refresh()
-            watch.append(asyncio.create_task(parts.published.keep_current()))
+            supervisor.keep("configuration", parts.published.keep_current)
         freeze_garbage()
         log.info("gateway_started", gateway_id=parts.settings.gateway_id)
         yield
         if parts.browser is not None:
             await parts.browser.close()
-        await end_all(watch)
+        await supervisor.close()
         await parts.journal.flush()
         await parts.http.aclose()
         await parts.redis.aclose()
         tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
-    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
+    app.include_router(
+        health.router(lambda: parts.live.draining, parts.slots.ready, supervisor.trouble)
+    )
     app.include_router(
         twilio.router(
             parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
@@ -219,17 +224,15 @@ def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None
         ConfigurationError: a route or persona file is wrong.
     """
     parts = build(settings)
-    config = uvicorn.Config(
+    config = guard.config(
         create_app(parts),
-        host=listen_on(settings.gateway_host),
-        port=settings.gateway_port,
+        listen_on(settings.gateway_host),
+        settings.gateway_port,
+        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,  # audio does not shrink, and the time is not there
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=5,
     )
     return Server(config, parts.live, settings.gateway_drain_s, on_start)
@@ -242,7 +245,7 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
         ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii, settings.log_format)
-    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    page = metrics_page(settings.metrics_host, settings.metrics_port)
     tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()

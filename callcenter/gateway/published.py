@@ -2,11 +2,13 @@
 
 Every call is decided on the snapshot that is in memory, so nothing here waits for Redis, the admin
 app or its database: without them the last configuration counts. A new snapshot is rendered before
-it replaces the old one, and one that cannot be read replaces nothing.
+it replaces the old one, one persona at a time so that calls go on between, and only what is new in
+it; one that cannot be read replaces nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ from callcenter.published.trunk import Trunk
 from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 2.0
+MAX_RENDERED = 5_000  # prompts of a few kB
 BROWSER = "webrtc"
 
 log = structlog.get_logger(__name__)
@@ -121,12 +124,20 @@ class PublishedRoutes:
             log.warning("configuration_unchanged", detail=str(error))
             return
         if snapshot is not None and snapshot.revision != self._snapshot.revision:
-            self._take_over(snapshot)
+            await self._take_over(snapshot)
 
-    def _take_over(self, snapshot: Snapshot) -> None:
-        self._snapshot, self._rendered = snapshot, {}
+    async def _take_over(self, snapshot: Snapshot) -> None:
+        before = {(each.name, each.version): each.content for each in self._snapshot.personas}
+        rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
         for persona in snapshot.personas:
-            self._render(persona.name, persona.version, persona.content, {})
+            key = _key(persona.name, persona.version, persona.content, {})
+            same = before.get((persona.name, persona.version)) == persona.content
+            if same and key in self._rendered:
+                rendered[key] = self._rendered[key]
+            else:
+                rendered[key] = _rendered(persona.name, persona.version, persona.content, {})
+                await asyncio.sleep(0)
+        self._snapshot, self._rendered = snapshot, rendered
         log.info("configuration_changed", revision=snapshot.revision)
         self.on_change()
 
@@ -164,14 +175,30 @@ class PublishedRoutes:
     def _render(
         self, name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
     ) -> RenderedPersona | None:
-        key = (name, version, str(content) if not version else "", *sorted(variables.items()))
+        key = _key(name, version, content, variables)
         if key not in self._rendered:
-            try:
-                self._rendered[key] = read_persona(content).render(variables)
-            except ValueError as error:  # a variable without a value, another release's form
-                log.error("persona_not_usable", persona=name, version=version, detail=str(error))
-                self._rendered[key] = None
+            if len(self._rendered) >= MAX_RENDERED:  # values may be callers': as many as there are
+                self._rendered.clear()
+            self._rendered[key] = _rendered(name, version, content, variables)
         return self._rendered[key]
+
+
+def _key(
+    name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
+) -> tuple[Any, ...]:
+    """A version's content never changes; a trial, version 0, has none of its own."""
+    return (name, version, str(content) if not version else "", *sorted(variables.items()))
+
+
+def _rendered(
+    name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
+) -> RenderedPersona | None:
+    try:
+        return read_persona(content).render(variables)
+    except ValueError as error:  # a variable without a value, another release's form
+        why = {"detail": type(error).__name__, "pii.detail": str(error)}  # quotes prompts
+        log.error("persona_not_usable", persona=name, version=version, **why)
+        return None
 
 
 class _Personas(Mapping[str, Route]):

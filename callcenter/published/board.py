@@ -42,7 +42,7 @@ REPLY_KEPT_S = 10
 
 # Two admin processes may publish at once: the newer revision wins, whoever comes last.
 _PUBLISH = """
-local known = tonumber(redis.call('GET', KEYS[2]) or '-1')
+local known = tonumber(redis.call('GET', KEYS[2]) or '-1') or -1
 if tonumber(ARGV[1]) < known then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('SET', KEYS[2], ARGV[1])
@@ -92,7 +92,10 @@ class Board:
             BrokerUnavailable: Redis does not answer.
         """
         text = await self._ask(self._redis.get(REVISION_KEY))
-        return None if text is None else int(text)
+        try:
+            return None if text is None else int(text)
+        except ValueError:  # a stranger wrote it; the next publication replaces it
+            return None
 
     async def snapshot(self) -> Snapshot | None:
         """The snapshot on the board, if any.
@@ -103,8 +106,12 @@ class Board:
         text = await self._ask(self._redis.get(SNAPSHOT_KEY))
         try:
             return None if text is None else Snapshot.model_validate_json(text)
-        except ValidationError as error:
-            raise BrokerUnavailable(f"the published snapshot is not readable: {error}") from None
+        except ValidationError as error:  # its text would quote prompts and numbers
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            place = ".".join(str(step) for step in first["loc"])
+            raise BrokerUnavailable(
+                f"the published snapshot is not readable: {place}: {first['msg']}"
+            ) from None
 
     async def wait_for_change(self, timeout_s: float) -> None:
         """Returns when somebody published, or after the time; returns early is harmless."""
@@ -237,6 +244,6 @@ def _command(text: Any) -> Command | None:
         data = json.loads(text)
         more = {name: str(data.get(name, "")) for name in ("number", "reply")}
         return Command(str(data["call_id"]), str(data["action"]), **more)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         log.warning("order_not_understood")
         return None

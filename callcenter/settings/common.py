@@ -69,6 +69,10 @@ class CommonSettings(BaseSettings):
         log_format: `json`, one object a line; `text` for people; `auto` is text where standard
             error is a terminal.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        http_max_connections: HTTP connections at once on the program's web port; those that have
+            become WebSockets do not count.
+        http_max_connections_per_host: the same of one address (of IPv6, one /64). All clients of a
+            reverse proxy have its address.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
     """
@@ -82,6 +86,8 @@ class CommonSettings(BaseSettings):
     log_level: LogLevel = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_pii: bool = False
+    http_max_connections: Annotated[int, Field(gt=0)] = 1_000
+    http_max_connections_per_host: Annotated[int, Field(gt=0)] = 250
     otel_exporter_otlp_endpoint: str | None = None
 
     @property

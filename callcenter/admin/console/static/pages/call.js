@@ -89,6 +89,10 @@ function follow(place, id, events, redraw, look) {
     clearInterval(drawing);
     clearInterval(looking);
   };
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    toast("The live view was refused. Close another one, then load this page again.");
+  });
   source.addEventListener("end", () => {
     stop();
     setTimeout(() => look().catch(() => {}), 700); // the row is written a moment after the event
