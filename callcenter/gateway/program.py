@@ -126,7 +126,12 @@ def create_app(parts: Parts) -> FastAPI:
             await parts.published.refresh()
             watch.append(asyncio.create_task(parts.published.keep_current()))
         freeze_garbage()
-        log.info("gateway_started", gateway_id=parts.settings.gateway_id)
+        log.info(
+            "gateway_started",
+            gateway_id=parts.settings.gateway_id,
+            twilio=bool(parts.settings.auth_tokens),
+            browsers=parts.browser is not None,
+        )
         yield
         if parts.browser is not None:
             await parts.browser.close()
@@ -138,11 +143,12 @@ def create_app(parts: Parts) -> FastAPI:
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
     app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
-    app.include_router(
-        twilio.router(
-            parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+    if parts.settings.auth_tokens:  # without one nobody could be told from Twilio
+        app.include_router(
+            twilio.router(
+                parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+            )
         )
-    )
     if parts.browser is not None:
         app.mount("/", parts.browser.app)
     return app

@@ -23,6 +23,8 @@ from callcenter.settings.common import (
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 FallbackVerb = Literal["say", "redirect", "dial"]
+# Twilio's have 32 hexadecimal digits; a shorter one could be guessed by forging webhooks.
+TwilioToken = Annotated[SecretStr, Field(min_length=32)]
 
 
 class GatewaySettings(CommonSettings):
@@ -53,7 +55,8 @@ class GatewaySettings(CommonSettings):
             the body and asks the number's fallback URL, or tells the caller of an application
             error when there is none; with 200 the caller hears the TwiML itself.
         no_capacity_message: what the caller hears then.
-        twilio_auth_token: Twilio's secret: requests are signed with it.
+        twilio_auth_token: Twilio's secret: requests are signed with it. At least 32 characters, as
+            Twilio's own have; without one there is no door for Twilio.
         twilio_auth_token_secondary: accepted beside the first while the token is being rotated.
         twilio_account_sid: turns hang-up and transfer by REST on; without it the only way to
             leave a call is to close its socket, after which the fallback verb runs.
@@ -98,8 +101,8 @@ class GatewaySettings(CommonSettings):
     no_capacity_status: Annotated[int, Field(ge=200, le=599)] = 503
     no_capacity_message: str = "All our lines are busy right now. Please call again in a minute."
 
-    twilio_auth_token: SecretStr
-    twilio_auth_token_secondary: SecretStr | None = None
+    twilio_auth_token: TwilioToken | None = None
+    twilio_auth_token_secondary: TwilioToken | None = None
     twilio_account_sid: str | None = None
     twilio_api_base_url: str = "https://api.twilio.com"
     twilio_fallback_verb: FallbackVerb = "say"
@@ -146,6 +149,16 @@ class GatewaySettings(CommonSettings):
             raise ValueError("TURN_URLS needs TURN_SECRET: credentials are minted with it")
         return self
 
+    @model_validator(mode="after")
+    def _check_twilio(self) -> GatewaySettings:
+        if self.twilio_auth_token is None and (
+            self.twilio_auth_token_secondary is not None or self.twilio_account_sid is not None
+        ):
+            raise ValueError(
+                "TWILIO_AUTH_TOKEN_SECONDARY and TWILIO_ACCOUNT_SID need TWILIO_AUTH_TOKEN"
+            )
+        return self
+
     @property
     def own_origin(self) -> str:
         """The origin of the gateway's own pages."""
@@ -154,5 +167,5 @@ class GatewaySettings(CommonSettings):
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:
-        """The Twilio auth tokens whose signatures are good, first the current one."""
+        """The Twilio auth tokens whose signatures are good, first the current one; none: no door."""
         return secret_values(self.twilio_auth_token, self.twilio_auth_token_secondary)

@@ -32,7 +32,7 @@ from tests.integration.gateway.visitor import PAGE, SECRET, Page
 from tests.servers import free_port
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
-AUTH_TOKEN = "auth-token-of-the-tests"
+AUTH_TOKEN = "auth-token-of-the-tests-0123456789"
 NUMBER = "+15550100"
 FRAME_S = 0.08
 TONE = (6_000 * np.sin(2 * np.pi * 440 * np.arange(1_920) / 24_000)).astype(np.int16)
@@ -274,8 +274,12 @@ async def _serve(
         link_secret=LINK_SECRET,
         gateway_port=port,
         public_base_url=f"http://127.0.0.1:{port}",
-        twilio_auth_token=AUTH_TOKEN,
-        **{"gateway_pools": pool, "routes_file": routes, **overrides},
+        **{
+            "twilio_auth_token": AUTH_TOKEN,
+            "gateway_pools": pool,
+            "routes_file": routes,
+            **overrides,
+        },
     )
     gateway = server(settings)
     serving = asyncio.create_task(gateway.serve())

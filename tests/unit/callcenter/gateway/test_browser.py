@@ -34,7 +34,7 @@ def settings(**given: object) -> GatewaySettings:
     return GatewaySettings.load(
         link_secret=SECRET,
         public_base_url="https://voice.example.com",
-        twilio_auth_token="t",
+        twilio_auth_token="t" * 32,
         routes_file=Path("routes.yaml"),
         **given,
     )
