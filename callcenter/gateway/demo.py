@@ -24,6 +24,7 @@ import typer
 
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import program
+from callcenter.gateway.browser import EVERY_PERSONA
 from callcenter.settings import GatewaySettings
 from personas import library
 
@@ -80,6 +81,7 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
             gateway_drain_s=1.0,
             webrtc_secret=secrets.token_hex(32),
             webrtc_origins=_origins(port, admin_port),
+            webrtc_personas=EVERY_PERSONA,
             webrtc_requests_per_minute=60,
         )
         welcome = _welcome(port, metrics_port, auth_token, engine, admin_port, admin_secret)

@@ -27,6 +27,7 @@ from callcenter.background import end_all
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
+from callcenter.broker.once import Once
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import browser, health, orders, routes, twilio
@@ -82,6 +83,9 @@ def build(settings: GatewaySettings) -> Parts:
     published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
+    door = browser.build(
+        settings, table or published, slots, live, access, journal, quotas, Once(redis)
+    )
     reception = Reception(
         table or published,
         slots,
@@ -105,7 +109,7 @@ def build(settings: GatewaySettings) -> Parts:
         board=board,
         journal=journal,
         published=None if table else published,
-        browser=browser.build(settings, table or published, slots, live, access, journal, quotas),
+        browser=door,
     )
 
 

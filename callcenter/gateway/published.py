@@ -80,17 +80,20 @@ class PublishedRoutes:
         ]
         return tuple(choice for choice in choices if choice is not None)
 
-    def by_persona(self, only: Collection[str] = ()) -> Mapping[str, Route]:
+    def by_persona(self, only: Collection[str] | None) -> Mapping[str, Route]:
         """The published personas that browsers may call, and trials by their made-up numbers.
 
+        A trial needs no name here: an operator made its number, which nobody can guess, and it ends
+        by itself.
+
         Args:
-            only: names; none for all.
+            only: their names; None for all.
         """
         return _Personas(self, only)
 
-    def published(self, only: Collection[str]) -> list[str]:
+    def published(self, only: Collection[str] | None) -> list[str]:
         """Names of the personas that are published now."""
-        return [name for name in self._snapshot.current if not only or name in only]
+        return [name for name in self._snapshot.current if only is None or name in only]
 
     def of_persona(self, name: str) -> Route | None:
         """The route straight to a persona's published version, or to a trial."""
@@ -177,7 +180,7 @@ class PublishedRoutes:
 class _Personas(Mapping[str, Route]):
     """A view that is always that of the newest snapshot."""
 
-    def __init__(self, routes: PublishedRoutes, only: Collection[str]) -> None:
+    def __init__(self, routes: PublishedRoutes, only: Collection[str] | None) -> None:
         self._routes = routes
         self._only = only
 

@@ -66,7 +66,9 @@ class GatewaySettings(CommonSettings):
         webrtc_secret: signs the tokens of browser calls; without it there are no browser calls.
         webrtc_origins: pages that may place calls, such as https://www.example.com, separated by
             commas; the gateway's own pages always may.
-        webrtc_personas: personas that browsers may call; all that have a route when empty.
+        webrtc_personas: personas that browsers may call, separated by commas; `*` for all that have
+            a route; none when empty. The console's test calls need no name here: they go to
+            drafts under made-up numbers that last half an hour.
         webrtc_token_ttl_s: from the click to the call's first message.
         webrtc_max_call_s: a browser call is hung up after this time.
         webrtc_max_calls: browser calls of this process at once.
@@ -167,5 +169,5 @@ class GatewaySettings(CommonSettings):
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:
-        """The Twilio auth tokens whose signatures are good, first the current one; none: no door."""
+        """The Twilio auth tokens whose signatures are good, first the current one."""
         return secret_values(self.twilio_auth_token, self.twilio_auth_token_secondary)

@@ -93,6 +93,7 @@ async def start_gateway(hall: Any, tmp_path: Path) -> AsyncIterator[StartGateway
                 "routes_file": routes,
                 "twilio_auth_token": "auth-token-of-the-tests-0123456789",
                 "webrtc_secret": "secret-of-the-tests-0123456789abcdef",
+                "webrtc_personas": "*",
                 **settings,
             }
             gateway = server(GatewaySettings.load(**wanted))

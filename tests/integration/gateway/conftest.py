@@ -305,8 +305,8 @@ def make_page(make_stand: Any) -> Callable[..., Any]:
     """A stand whose gateway takes browser calls, and a page that may place them."""
 
     async def make(slots: int = 2, **settings: object) -> tuple[Any, Page]:
-        wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, **settings}
-        stand = await make_stand(slots, **wanted)
+        wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, "webrtc_personas": "*"}
+        stand = await make_stand(slots, **{**wanted, **settings})
         return stand, Page(stand.http, stand.base_url)
 
     return make
