@@ -197,7 +197,7 @@ async def test_a_token_is_good_for_one_call_at_all_gateways(make_page: Any) -> N
 
 @pytest.mark.timeout(30)
 async def test_no_browser_call_begins_without_redis(make_page: Any) -> None:
-    """Nobody can tell then whether the token was used; once Redis is back, it is good."""
+    """Nobody can tell then whether the token was used."""
     redis = valkey()
     redis.start()
     _, page = await make_page(redis_url=redis.connection_url)
