@@ -30,6 +30,7 @@ from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
 from callcenter.published.board import Board, Clips
+from callcenter.published.signing import Signer, signer
 from callcenter.settings import AdminSettings
 from personas import library
 from personas.errors import PersonaError
@@ -71,7 +72,7 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     waiting = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S)
     binary = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S, decode_responses=False)
-    board, clips = Board(redis), Clips(binary)
+    board, clips = Board(redis, signer=_signer(settings)), Clips(binary)
     brokers = {
         pool: Broker(redis, pool, timeout_s=settings.redis_timeout_s)
         for pool in settings.admin_pools
@@ -178,6 +179,11 @@ def run(settings: AdminSettings) -> None:
 
 def _print_secret(secret: str) -> None:
     typer.echo(f"First admin's secret, shown once: {secret}")
+
+
+def _signer(settings: AdminSettings) -> Signer:
+    own = settings.config_signing_key
+    return signer(own.get_secret_value() if own else "", settings.admin_secret.get_secret_value())
 
 
 def _library(settings: AdminSettings) -> library.Library:

@@ -23,8 +23,18 @@ from callcenter.errors import ConfigurationError
 PULSE_S = 0.25
 
 
-def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> APIRouter:
-    """The routes for whoever watches this process."""
+def router(
+    draining: Callable[[], bool],
+    worker_known: Callable[[], bool],
+    warnings: Callable[[], list[str]] = list,
+) -> APIRouter:
+    """The routes for whoever watches this process.
+
+    Args:
+        draining: whether it goes away.
+        worker_known: whether a call could be answered.
+        warnings: what a person should look at, though calls are answered.
+    """
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -39,7 +49,8 @@ def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> AP
             return _not_ready("draining")
         if not worker_known():
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
-        return JSONResponse({"status": "ready"})
+        found = warnings()
+        return JSONResponse({"status": "ready", **({"warnings": found} if found else {})})
 
     return routes
 

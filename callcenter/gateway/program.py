@@ -39,6 +39,7 @@ from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
@@ -71,7 +72,7 @@ def build(settings: GatewaySettings) -> Parts:
     """Makes the parts; connects to nothing.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or CONFIG_PUBLIC_KEY is.
     """
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     http = httpx.AsyncClient()
@@ -79,7 +80,8 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    board, journal, quotas = Board(redis), Journal(redis), Quotas(redis)
+    board = Board(redis, key_ring(settings.config_public_key))
+    journal, quotas = Journal(redis), Quotas(redis)
     published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
@@ -122,10 +124,12 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live)),
             asyncio.create_task(parts.slots.keep_table()),
             asyncio.create_task(health.measure_loop_lag()),
         ]
+        if parts.published is not None or not parts.board.keys.learns:
+            # With a routes file and no key, there is no admin app whose orders could be told.
+            watch.append(asyncio.create_task(orders.carry_out(parts.board, parts.live)))
         if parts.published is not None:
             await parts.published.refresh()
             watch.append(asyncio.create_task(parts.published.keep_current()))
@@ -146,7 +150,8 @@ def create_app(parts: Parts) -> FastAPI:
         tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
-    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
+    warnings = parts.published.warnings if parts.published is not None else list
+    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready, warnings))
     if parts.settings.auth_tokens:  # without one nobody could be told from Twilio
         app.include_router(
             twilio.router(

@@ -8,6 +8,7 @@ it replaces the old one, and one that cannot be read replaces nothing.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,7 @@ class PublishedRoutes:
         self._board = board
         self._clock = clock
         self._snapshot = Snapshot(revision=-1)
+        self._trouble = ""
         self._rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
 
     @property
@@ -114,17 +116,32 @@ class PublishedRoutes:
             await self.refresh()
             await self._board.wait_for_change(LOOK_EVERY_S)
 
+    def warnings(self) -> list[str]:
+        """What a person should look at."""
+        found = [self._board.refused] if self._board.refused else []
+        if self._board.keys.learns:
+            found.append("CONFIG_PUBLIC_KEY is not set: the first key that was seen is trusted")
+        return found
+
     async def refresh(self) -> None:
-        """Takes over what is published now; with Redis away, what is in memory stays."""
+        """Takes over what is published now; if it cannot be had, what is in memory stays."""
         try:
-            if await self._board.revision() == self._snapshot.revision:
+            known = await self._board.revision() == self._snapshot.revision
+            if known and not self._board.refused:
                 return
             snapshot = await self._board.snapshot()
-        except BrokerUnavailable as error:
-            log.warning("configuration_unchanged", detail=str(error))
+        except BrokerUnavailable as error:  # Redis is away, or a stranger wrote there
+            self._say("configuration_unchanged", str(error))
             return
+        self._say("configuration_readable", "")
         if snapshot is not None and snapshot.revision != self._snapshot.revision:
             self._take_over(snapshot)
+
+    def _say(self, event: str, trouble: str) -> None:
+        """Logs what is wrong when that changes, not every other second."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.log(logging.WARNING if trouble else logging.INFO, event, detail=trouble)
 
     def _take_over(self, snapshot: Snapshot) -> None:
         self._snapshot, self._rendered = snapshot, {}

@@ -37,6 +37,7 @@ from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
@@ -76,7 +77,8 @@ class SipGateway:
         pool, *overflow = settings.gateway_pools
         broker = Broker(self._redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
         self._slots = GatewaySlots(broker, LastKnownWorkers())
-        self._board, self._journal = Board(self._redis), Journal(self._redis)
+        self._board = Board(self._redis, key_ring(settings.config_public_key))
+        self._journal = Journal(self._redis)
         self._published = PublishedRoutes(self._board)
         self._routes = SipRoutes(_trunks(settings), self._published, carriers_secrets(os.environ))
         self._watch: list[asyncio.Task[None]] = []
@@ -134,7 +136,9 @@ class SipGateway:
     def app(self) -> FastAPI:
         """Health and readiness."""
         app = FastAPI(title="SIP gateway", openapi_url=None)
-        app.include_router(health.router(lambda: self.live.draining, self._slots.ready))
+        app.include_router(
+            health.router(lambda: self.live.draining, self._slots.ready, self._published.warnings)
+        )
         return app
 
     async def _listen(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
+from pydantic import SecretStr, field_validator
 
 from callcenter.settings.common import HTTP_SCHEMES, CommonSettings, Pools, Port, SharedSecret
 
@@ -18,6 +18,8 @@ class AdminSettings(CommonSettings):
         database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets are derived from it; keep it with the database.
+        config_signing_key: Ed25519 private key that signs what is published and ordered, as
+            `python -m callcenter keys` prints it, or PEM; derived from admin_secret when empty.
         admin_secure_cookies: cookies over https only; off for a trial on this machine.
         webhooks_private: whether webhooks may point into private networks.
         personas_dir: persona files that an empty store begins with; the shipped ones when empty.
@@ -34,6 +36,7 @@ class AdminSettings(CommonSettings):
     admin_pools: Pools = ("main",)
     database_url: str = "sqlite:///callcenter.db"
     admin_secret: SharedSecret
+    config_signing_key: SecretStr | None = None
     admin_secure_cookies: bool = True
     webhooks_private: bool = False
     personas_dir: Path | None = None

@@ -41,6 +41,10 @@ class CommonSettings(BaseSettings):
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         link_secret_secondary: accepted by workers beside the first while the secret is being
             rotated.
+        config_public_key: the admin app's public keys, separated by commas, as PEM or as
+            `python -m callcenter keys` prints them: what others publish or order counts nothing.
+            `none` where there is no admin app. When empty, the key of the first snapshot that is
+            seen is trusted, which is for trials: whoever writes in Redis first is the admin then.
         log_level: the least urgent kind of log line that is written.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
@@ -53,6 +57,7 @@ class CommonSettings(BaseSettings):
     redis_timeout_s: Seconds = 0.5
     link_secret: SharedSecret
     link_secret_secondary: SharedSecret | None = None
+    config_public_key: str = ""
     log_level: LogLevel = "info"
     log_pii: bool = False
     otel_exporter_otlp_endpoint: str | None = None

@@ -30,6 +30,7 @@ from callcenter.link.token import verify
 from callcenter.settings import GatewaySettings, WorkerSettings
 from tests.integration.gateway.visitor import PAGE, SECRET, Page
 from tests.servers import free_port
+from tests.signing import PUBLIC_KEY
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 AUTH_TOKEN = "auth-token-of-the-tests-0123456789"
@@ -276,6 +277,7 @@ async def _serve(
         public_base_url=f"http://127.0.0.1:{port}",
         **{
             "twilio_auth_token": AUTH_TOKEN,
+            "config_public_key": PUBLIC_KEY,
             "gateway_pools": pool,
             "routes_file": routes,
             **overrides,

@@ -8,9 +8,10 @@ import pytest
 
 from callcenter.broker.connection import connect
 from callcenter.link.protocol import Text
-from callcenter.published.board import Board, Command
+from callcenter.published.board import Command
 from tests.integration.gateway.visitor import PAGE, browser, call, code
 from tests.servers import valkey
+from tests.signing import admins_board
 
 
 @pytest.mark.timeout(30)
@@ -58,11 +59,11 @@ async def test_orders_from_the_console(make_page: Any, redis_url: str) -> None:
     async with browser() as caller:
         await call(page, caller)
         (call_id,) = stand.workers[0].sessions
-        why_not = await Board(redis).ask(Command(call_id, "transfer", "+15550199"))
+        why_not = await admins_board(redis).ask(Command(call_id, "transfer", "+15550199"))
         assert why_not == "a browser's call cannot be transferred to a telephone number"
         caller.heard.clear()
         await caller.hear()
-        assert await Board(redis).ask(Command(call_id, "hangup")) == ""
+        assert await admins_board(redis).ask(Command(call_id, "hangup")) == ""
         assert await caller.messages.get() == {"type": "ended", "code": "operator_hangup"}
     await redis.aclose()
     await stand.until_used(0)

@@ -14,6 +14,7 @@ from callcenter.telephony.sip.registration import Standing
 from personas import library
 from tests.integration.sip.conftest import Caller, MakeStand, Stand
 from tests.integration.sip.test_registration import call_the_account, registrar, standing
+from tests.signing import admins_board
 
 pytestmark = pytest.mark.timeout(30)
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}], "transfer_to": "+15550199"}
@@ -39,9 +40,14 @@ def route(
     }  # fmt: skip
 
 
+def orders(stand: Stand) -> Board:
+    """The admin app's end of the board."""
+    return admins_board(stand.gateway._redis)
+
+
 async def published(stand: Stand, wanted: Snapshot) -> None:
     """Publishes, and waits until the gateway has it."""
-    await stand.gateway._board.publish(wanted)
+    await orders(stand).publish(wanted)
     while stand.gateway._published.revision != wanted.revision:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.02)
 
@@ -73,9 +79,9 @@ async def test_a_call_by_the_published_configuration(stand: Stand, make_caller) 
     await caller.hear(5)
     (session,) = stand.worker.sessions.values()
     assert (session.spec.persona_version, session.spec.voice_sha256) == ("3", "ab" * 32)
-    refused = await stand.gateway._board.ask(Command(session.spec.call_id, "sing"))
+    refused = await orders(stand).ask(Command(session.spec.call_id, "sing"))
     assert "does not know" in str(refused)
-    assert await stand.gateway._board.ask(Command(session.spec.call_id, "hangup")) == ""
+    assert await orders(stand).ask(Command(session.spec.call_id, "hangup")) == ""
     bye = await caller.incoming("BYE")
     caller.answer(bye)
     await stand.until_free()
@@ -118,7 +124,7 @@ async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None
     """A far end that refuses it: the console hears the status, and the call goes on."""
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
     caller, call_id = await live_call(stand, make_caller)
-    asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "transfer", "+15550142")))
+    asked = asyncio.create_task(orders(stand).ask(Command(call_id, "transfer", "+15550142")))
     refer = await caller.incoming("REFER")
     assert "sip:+15550142@" in refer
     caller.answer(refer, "603 Decline")
@@ -132,14 +138,14 @@ async def test_an_operator_presses_keys(stand: Stand, make_caller) -> None:
     """As RTP events; by INFO, one after the other, to a far end that takes none."""
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
     caller, call_id = await live_call(stand, make_caller)
-    assert await stand.gateway._board.ask(Command(call_id, "press", "1#")) == ""
+    assert await orders(stand).ask(Command(call_id, "press", "1#")) == ""
     events = [packet[12:] for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
     assert [event[0] for event in events] == [1] * 11 + [11] * 11
     assert [bool(event[1] & 0x80) for event in events] == ([False] * 8 + [True] * 3) * 2
     assert "200" in await caller.ask("BYE")
     await stand.until_free()
     plain, call_id = await live_call(stand, make_caller, "0")
-    asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "press", "7*")))
+    asked = asyncio.create_task(orders(stand).ask(Command(call_id, "press", "7*")))
     for key in "7*":
         info = await plain.incoming("INFO")
         assert f"Signal={key}\r\n" in info
