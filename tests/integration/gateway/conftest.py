@@ -233,6 +233,7 @@ async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]
 
         async def make(slots: int = 2, **settings: object) -> Stand:
             url = str(settings.pop("redis_url", redis_url))
+            settings["redis_url"] = settings.pop("gateway_redis_url", url)
             return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
@@ -245,14 +246,14 @@ async def _make_stand(
     slots: int,
     overrides: dict[str, object],
 ) -> Stand:
-    pool = f"pool-{secrets.token_hex(4)}"
+    pool = str(overrides.pop("pool", f"pool-{secrets.token_hex(4)}"))
     redis = connect_redis(redis_url)
     stack.push_async_callback(redis.aclose)
     broker = Broker(redis, pool, worker_lease_s=60.0)
     stand = Stand("", await stack.enter_async_context(httpx.AsyncClient()), broker, [])
     stack.push_async_callback(_stop_workers, stand)
     await stand.add_worker(slots)
-    gateway, stand.serving = await _serve(stack, redis_url, folder, pool, overrides)
+    gateway, stand.serving = await _serve(stack, folder, pool, overrides)
     stand.gateway = gateway
     stand.base_url = f"http://127.0.0.1:{gateway.config.port}"
     return stand
@@ -260,7 +261,6 @@ async def _make_stand(
 
 async def _serve(
     stack: contextlib.AsyncExitStack,
-    redis_url: str,
     folder: Path,
     pool: str,
     overrides: dict[str, object],
@@ -271,7 +271,6 @@ async def _serve(
     )
     port = free_port()
     settings = GatewaySettings.load(
-        redis_url=redis_url,
         link_secret=LINK_SECRET,
         gateway_port=port,
         public_base_url=f"http://127.0.0.1:{port}",
