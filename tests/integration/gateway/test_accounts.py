@@ -180,7 +180,7 @@ FORBIDDEN = [
         for name in PASSWORDS
         for command in (
             ("CONFIG", "GET", "*"), ("FLUSHALL",), ("KEYS", "*"), ("ACL", "LIST"), ("MONITOR",),
-            ("REPLICAOF", "NO", "ONE"), ("CLIENT", "KILL", "TYPE", "normal"), ("DEBUG", "JMAP"),
+            ("REPLICAOF", "NO", "ONE"), ("CLIENT", "KILL", "TYPE", "normal"),
             ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH"), ("MODULE", "LIST"), ("SHUTDOWN",),
         )
     ],
