@@ -18,6 +18,11 @@ digest() { # NAME OF A VARIABLE
   printf '#%s' "$(printf %s "$value" | sha256sum | cut -d' ' -f1)"
 }
 
+# Read before anything is printed: an error inside of $( ) ends nothing by itself.
+admin=$(digest REDIS_ADMIN_PASSWORD)
+gateway=$(digest REDIS_GATEWAY_PASSWORD)
+worker=$(digest REDIS_WORKER_PASSWORD)
+
 pools=
 for pool in ${POOLS:-main}; do
   # The name ends at the brace, so that no pool's pattern fits another one's keys.
@@ -37,16 +42,16 @@ user() { # NAME PASSWORD RULES...
 }
 
 echo 'user default reset off'
-user admin "$(digest REDIS_ADMIN_PASSWORD)" $base $broker $pools \
+user admin "$admin" $base $broker $pools \
   '~{cc:published}' '~{cc:published}:*' '~cc:voice:*' '~cc:original:*' '~cc:codes:*' '~cc:voices' \
   '~cc:reply:*' '~cc:journal' '&cc:published:changed' '&cc:commands' \
   +mget +lpop +publish '+pubsub|numsub' \
   +xread +xreadgroup +xack +xautoclaim '+xgroup|create'
-user gateway "$(digest REDIS_GATEWAY_PASSWORD)" $base $broker $pools \
+user gateway "$gateway" $base $broker $pools \
   '%R~{cc:published}' '%R~{cc:published}:*' '~{cc:limits}:*' '~cc:twilio:*' '~cc:once:*' \
   '~cc:reply:*' '&cc:published:changed' '&cc:commands' \
   +getdel +pttl +expire +rpush +subscribe +unsubscribe +zcard +zremrangebyscore \
   '(+xadd %W~cc:journal)'
-user worker "$(digest REDIS_WORKER_PASSWORD)" $base $broker $pools \
+user worker "$worker" $base $broker $pools \
   '%R~{cc:published}' '%R~{cc:published}:*' '%R~cc:voice:*' '%R~cc:original:*' \
   '(+get +set ~cc:codes:*)'
