@@ -53,8 +53,9 @@ async def published(stand: Stand, wanted: Snapshot) -> None:
 
 
 @pytest.fixture
-async def stand(redis_url: str, make_stand: MakeStand) -> Stand:
+async def stand(redis_url: str, make_stand: MakeStand, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """A gateway that has no trunks file."""
+    monkeypatch.setenv("TRUNK_LOGIN", "of-the-carrier")
     async with connect(redis_url) as redis:
         await redis.flushdb()
     return await make_stand(trunks_file=None, slots=2)
@@ -95,7 +96,7 @@ async def test_a_call_by_the_published_configuration(stand: Stand, make_caller) 
 
 async def test_login_and_codecs_of_the_next_call(stand: Stand, make_caller) -> None:
     """Asked for a login as published; without one from the next configuration on, in its codec."""
-    routes, login = [route("desk", "+15550100", BANK)], {**HERE, "secret_ref": "PATH"}
+    routes, login = [route("desk", "+15550100", BANK)], {**HERE, "secret_ref": "TRUNK_LOGIN"}
     await published(stand, snapshot(1, trunks=[login], routes=routes))
     caller = make_caller(stand.udp, number="+15550100")
     caller.send(caller.request("INVITE", caller.sdp()))
@@ -222,8 +223,8 @@ async def test_a_trunk_of_the_file_without_numbers(
 @pytest.fixture
 def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the gateway finds in its environment when it starts."""
-    monkeypatch.setenv("GUESS", "guess")
-    monkeypatch.setenv("ACCOUNT", "registrar-password")
+    monkeypatch.setenv("TRUNK_GUESS", "guess")
+    monkeypatch.setenv("TRUNK_ACCOUNT", "registrar-password")
 
 
 async def test_a_registration_comes_changes_and_goes(
@@ -238,9 +239,9 @@ async def test_a_registration_comes_changes_and_goes(
             routes = [route("desk", "agent", BANK)]
             return snapshot(revision, trunks=[{**HERE, "sip": sip}], routes=routes)
 
-        await published(stand, wanted(1, "GUESS"))
+        await published(stand, wanted(1, "TRUNK_GUESS"))
         await standing(stand, Standing.REFUSED)
-        await published(stand, wanted(2, "ACCOUNT"))
+        await published(stand, wanted(2, "TRUNK_ACCOUNT"))
         await standing(stand, Standing.REGISTERED)
         await call_the_account(port)
         assert len(stand.worker.specs) == 1
