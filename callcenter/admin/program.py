@@ -29,6 +29,7 @@ from callcenter.background import end_all
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
+from callcenter.link.tls import client_tls
 from callcenter.published.board import Board, Clips
 from callcenter.published.signing import Signer, signer
 from callcenter.settings import AdminSettings
@@ -77,7 +78,9 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         pool: Broker(redis, pool, timeout_s=settings.redis_timeout_s)
         for pool in settings.admin_pools
     }
-    primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
+    primer = WorkerPrimer(
+        brokers, settings.link_secret.get_secret_value(), client_tls(*settings.link_tls)
+    )
     publisher = Publisher(database, board, clips, primer)
     rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
     http = httpx.AsyncClient(follow_redirects=False)

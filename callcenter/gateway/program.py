@@ -37,6 +37,7 @@ from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
 from callcenter.published.signing import key_ring
@@ -273,6 +274,7 @@ def _link_access(settings: GatewaySettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

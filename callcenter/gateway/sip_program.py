@@ -35,6 +35,7 @@ from callcenter.gateway.registrations import Registrations
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
 from callcenter.published.signing import key_ring
@@ -263,6 +264,7 @@ def _access(settings: SipSettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from callcenter.settings.common import HTTP_SCHEMES, CommonSettings, Pools, Port, SharedSecret
+from callcenter.settings.common import HTTP_SCHEMES, LinkSettings, Pools, Port, SharedSecret
 
 
-class AdminSettings(CommonSettings):
+class AdminSettings(LinkSettings):
     """The admin app's settings.
 
     Attributes:

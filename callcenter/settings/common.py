@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import socket
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callcenter.errors import ConfigurationError
@@ -81,6 +82,35 @@ class CommonSettings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+
+class LinkSettings(CommonSettings):
+    """What programs read that open links to workers.
+
+    Attributes:
+        link_ca_file: PEM file of the CA that workers' certificates are checked against; with it
+            only wss:// links are opened. Without one the link is plain: for a closed network.
+        link_certificate, link_key: PEM files, for workers that ask for a certificate.
+        link_server_name: what every worker's certificate names; the host in its address when empty.
+    """
+
+    link_ca_file: Path | None = None
+    link_certificate: Path | None = None
+    link_key: Path | None = None
+    link_server_name: str = ""
+
+    @model_validator(mode="after")
+    def _link_tls_is_whole(self) -> Self:
+        if (self.link_certificate is None) != (self.link_key is None):
+            raise ValueError("LINK_CERTIFICATE and LINK_KEY need each other")
+        if self.link_ca_file is None and (self.link_certificate or self.link_server_name):
+            raise ValueError("LINK_CERTIFICATE and LINK_SERVER_NAME need LINK_CA_FILE")
+        return self
+
+    @property
+    def link_tls(self) -> tuple[Path | None, Path | None, Path | None, str]:
+        """CA, certificate, key and name, as `link.tls.client_tls` takes them."""
+        return self.link_ca_file, self.link_certificate, self.link_key, self.link_server_name
 
 
 def unique_id(program: str) -> str:

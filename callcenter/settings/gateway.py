@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from callcenter.settings.common import (
     HTTP_SCHEMES,
-    CommonSettings,
+    LinkSettings,
     Names,
     Pools,
     Port,
@@ -27,7 +27,7 @@ FallbackVerb = Literal["say", "redirect", "dial"]
 TwilioToken = Annotated[SecretStr, Field(min_length=32)]
 
 
-class GatewaySettings(CommonSettings):
+class GatewaySettings(LinkSettings):
     """The gateway's settings.
 
     Attributes:

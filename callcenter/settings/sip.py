@@ -7,10 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from callcenter.settings.common import CommonSettings, Pools, Port, Seconds, unique_id
+from callcenter.settings.common import LinkSettings, Pools, Port, Seconds, unique_id
 
 
-class SipSettings(CommonSettings):
+class SipSettings(LinkSettings):
     """The SIP gateway's settings.
 
     Attributes:
