@@ -64,6 +64,13 @@ redis.call('PUBLISH', ARGV[4], ARGV[3])
 return 1
 """
 
+# Known from the start, so that the first one of its kind is seen as an increase.
+_REASONS = ("unknown_key", "bad_signature", "other_purpose", "replayed")
+for _reason in (*_REASONS, "not_signed", "too_large", "other_release"):
+    metrics.PUBLISHED_REFUSED.labels("snapshot", _reason)
+for _reason in (*_REASONS, "expired"):
+    metrics.PUBLISHED_REFUSED.labels("command", _reason)
+
 __all__ = ["Board", "Clips", "Command", "Posted"]
 
 log = structlog.get_logger(__name__)

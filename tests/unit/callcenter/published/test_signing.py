@@ -71,6 +71,7 @@ def test_forms_of_the_private_key(text: str) -> None:
         base64.b64encode(KEY.public_key().public_bytes(DER, INFO)).decode(),
         certificate(),
         f"{public_text(STRANGER)}, {public_text(HAND)}",
+        STRANGER.public_key.public_bytes(PEM, INFO).decode() + ",\n" + certificate(),
     ],
 )
 def test_forms_of_the_public_key(text: str) -> None:
