@@ -27,6 +27,7 @@ def router(
     draining: Callable[[], bool],
     worker_known: Callable[[], bool],
     warnings: Callable[[], list[str]] = list,
+    unconfigured: Callable[[], str] = str,
 ) -> APIRouter:
     """The routes for whoever watches this process.
 
@@ -34,6 +35,7 @@ def router(
         draining: whether it goes away.
         worker_known: whether a call could be answered.
         warnings: what a person should look at, though calls are answered.
+        unconfigured: why no call could be answered as it should; "" if it could.
     """
     routes = APIRouter()
 
@@ -49,6 +51,8 @@ def router(
             return _not_ready("draining")
         if not worker_known():
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
+        if why := unconfigured():
+            return _not_ready(why)
         found = warnings()
         return JSONResponse({"status": "ready", **({"warnings": found} if found else {})})
 

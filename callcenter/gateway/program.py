@@ -151,8 +151,8 @@ def create_app(parts: Parts) -> FastAPI:
         tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
-    warnings = parts.published.warnings if parts.published is not None else list
-    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready, warnings))
+    published = () if parts.published is None else _health_of(parts.published)
+    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready, *published))
     if parts.settings.auth_tokens:  # without one nobody could be told from Twilio
         app.include_router(
             twilio.router(
@@ -259,6 +259,10 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
     tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
+
+
+def _health_of(published: PublishedRoutes) -> tuple[Callable[[], list[str]], Callable[[], str]]:
+    return published.warnings, published.unconfigured
 
 
 def _routes(file: Path, personas: Path | None) -> routes.Routes:

@@ -123,6 +123,13 @@ class PublishedRoutes:
             found.append("CONFIG_PUBLIC_KEY is not set: the first key that was seen is trusted")
         return found
 
+    def unconfigured(self) -> str:
+        """Why there is no configuration, though one is published; "" else.
+
+        So at an upgrade, calls stay with the old gateways until the admin app has signed anew.
+        """
+        return self._board.refused if self.revision < 0 else ""
+
     async def refresh(self) -> None:
         """Takes over what is published now; if it cannot be had, what is in memory stays."""
         try:

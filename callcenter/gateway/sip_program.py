@@ -138,7 +138,13 @@ class SipGateway:
         """Health and readiness."""
         app = FastAPI(title="SIP gateway", openapi_url=None)
         app.include_router(
-            health.router(lambda: self.live.draining, self._slots.ready, self._published.warnings)
+            health.router(
+                lambda: self.live.draining,
+                self._slots.ready,
+                self._published.warnings,
+                # A trunks file's own numbers are answered without what is published.
+                str if self.settings.trunks_file else self._published.unconfigured,
+            )
         )
         return app
 

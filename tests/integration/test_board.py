@@ -67,6 +67,19 @@ async def test_a_strangers_snapshot_changes_nothing(redis: Redis) -> None:
     assert routes.warnings() == []
 
 
+async def test_a_gateway_that_never_had_a_good_one_is_not_ready(redis: Redis) -> None:
+    """Its calls stay with others until the admin app has signed; an empty board is no trouble."""
+    routes = PublishedRoutes(readers_board(redis))
+    await routes.refresh()
+    assert routes.unconfigured() == ""
+    await redis.mset({SNAPSHOT_KEY: Snapshot(revision=2).model_dump_json(), REVISION_KEY: "2"})
+    await routes.refresh()
+    assert "not signed" in routes.unconfigured()
+    await admins_board(redis).publish(Snapshot(revision=2))
+    await routes.refresh()
+    assert routes.unconfigured() == ""
+
+
 async def test_the_same_revision_heals_as_well(redis: Redis) -> None:
     """A gateway that has it in memory looks at the board again."""
     admin, routes = admins_board(redis), PublishedRoutes(readers_board(redis))

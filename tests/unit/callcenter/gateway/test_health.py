@@ -4,10 +4,11 @@ import socket
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from callcenter import metrics
 from callcenter.errors import ConfigurationError
-from callcenter.gateway.health import metrics_page
+from callcenter.gateway.health import metrics_page, router
 
 
 def test_the_page_shows_the_numbers_and_goes_away() -> None:
@@ -29,3 +30,23 @@ def test_a_taken_port_is_told_by_its_settings_name() -> None:
         with pytest.raises(ConfigurationError, match=f"METRICS_PORT={port}"):  # noqa: SIM117
             with metrics_page("127.0.0.1", port):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("warnings", "unconfigured", "status", "body"),
+    [
+        ([], "", 200, {"status": "ready"}),
+        (["look"], "", 200, {"status": "ready", "warnings": ["look"]}),
+        (["look"], "none is signed", 503, {"status": "not ready", "why": "none is signed"}),
+    ],
+)
+async def test_readiness_tells_what_is_wrong(
+    warnings: list[str], unconfigured: str, status: int, body: dict[str, object]
+) -> None:
+    """A warning keeps calls coming; having nothing to answer them by does not."""
+    app = FastAPI()
+    app.include_router(router(lambda: False, lambda: True, lambda: warnings, lambda: unconfigured))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (status, body)
