@@ -24,6 +24,7 @@ from callcenter.published.signing import (
     signer,
 )
 
+# Each process of a test run must give the tests the same names: no random text in them.
 KEY = Ed25519PrivateKey.generate()
 HAND = Signer(KEY)
 STRANGER = Signer(Ed25519PrivateKey.generate())
@@ -57,6 +58,7 @@ def test_what_is_signed_is_read() -> None:
         KEY.private_bytes(PEM, PKCS8, serialization.NoEncryption()).decode(),
         base64.b64encode(KEY.private_bytes(DER, PKCS8, serialization.NoEncryption())).decode(),
     ],
+    ids=range(3),
 )
 def test_forms_of_the_private_key(text: str) -> None:
     """As our command prints it, and as openssl does."""
@@ -73,6 +75,7 @@ def test_forms_of_the_private_key(text: str) -> None:
         f"{public_text(STRANGER)}, {public_text(HAND)}",
         STRANGER.public_key.public_bytes(PEM, INFO).decode() + ",\n" + certificate(),
     ],
+    ids=range(6),
 )
 def test_forms_of_the_public_key(text: str) -> None:
     """Several of them while one replaces the other."""
@@ -89,6 +92,7 @@ def test_forms_of_the_public_key(text: str) -> None:
         .decode(),
         "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----",
     ],
+    ids=range(4),
 )
 def test_what_is_no_key(text: str) -> None:
     """Named by its variable, without its text."""
@@ -133,6 +137,7 @@ def parts(header: dict[str, object], mac: str = "") -> str:
         parts({"alg": "EdDSA", "typ": SNAPSHOT, "kid": 7, "jwk": {"kty": "OKP"}}, "AA"),
         parts({"alg": "EdDSA", "typ": SNAPSHOT, "kid": "x", "jwk": None}, "AA"),
     ],
+    ids=range(11),
 )
 def test_forgeries(token: str) -> None:
     """Whatever their headers say; by readers that know the key, or learnt it, or know nobody."""
