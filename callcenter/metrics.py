@@ -45,6 +45,11 @@ REFUSALS = Counter(
     "Webhooks and sockets that were refused, by the refusal's code.",
     ["transport", "code"],
 )
+PUBLISHED_REFUSED = Counter(
+    "callcenter_published_refused_total",
+    "What stood in Redis as the admin app's and was refused: snapshot or command; by the reason.",
+    ["kind", "reason"],
+)
 SESSIONS = Counter(
     "callcenter_sessions_total",
     "Sessions that began, by the engine that answers; a call that moved has several.",

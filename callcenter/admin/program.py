@@ -42,7 +42,9 @@ from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
+from callcenter.link.tls import client_tls
 from callcenter.published.board import Board, Clips
+from callcenter.published.signing import Signer, signer
 from callcenter.serving import guard
 from callcenter.serving.guard import HttpLimits
 from callcenter.serving.pages import metrics_page
@@ -92,12 +94,14 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     waiting = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S)
     binary = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S, decode_responses=False)
-    board, clips = Board(redis), Clips(binary)
+    board, clips = Board(redis, signer=_signer(settings)), Clips(binary)
     brokers = {
         pool: Broker(redis, pool, timeout_s=settings.redis_timeout_s)
         for pool in settings.admin_pools
     }
-    primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
+    primer = WorkerPrimer(
+        brokers, settings.link_secret.get_secret_value(), client_tls(*settings.link_tls)
+    )
     publisher = Publisher(database, board, clips, primer)
     rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
     http = webhooks.http_client()
@@ -307,6 +311,11 @@ def new_admin_key(settings: AdminSettings, name: str) -> str:
         return asyncio.run(make())
     except Problem as problem:
         raise ConfigurationError(problem.detail) from None
+
+
+def _signer(settings: AdminSettings) -> Signer:
+    own = settings.config_signing_key
+    return signer(own.get_secret_value() if own else "", settings.admin_secret.get_secret_value())
 
 
 def _library(settings: AdminSettings) -> library.Library:

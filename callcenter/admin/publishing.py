@@ -103,14 +103,16 @@ class Publisher:
         log.warning("not_published", detail=why)
 
     async def publish(self) -> None:
-        """Publishes the present configuration unless it is on the board.
+        """Publishes the present configuration unless it is on the board, genuine and whole.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
+        # The board first: what the database says afterwards is never older, unless it was restored.
+        posted = await self._board.posted()
         async with self._database.reading() as db:
             revision = int(await db.scalar(select(tables.state.c.revision)) or 0)
-            if await self._board.revision() == revision:
+            if posted.revision == revision:
                 self.published = revision
                 return
             snapshot = await build(db, datetime.now(UTC))
@@ -118,7 +120,9 @@ class Publisher:
         fresh = [prompt for prompt in prompts(snapshot) if prompt.key not in self._primed]
         if fresh:
             await self._prime(fresh)
-        await self._board.publish(snapshot)
+        if not await self._board.replace(posted, snapshot):
+            self._wake.set()  # another process has published meanwhile: look again
+            return
         for sha256 in stale:  # nothing names them any more
             await self._clips.remove(sha256)
         self.published = snapshot.revision

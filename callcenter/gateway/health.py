@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -24,6 +25,8 @@ PULSE_S = 0.25
 def router(
     draining: Callable[[], bool],
     worker_known: Callable[[], bool],
+    warnings: Callable[[], list[str]] = list,
+    unconfigured: Callable[[], str] = str,
     trouble: Callable[[], str] = str,
 ) -> APIRouter:
     """The routes for whoever watches this process.
@@ -31,6 +34,8 @@ def router(
     Args:
         draining: whether it takes no new call.
         worker_known: whether a call would find a worker.
+        warnings: what a person should look at, though calls are answered.
+        unconfigured: why no call could be answered as it should; "" if it could.
         trouble: what does not run as it should beside the calls, or "". Calls are answered without
             it, from memory, so the process stays ready and says so.
     """
@@ -48,9 +53,14 @@ def router(
             return _not_ready("draining")
         if not worker_known():
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
+        if why := unconfigured():
+            return _not_ready(why)
+        named: dict[str, Any] = {"status": "ready"}
+        if found := warnings():
+            named["warnings"] = found
         if why := trouble():
-            return JSONResponse({"status": "ready", "trouble": why})
-        return JSONResponse({"status": "ready"})
+            named["trouble"] = why
+        return JSONResponse(named)
 
     return routes
 

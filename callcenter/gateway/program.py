@@ -28,6 +28,7 @@ from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
+from callcenter.broker.once import Once
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import browser, health, orders, routes, twilio
@@ -37,8 +38,10 @@ from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
 from callcenter.serving import guard
 from callcenter.serving.guard import HttpLimits
@@ -75,7 +78,7 @@ def build(settings: GatewaySettings) -> Parts:
     """Makes the parts; connects to nothing.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or CONFIG_PUBLIC_KEY is.
     """
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     http = httpx.AsyncClient()
@@ -83,10 +86,14 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    board, journal, quotas = Board(redis), Journal(redis), Quotas(redis)
+    board = Board(redis, key_ring(settings.config_public_key))
+    journal, quotas = Journal(redis), Quotas(redis)
     published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
+    door = browser.build(
+        settings, table or published, slots, live, access, journal, quotas, Once(redis)
+    )
     reception = Reception(
         table or published,
         slots,
@@ -110,7 +117,7 @@ def build(settings: GatewaySettings) -> Parts:
         board=board,
         journal=journal,
         published=None if table else published,
-        browser=browser.build(settings, table or published, slots, live, access, journal, quotas),
+        browser=door,
     )
 
 
@@ -124,14 +131,21 @@ def create_app(parts: Parts) -> FastAPI:
         load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
         supervisor.keep("journal", parts.journal.run)
-        supervisor.keep("orders", obey)
         supervisor.keep("workers", parts.slots.keep_table)
         supervisor.keep("loop_lag", health.measure_loop_lag, vital=False)
+        if parts.published is not None or not parts.board.keys.learns:
+            # With a routes file and no key, there is no admin app whose orders could be told.
+            supervisor.keep("orders", obey)
         if parts.published is not None:
             await parts.published.refresh()
             supervisor.keep("configuration", parts.published.keep_current)
         freeze_garbage()
-        log.info("gateway_started", gateway_id=parts.settings.gateway_id)
+        log.info(
+            "gateway_started",
+            gateway_id=parts.settings.gateway_id,
+            twilio=bool(parts.settings.auth_tokens),
+            browsers=parts.browser is not None,
+        )
         yield
         if parts.browser is not None:
             await parts.browser.close()
@@ -142,14 +156,22 @@ def create_app(parts: Parts) -> FastAPI:
         tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
+    warnings, unconfigured = _health_of(parts.published)
     app.include_router(
-        health.router(lambda: parts.live.draining, parts.slots.ready, supervisor.trouble)
-    )
-    app.include_router(
-        twilio.router(
-            parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+        health.router(
+            lambda: parts.live.draining,
+            parts.slots.ready,
+            warnings,
+            unconfigured,
+            supervisor.trouble,
         )
     )
+    if parts.settings.auth_tokens:  # without one nobody could be told from Twilio
+        app.include_router(
+            twilio.router(
+                parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+            )
+        )
     if parts.browser is not None:
         app.mount("/", parts.browser.app)
     return app
@@ -251,6 +273,12 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
         server(settings, on_start).run()
 
 
+def _health_of(
+    published: PublishedRoutes | None,
+) -> tuple[Callable[[], list[str]], Callable[[], str]]:
+    return (list, str) if published is None else (published.warnings, published.unconfigured)
+
+
 def _routes(file: Path, personas: Path | None) -> routes.Routes:
     try:
         return routes.load(file, library.load(personas or library.SHIPPED))
@@ -264,6 +292,7 @@ def _link_access(settings: GatewaySettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

@@ -36,8 +36,10 @@ from callcenter.gateway.registrations import Registrations
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
 from callcenter.serving import guard
 from callcenter.serving.guard import HttpLimits
@@ -81,7 +83,8 @@ class SipGateway:
         pool, *overflow = settings.gateway_pools
         broker = Broker(self._redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
         self._slots = GatewaySlots(broker, LastKnownWorkers())
-        self._board, self._journal = Board(self._redis), Journal(self._redis)
+        self._board = Board(self._redis, key_ring(settings.config_public_key))
+        self._journal = Journal(self._redis)
         self._published = PublishedRoutes(self._board)
         self._routes = SipRoutes(_trunks(settings), self._published, carriers_secrets(os.environ))
         self._supervisor = Supervisor()
@@ -140,8 +143,16 @@ class SipGateway:
     def app(self) -> FastAPI:
         """Health and readiness."""
         app = FastAPI(title="SIP gateway", openapi_url=None)
-        trouble = self._supervisor.trouble
-        app.include_router(health.router(lambda: self.live.draining, self._slots.ready, trouble))
+        app.include_router(
+            health.router(
+                lambda: self.live.draining,
+                self._slots.ready,
+                self._published.warnings,
+                # A trunks file's own numbers are answered without what is published.
+                str if self.settings.trunks_file else self._published.unconfigured,
+                self._supervisor.trouble,
+            )
+        )
         return app
 
     async def _listen(self) -> None:
@@ -264,6 +275,7 @@ def _access(settings: SipSettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

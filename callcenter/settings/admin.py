@@ -13,6 +13,7 @@ from callcenter.settings.common import (
     HTTP_SCHEMES,
     LOCAL_PROXIES,
     CommonSettings,
+    LinkSettings,
     Names,
     Pools,
     Port,
@@ -87,7 +88,7 @@ class OidcSettings(CommonSettings):
         return self
 
 
-class AdminSettings(OidcSettings):
+class AdminSettings(OidcSettings, LinkSettings):
     """The admin app's settings.
 
     Attributes:
@@ -103,6 +104,8 @@ class AdminSettings(OidcSettings):
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets and the signature of log-ins on their way are derived
             from it; keep it with the database.
+        config_signing_key: Ed25519 private key that signs what is published and ordered, as
+            `python -m callcenter keys` prints it, or PEM; derived from admin_secret when empty.
         admin_secure_cookies: cookies over https only, and browsers told to use nothing else for
             this host and those below it; off for a trial on this machine.
         admin_key_login: whether an API key's secret opens the console; off where all people come
@@ -132,6 +135,7 @@ class AdminSettings(OidcSettings):
     forwarded_allow_ips: Proxies = LOCAL_PROXIES
     database_url: str = "sqlite:///callcenter.db"
     admin_secret: SharedSecret
+    config_signing_key: SecretStr | None = None
     admin_secure_cookies: bool = True
     admin_key_login: bool = True
     first_admin_key_file: Path = Path("first_admin_key")

@@ -23,6 +23,7 @@ from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer
+from callcenter.link.tls import server_tls
 from callcenter.published.board import Clips
 from callcenter.settings import WorkerSettings
 from callcenter.worker import deletion_cost, engines
@@ -194,7 +195,12 @@ class Worker:
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings
         try:
-            port = await self._server.start(settings.worker_host, settings.worker_port)
+            tls = server_tls(
+                settings.worker_tls_certificate,
+                settings.worker_tls_key,
+                settings.worker_tls_client_ca,
+            )
+            port = await self._server.start(settings.worker_host, settings.worker_port, tls)
             stack.push_async_callback(self._server.stop)
             health = HealthServer(
                 settings.worker_host,
@@ -210,8 +216,9 @@ class Worker:
         health.start()
         stack.callback(health.stop)
         self.http_port = health.port
-        host = settings.worker_host
-        self.url = settings.worker_url or f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme, host = "ws" if tls is None else "wss", settings.worker_host
+        address = f"[{host}]" if ":" in host else host
+        self.url = settings.worker_url or f"{scheme}://{address}:{port}"
 
     async def _join(self, stack: contextlib.AsyncExitStack) -> Membership:
         """Registers and makes sure that the books forget this process at its end."""

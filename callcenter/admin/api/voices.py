@@ -31,6 +31,7 @@ from callcenter.admin.store.work import Work
 from callcenter.admin.voices import audio
 from callcenter.admin.voices.clips import MeasuredClip, measured
 from callcenter.admin.voices.consent import Consent, why_blocked
+from callcenter.admin.voices.formats import TAKEN
 from callcenter.admin.voices.quality import Quality
 from callcenter.published.board import Clips
 from callcenter.published.document import Name, Title
@@ -113,7 +114,7 @@ async def upload_voice(
     work: WorkIn,
     request: Request,
     response: Response,
-    file: Annotated[UploadFile, File(description="WAV, FLAC, MP3 or Ogg/Opus, 1 to 20 s.")],
+    file: Annotated[UploadFile, File(description=f"{TAKEN}, 1 to 20 s.")],
     name: Annotated[Name, Form()],
     title: Annotated[Title, Form()],
     gender: Annotated[Gender, Form()],

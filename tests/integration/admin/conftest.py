@@ -22,6 +22,7 @@ from callcenter.admin.program import Parts
 from callcenter.settings import AdminSettings
 from personas import library
 from tests.servers import free_port
+from tests.signing import SIGNING_KEY
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
@@ -210,6 +211,7 @@ async def serving(
         redis_url=redis_url,
         link_secret=LINK_SECRET,
         admin_secret=ADMIN_SECRET,
+        config_signing_key=SIGNING_KEY,
         database_url=database_url,
         **{
             "admin_secure_cookies": False,

@@ -36,7 +36,7 @@ def test_a_taken_port_is_told_by_its_settings_name() -> None:
 async def test_a_gateway_names_its_trouble_and_stays_ready() -> None:
     """Calls are answered from memory; without a worker, or while it drains, they are not."""
     app, trouble, draining, worker = FastAPI(), "", False, True
-    app.include_router(router(lambda: draining, lambda: worker, lambda: trouble))
+    app.include_router(router(lambda: draining, lambda: worker, trouble=lambda: trouble))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
 
@@ -51,3 +51,23 @@ async def test_a_gateway_names_its_trouble_and_stays_ready() -> None:
         assert (await ready())[0] == 503
         worker, draining = True, True
         assert await ready() == (503, {"status": "not ready", "why": "draining"})
+
+
+@pytest.mark.parametrize(
+    ("warnings", "unconfigured", "status", "body"),
+    [
+        ([], "", 200, {"status": "ready"}),
+        (["look"], "", 200, {"status": "ready", "warnings": ["look"]}),
+        (["look"], "none is signed", 503, {"status": "not ready", "why": "none is signed"}),
+    ],
+)
+async def test_readiness_tells_what_is_wrong(
+    warnings: list[str], unconfigured: str, status: int, body: dict[str, object]
+) -> None:
+    """A warning keeps calls coming; having nothing to answer them by does not."""
+    app = FastAPI()
+    app.include_router(router(lambda: False, lambda: True, lambda: warnings, lambda: unconfigured))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (status, body)
