@@ -5,7 +5,9 @@ import hashlib
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
+from callcenter.admin.aside import ASIDE_STREAM
 from callcenter.broker.connection import connect
 from callcenter.published.board import COMMANDS_CHANNEL, REVISION_KEY, SNAPSHOT_KEY, Clips
-from callcenter.records.journal import STREAM
+from callcenter.records.journal import STREAM, Journal
 from callcenter.settings import WorkerSettings
 from callcenter.worker.program import Worker
 from callcenter.worker.published import clips_of, published_prompts
@@ -100,6 +103,8 @@ async def test_everything_works(accounts: Accounts, make_stand, tmp_path: Path) 
         async with browser() as visitor:
             await call(Page(stand.http, stand.base_url), visitor)
             await hung_up(admin, caller.call_id)
+        await a_call_is_watched(admin, accounts)
+        await a_call_is_erased(admin, caller.call_id)
         await stream.close()
         await stand.until_used(0)
         assert (await admin.http.get("/v1/workers")).json()
@@ -120,6 +125,27 @@ async def hung_up(admin: Admin, call_id: str) -> None:
         record = (await admin.http.get(f"/v1/calls/{call_id}")).json()
         await asyncio.sleep(0.05)
     assert record["code"] == "operator_hangup"
+
+
+async def a_call_is_watched(admin: Admin, accounts: Accounts) -> None:
+    """Its events come out of the journal, which is followed from its end."""
+    gateway = connect(accounts.url("gateway"))
+    journal = Journal(gateway)
+    async with aclosing(admin.parts.follower.follow("watched", live=True)) as views:
+        journal.note("watched", "keys", {"pressed": 1})
+        assert await journal.flush()
+        assert (await anext(views)).kind == "keys"
+    assert await admin.parts.follower._newest() != "0-0"
+    await gateway.aclose()
+
+
+async def a_call_is_erased(admin: Admin, call_id: str) -> None:
+    """In the journal, too, and what was put aside of it; then all that is old."""
+    await admin.parts.state.aside.put("1-0", {"call": call_id}, "not_understood")
+    assert (await admin.http.get("/v1/overview")).status_code == 200
+    assert (await admin.http.delete(f"/v1/calls/{call_id}")).status_code == 204
+    assert await admin.parts.state.aside.count() == 0
+    await admin.parts.state.eraser.trim(round(time.time() * 1_000))
 
 
 async def a_worker_program_works(accounts: Accounts) -> None:
@@ -172,6 +198,9 @@ FORBIDDEN = [
     ("gateway", ("PUBLISH", COMMANDS_CHANNEL, "{}")),
     ("gateway", ("XRANGE", STREAM, "-", "+")),
     ("gateway", ("DEL", STREAM)),
+    ("gateway", ("XTRIM", STREAM, "MAXLEN", "0")),
+    ("gateway", ("XADD", ASIDE_STREAM, "*", "call", "CA1")),
+    ("worker", ("XRANGE", ASIDE_STREAM, "-", "+")),
     ("gateway", ("SET", "cc:voice:x", "1")),
     ("admin", ("SET", "cc:twilio:grant:x", "1")),
     ("admin", ("XADD", STREAM, "*", "call", "CA1")),
