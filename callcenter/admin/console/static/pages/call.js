@@ -91,7 +91,8 @@ function follow(place, id, events, redraw, look) {
   };
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return; // it connects again by itself
-    toast("The live view was refused. Close another one, then load this page again.");
+    const why = "The live view was refused. Close another one, then load this page again.";
+    look().then(() => toast(why)).catch(() => {}); // or the session is over: `look` leads to the log-in
   });
   source.addEventListener("end", () => {
     stop();
