@@ -1,5 +1,6 @@
 """Calls end their time: erased one by one, by caller, and by age; nothing of them is left."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -210,13 +211,18 @@ async def set_aside(admin: Admin, key: str, call_id: str, data: object) -> None:
     """An entry that the intake did not understand."""
     fields = {"call": call_id, "at": "soon", "kind": "call_announced", "data": json.dumps(data)}
     await admin.parts.redis.xadd(STREAM, fields, id=key)  # type: ignore[arg-type]
-    await admin.parts.state.aside.put(key, fields, "not_understood")
+    while key not in [entry["entry"] for entry in await put_aside(admin)]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def put_aside(admin: Admin) -> list[dict[str, str]]:
+    """What is put aside, the oldest first."""
+    return [fields for _, fields in await admin.parts.redis.xrange(ASIDE_STREAM)]
 
 
 async def aside_of(admin: Admin) -> list[str]:
     """Calls of which an entry is put aside."""
-    found = await admin.parts.redis.xrange(ASIDE_STREAM)
-    return [fields["call"] for _, fields in found]
+    return [fields["call"] for fields in await put_aside(admin)]
 
 
 async def test_what_was_put_aside_is_erased_with_its_call(admin: Admin, gateway: Gateway) -> None:
@@ -240,8 +246,9 @@ async def test_what_was_put_aside_ends_its_time(admin: Admin, gateway: Gateway) 
     """By the moment at which the journal got it."""
     now = datetime.now(UTC)
     old_ms, new_ms = (round(now.timestamp() * 1_000) - days * DAY_MS for days in (31, 29))
+    aside = admin.parts.state.aside
     for number in range(250):  # more than one page
-        await set_aside(admin, f"{old_ms}-{number}", f"old-{number}", {})
-    await set_aside(admin, f"{new_ms}-0", "new", {})
+        await aside.put(f"{old_ms}-{number}", {"call": f"old-{number}"}, "not_stored")
+    await aside.put(f"{new_ms}-0", {"call": "new"}, "not_stored")
     await admin.parts.state.eraser.trim(round((now - timedelta(days=30)).timestamp() * 1_000))
     assert await aside_of(admin) == ["new"]
