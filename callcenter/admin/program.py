@@ -216,7 +216,7 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
         log.info("admin_started", database=parts.database.kind)
         try:
             yield
-        finally:
+        finally:  # at a forced end, too: a loop may lose the one cancellation that it gets then
             await supervisor.close()
             await parts.deliverer.close()
             with suppress(SQLAlchemyError, OSError):  # the database is away

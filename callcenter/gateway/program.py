@@ -146,14 +146,16 @@ def create_app(parts: Parts) -> FastAPI:
             twilio=bool(parts.settings.auth_tokens),
             browsers=parts.browser is not None,
         )
-        yield
-        if parts.browser is not None:
-            await parts.browser.close()
-        await supervisor.close()
-        await parts.journal.flush()
-        await parts.http.aclose()
-        await parts.redis.aclose()
-        tracing.shutdown()
+        try:
+            yield
+        finally:  # at a forced end, too: a loop may lose the one cancellation that it gets then
+            if parts.browser is not None:
+                await parts.browser.close()
+            await supervisor.close()
+            await parts.journal.flush()
+            await parts.http.aclose()
+            await parts.redis.aclose()
+            tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
     warnings, unconfigured = _health_of(parts.published)

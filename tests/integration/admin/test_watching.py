@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -184,3 +185,28 @@ async def test_a_task_that_ended_is_seen(admin: Admin, monkeypatch: pytest.Monke
             await asyncio.sleep(0.05)
         assert "last by LookupError" in failing.json()["why"]
     assert await begin(admin)
+
+
+async def test_a_forced_end_ends_every_loop(sqlite: Filled, redis_url: str) -> None:
+    """Even one that loses a cancellation, as a client library may at a time-out."""
+    serves, ended = asyncio.Event(), asyncio.Event()
+
+    async def deaf() -> None:
+        serves.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def serve() -> None:
+        async with serving(sqlite.url, redis_url, sqlite.secret) as app:
+            app.parts.state.supervisor.keep("deaf", deaf)
+            await asyncio.Event().wait()
+
+    server = asyncio.create_task(serve())
+    await serves.wait()
+    server.cancel()
+    await asyncio.gather(server, return_exceptions=True)
+    assert ended.is_set()
