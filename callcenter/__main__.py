@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,admin-key,call,...}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,admin-key,keys,call,...}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -97,6 +97,22 @@ def admin_key(
     from callcenter.admin import program
 
     typer.echo(program.new_admin_key(settings, name))
+
+
+@app.command()
+def keys(
+    seed: Annotated[
+        str, typer.Option(envvar="CONFIG_SIGNING_KEY", help="Print its public key only.")
+    ] = "",
+) -> None:
+    """Make the pair of keys for the published configuration, as environment variables."""
+    from callcenter.published import signing
+
+    if seed:
+        typer.echo(f"CONFIG_PUBLIC_KEY={signing.public_text(signing.signer(seed, ''))}")
+        return
+    private, public = signing.new_pair()
+    typer.echo(f"CONFIG_SIGNING_KEY={private}\nCONFIG_PUBLIC_KEY={public}")
 
 
 @app.command()

@@ -45,6 +45,11 @@ REFUSALS = Counter(
     "Webhooks and sockets that were refused, by the refusal's code.",
     ["transport", "code"],
 )
+PUBLISHED_REFUSED = Counter(
+    "callcenter_published_refused_total",
+    "What stood in Redis as the admin app's and was refused: snapshot or command; by the reason.",
+    ["kind", "reason"],
+)
 SESSIONS = Counter(
     "callcenter_sessions_total",
     "Sessions that began, by the engine that answers; a call that moved has several.",
@@ -247,6 +252,35 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     "event_loop_lag_seconds",
     "How late the event loop wakes a timer.",
     buckets=CONTROL_BUCKETS_S,
+)
+
+# --- background tasks and the admin app -----------------------------------------------------------
+
+BACKGROUND_RESTARTS = Counter(
+    "callcenter_background_restarts_total",
+    "Ends of tasks that should run for ever, by task; each is started again.",
+    ["kind"],
+)
+JOURNAL_REFUSED = Counter(
+    "callcenter_journal_refused_total",
+    "Entries of the journal that were put aside: not_understood or not_stored.",
+    ["reason"],
+)
+WEBHOOK_DELIVERIES = Counter(
+    "callcenter_webhook_deliveries_total",
+    "Attempts to deliver to webhooks: delivered, retried (again later) or failed (given up).",
+    ["result"],
+)
+WATCHERS_DROPPED = Counter(
+    "callcenter_watchers_dropped_total",
+    "People's live views that were ended: slow (did not read in time) or refused (too many).",
+    ["reason"],
+)
+HTTP_REFUSED = Counter(
+    "callcenter_http_refused_total",
+    "HTTP connections that were closed: slow_headers, large_headers, slow_body, slow_reader, "
+    "connections (too many).",
+    ["reason"],
 )
 
 # --- SIP and RTP ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
@@ -36,12 +36,17 @@ from callcenter.admin.api import (
     workers,
 )
 from callcenter.admin.api.calls import CallEventView
+from callcenter.admin.api.watching import Watchers
+from callcenter.admin.aside import Aside
 from callcenter.admin.erasing import Eraser
 from callcenter.admin.problems import Problem, from_validation
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER, Rules
+from callcenter.admin.store.database import Database
+from callcenter.admin.store.faults import described, unavailable
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.published.board import Board, Clips
 from personas.library import Library
@@ -82,11 +87,15 @@ class State:
     Attributes:
         templates: personas to start from.
         follow: a call's events as they happen.
+        watchers: who follows.
+        aside: entries of the journal that could not be stored.
+        supervisor: keeps the tasks beside the routes running.
         master_secret: signing secrets of webhooks are derived from it.
         rules: of sessions.
         eraser: takes calls out of everything.
     """
 
+    database: Database
     gate: Gate
     rates: RateLimits
     templates: Library
@@ -96,6 +105,9 @@ class State:
     brokers: Mapping[str, Broker]
     publisher: Publisher
     follow: Follow
+    watchers: Watchers
+    aside: Aside
+    supervisor: Supervisor
     master_secret: str
     rules: Rules
     eraser: Eraser
@@ -164,11 +176,17 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """Whether gateways have been told what to do."""
+        """Whether gateways have been told what to do, and the tasks beside the routes run.
+
+        One that has ended once is named only: people need the console most when something fails.
+        """
         publisher: Publisher = app.state.publisher
-        if publisher.published is not None:
-            return JSONResponse({"status": "ready"})
-        why = publisher.trouble or "nothing is published yet"
+        supervisor: Supervisor = app.state.supervisor
+        trouble = supervisor.trouble()
+        if publisher.published is not None and not supervisor.failing():
+            named = {"trouble": trouble} if trouble else {}
+            return JSONResponse({"status": "ready", **named})
+        why = trouble or publisher.trouble or "nothing is published yet"
         return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -204,14 +222,18 @@ def _add_errors(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    @app.exception_handler(DBAPIError)
-    async def database_error(_: Request, error: DBAPIError) -> Response:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+    @app.exception_handler(SQLAlchemyError)
+    async def database_error(_: Request, error: SQLAlchemyError) -> Response:
+        if not unavailable(error):
             raise error  # ours: a statement that should not have been sent
-        log.warning("database_unavailable", detail=str(error.orig))
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "database_unavailable",
-            "the database does not answer; calls go on without it",
-            retry_after_s=5,
-        ).response()
+        return _database_unavailable(described(error))
+
+
+def _database_unavailable(why: str) -> Response:
+    log.warning("database_unavailable", detail=why)
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database_unavailable",
+        "the database does not answer, or is busy; calls go on without it",
+        retry_after_s=5,
+    ).response()

@@ -20,7 +20,6 @@ from callcenter.gateway.routes import Choice
 from callcenter.gateway.trunks import RegisterAt, TrunkRoutes, names_of
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
-from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import parse_uri
@@ -69,13 +68,14 @@ class SipRoutes:
 
 
 def carriers_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a published trunk may name as its secret: none of our own programs'.
+    """The variables that a published trunk may name as its secret: TRUNK_... and no others.
 
-    A login's digest goes to whatever host the trunk names; none of LINK_SECRET may leave by it.
+    A login's digest goes to whatever host the trunk names: neither LINK_SECRET nor anything else
+    that happens to stand in the environment may leave by it.
     """
-    programs = (AdminSettings, GatewaySettings, SipSettings, WorkerSettings)
-    ours = {name.upper() for settings in programs for name in settings.model_fields}
-    return {name: value for name, value in environment.items() if name not in ours}
+    return {
+        name: value for name, value in environment.items() if name.startswith(trunk.SECRETS_PREFIX)
+    }
 
 
 def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes | None:
@@ -86,8 +86,7 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
     """
     sip = published.sip or trunk.SipOptions()
     registrar = sip.registrar
-    asked = [published.secret_ref, registrar.secret_ref if registrar else None]
-    missing = [name for name in asked if name and not secrets.get(name)]
+    missing = [name for name in published.secret_refs().values() if not secrets.get(name)]
     if not published.addresses and published.secret_ref is None:
         missing.append("addresses or secret_ref")
     if missing:

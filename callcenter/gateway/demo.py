@@ -24,6 +24,8 @@ import typer
 
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import program
+from callcenter.gateway.browser import EVERY_PERSONA
+from callcenter.published.signing import new_pair
 from callcenter.settings import GatewaySettings
 from personas import library
 
@@ -69,16 +71,19 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     admin_port = admin_port or _free_port()
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
-    metrics_port = _free_port()
+    metrics_port, (signing_key, public_key) = _free_port(), new_pair()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
         typer.echo(f"Starting the {engine} engine ...")
-        stack.enter_context(_worker(redis_url, link_secret, slots, engine))
+        stack.enter_context(_worker(redis_url, link_secret, public_key, slots, engine))
         folder = data or Path(stack.enter_context(_temporary_folder()))
-        admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, port, folder))
+        admin_secret = stack.enter_context(
+            _admin(redis_url, link_secret, signing_key, admin_port, port, folder)
+        )
         settings = GatewaySettings.load(
             redis_url=redis_url,
             link_secret=link_secret,
+            config_public_key=public_key,
             gateway_host=HOST,
             gateway_port=port,
             metrics_port=metrics_port,
@@ -87,6 +92,7 @@ def run(
             gateway_drain_s=1.0,
             webrtc_secret=secrets.token_hex(32),
             webrtc_origins=_origins(port, admin_port),
+            webrtc_personas=EVERY_PERSONA,
             webrtc_requests_per_minute=60,
         )
         welcome = _welcome(port, auth_token, engine, metrics_port)
@@ -164,7 +170,9 @@ def _valkey() -> Iterator[str]:
 
 
 @contextmanager
-def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterator[None]:
+def _worker(
+    redis_url: str, link_secret: str, public_key: str, slots: int, engine: str
+) -> Iterator[None]:
     """A worker process, ready to serve."""
     http_port = _free_port()
     environment = {
@@ -172,6 +180,7 @@ def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterat
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
+        "CONFIG_PUBLIC_KEY": public_key,
         "ENGINE": engine,
         "WORKER_POOL": "main",
         "WORKER_HOST": HOST,
@@ -200,7 +209,7 @@ def _cache_folder() -> Path:
 
 @contextmanager
 def _admin(
-    redis_url: str, link_secret: str, port: int, gateway_port: int, folder: Path
+    redis_url: str, link_secret: str, signing_key: str, port: int, gateway_port: int, folder: Path
 ) -> Iterator[str]:
     """The admin app's process, ready to serve; gives the first admin's secret, or ""."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -209,6 +218,7 @@ def _admin(
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
+        "CONFIG_SIGNING_KEY": signing_key,
         "ADMIN_SECRET": _kept_secret(folder / KEPT_SECRET),
         "ADMIN_HOST": HOST,
         "ADMIN_PORT": str(port),

@@ -117,8 +117,16 @@ class Reception:
         self._policy = policy
 
     async def announce(self, call: Announcement) -> Answer:
-        """Finds a persona and a slot for a call; the same announcement gets the same answer."""
+        """Finds a persona and a slot for a call.
+
+        The same announcement gets the same answer for as long as its address is good, and none of
+        it after that.
+        """
         log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
+        if await self._grants.is_replay(call.call_sid, call.signature):
+            log.warning("webhook_replayed")
+            metrics.REFUSALS.labels(TRANSPORT, "webhook_replayed").inc()
+            return Answer(HTTPStatus.FORBIDDEN, reject_twiml("rejected"))
         incoming = IncomingCall(TRANSPORT, call.called, call.caller)
         choices = self._routes.plan(call.call_sid, incoming)
         if not choices:

@@ -35,7 +35,13 @@ from callcenter.errors import (
     Unauthorized,
 )
 from callcenter.gateway.quotas import LimitReached
-from callcenter.gateway.visits import TRANSPORT, OriginRefused, UnknownPersona, Visits
+from callcenter.gateway.visits import (
+    TRANSPORT,
+    OriginRefused,
+    TokenUnchecked,
+    UnknownPersona,
+    Visits,
+)
 from callcenter.telephony.webrtc.files import WIDGET, FreshFiles
 from callcenter.telephony.webrtc.limits import TooManyCalls, TooManyRequests
 from callcenter.telephony.webrtc.signaling import Candidates, Offer
@@ -51,6 +57,7 @@ DEMO_PAGE_HEADERS = {
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     OriginRefused: HTTPStatus.FORBIDDEN,
+    TokenUnchecked: HTTPStatus.SERVICE_UNAVAILABLE,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     UnknownPersona: HTTPStatus.NOT_FOUND,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,

@@ -1,6 +1,8 @@
 """Trunks as an admin writes them: where calls come in from, and how a SIP trunk is spoken with.
 
-Secrets stand in the environment of the gateways; here are the names of their variables only.
+Secrets stand in the environment of the gateways; here are the names of their variables only. Those
+names begin with TRUNK_: a digest made with a secret goes to whatever host the trunk names, so that
+no other variable of a gateway's may be named.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pydantic import model_validator as check
 
 from callcenter.published.document import Document, Name, Title
 
+SECRETS_PREFIX = "TRUNK_"
 SecretRef = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 # It also becomes the user of a SIP URI, so it is narrower than digest's.
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+._~*!-]{1,64}$")]
@@ -34,7 +37,7 @@ class Registrar(Document):
     Attributes:
         uri: such as "sip:pbx.example.com;transport=tls".
         username: of the account; also answers the far end's challenges to calls of ours.
-        secret_ref: name of the environment variable that holds its password.
+        secret_ref: name of the environment variable that holds its password: TRUNK_...
         expires_s: asked for; what the registrar grants counts.
     """
 
@@ -93,8 +96,8 @@ class Trunk(Document):
     Attributes:
         kind: the carrier's protocol.
         addresses: networks that may send calls over it (CIDR); empty allows every one.
-        secret_ref: name of the environment variable that holds the trunk's secret; never the
-            secret itself.
+        secret_ref: name of the environment variable that holds the trunk's secret: TRUNK_...;
+            never the secret itself.
         max_channels: calls at once; None for no bound of its own.
         sip: of a SIP trunk; None for the usual.
     """
@@ -123,3 +126,12 @@ class Trunk(Document):
         if self.sip.username and self.secret_ref is None:
             raise ValueError("'sip.username' logs in with a secret; name it in 'secret_ref'")
         return self
+
+    def secret_refs(self) -> dict[str, str]:
+        """The variables that it names, by JSON pointers to their names."""
+        registrar = self.sip.registrar if self.sip else None
+        named = {
+            "/secret_ref": self.secret_ref,
+            "/sip/registrar/secret_ref": registrar.secret_ref if registrar else None,
+        }
+        return {place: name for place, name in named.items() if name is not None}

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from callcenter.settings.common import (
-    CommonSettings,
+    LinkSettings,
     NumberPrefixes,
     Pools,
     Port,
@@ -17,7 +17,7 @@ from callcenter.settings.common import (
 )
 
 
-class SipSettings(CommonSettings):
+class SipSettings(LinkSettings):
     """The SIP gateway's settings.
 
     Attributes:

@@ -23,6 +23,8 @@ class WorkerSettings(CommonSettings):
         worker_host: where both ports listen.
         worker_port: the link's port (one WebSocket per call).
         worker_url: where gateways reach the link; derived from host and port when empty.
+        worker_tls_certificate, worker_tls_key: PEM files; with them the link is wss:// only.
+        worker_tls_client_ca: PEM file; gateways must then show a certificate of this CA.
         worker_http_port: port of /healthz, /readyz and /metrics.
         worker_slots: how many calls at once.
         engine: which engine answers; `rehearsal` is a partner for tests, not a model.
@@ -73,6 +75,9 @@ class WorkerSettings(CommonSettings):
     worker_host: str = "127.0.0.1"
     worker_port: Port = 8090
     worker_url: str | None = None
+    worker_tls_certificate: Path | None = None
+    worker_tls_key: Path | None = None
+    worker_tls_client_ca: Path | None = None
     worker_http_port: Port = 8091
     worker_slots: Annotated[int, Field(ge=1)] = 4
     engine: EngineKind = "rehearsal"
@@ -122,6 +127,16 @@ class WorkerSettings(CommonSettings):
         if not all(name.strip() and path.strip() for name, _, path in pairs):
             raise ValueError("write name=path, separated by commas")
         return {name.strip(): path.strip() for name, _, path in pairs}
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.worker_tls_certificate is None) != (self.worker_tls_key is None):
+            raise ValueError("WORKER_TLS_CERTIFICATE and WORKER_TLS_KEY need each other")
+        if self.worker_tls_client_ca is not None and self.worker_tls_certificate is None:
+            raise ValueError("WORKER_TLS_CLIENT_CA needs WORKER_TLS_CERTIFICATE")
+        if self.worker_tls_certificate and (self.worker_url or "wss://")[:6] != "wss://":
+            raise ValueError("WORKER_URL must begin with wss:// where the link's port speaks TLS")
+        return self
 
     @model_validator(mode="after")
     def _endpoint_is_whole(self) -> Self:

@@ -22,7 +22,7 @@ async def test_a_sip_trunk(demo: Any, open_console: Any) -> None:
     await dialog.get_by_text("Registration").click()
     await field("Registrar").fill("sip:pbx.example.com;transport=tls")
     await field("Account").fill("two words")
-    await field("Variable that holds its password").fill("PBX_PASSWORD")
+    await field("Variable that holds its password").fill("TRUNK_PBX_PASSWORD")
     await dialog.get_by_text("Registration").click()
     await dialog.get_by_role("button", name="Create").click()
     await expect(field("Account")).to_be_focused()
@@ -32,7 +32,7 @@ async def test_a_sip_trunk(demo: Any, open_console: Any) -> None:
     registrar = {
         "uri": "sip:pbx.example.com;transport=tls",
         "username": "agent",
-        "secret_ref": "PBX_PASSWORD",
+        "secret_ref": "TRUNK_PBX_PASSWORD",
         "expires_s": 300,
     }
     options = {"username": None, "transports": ["tls"], "srtp": "must"}

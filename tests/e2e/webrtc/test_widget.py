@@ -190,6 +190,7 @@ async def test_expired_token_and_too_many_attempts(start_gateway: Any, open_page
     await widget.until_text(".reason", "wait a minute")
 
 
+@pytest.mark.computes_on_loop("it waits for a worker to start, before anybody calls")
 async def test_full_house(start_gateway: Any, open_page: Any, make_hall: Any) -> None:
     """All lines busy; when one is free again, the same button gets through."""
     small = make_hall(1)

@@ -40,6 +40,7 @@ export const TEXTS = {
   reason_origin_refused: "Calls cannot be placed from this page. Please use our own website.",
   reason_token_expired: "That took too long, so the line was given up. Please try again.",
   reason_token_used: "This call was placed already. Please try again.",
+  reason_token_unchecked: "Our telephone system does not answer. Please try again later.",
   reason_unauthorized: "The line could not be opened. Please reload the page and try again.",
   reason_unknown_persona: "Nobody can be reached under this name.",
   reason_no_capacity: "All our lines are busy right now. Please try again in a minute.",

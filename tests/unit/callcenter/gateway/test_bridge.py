@@ -81,7 +81,12 @@ def test_the_codecs_are_those_that_there_are() -> None:
 
 def test_our_own_secrets_are_no_carriers() -> None:
     """Whoever writes trunks cannot have a digest of LINK_SECRET sent to a host of his."""
-    environment = {"LINK_SECRET": "ours", "ADMIN_SECRET": "ours", "CARRIER_SECRET": "theirs"}
+    environment = {
+        "LINK_SECRET": "ours", "AWS_SECRET_ACCESS_KEY": "ours", "HOME": "/root", "TRUNKS_FILE": "x",
+        "TRUNK_CARRIER": "theirs", "trunk_carrier": "nobody's",
+    }  # fmt: skip
     secrets = carriers_secrets(environment)
-    assert secrets == {"CARRIER_SECRET": "theirs"}
-    assert line_of(published(secret_ref="LINK_SECRET"), secrets) is None
+    assert secrets == {"TRUNK_CARRIER": "theirs"}
+    assert line_of(published(secret_ref="TRUNK_CARRIER"), secrets) is not None
+    for name in ("LINK_SECRET", "AWS_SECRET_ACCESS_KEY", "HOME"):
+        assert line_of(published(secret_ref=name), secrets) is None

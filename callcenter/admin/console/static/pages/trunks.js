@@ -58,7 +58,7 @@ const TRUNK = {
       line(value, "secret_ref", "Variable that holds its secret", {
         pointer: "/secret_ref",
         empty: null,
-        hint: "Name of an environment variable of the gateways; never the secret itself",
+        hint: "An environment variable of the gateways, TRUNK_...; never the secret itself",
       }),
       number(value, "max_channels", "Most calls at once", {
         pointer: "/max_channels",
@@ -117,6 +117,7 @@ const registrarFields = (registrar) => [
     line(registrar, "username", "Account", { pointer: "/sip/registrar/username" }),
     line(registrar, "secret_ref", "Variable that holds its password", {
       pointer: "/sip/registrar/secret_ref",
+      hint: "TRUNK_...",
     }),
   ),
   number(registrar, "expires_s", "Renewed within", {
