@@ -75,7 +75,7 @@ class Endpoint:
         if not (self.admission.knows(peer) or self._transactions.awaits(data, peer)):
             self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
             return
-        if not self.admission.has_time_for(peer, now):
+        if not self.admission.has_time_for(peer, self._talks_with, now):
             self._turned("flood", peer)
             return
         message = parse(data)
@@ -161,6 +161,10 @@ class Endpoint:
         return any(owner.uses(peer) for owner in (*self._trunk_of, *self._timers))
 
     # --- messages ---------------------------------------------------------------------------------
+
+    def _talks_with(self, host: str) -> bool:
+        """Whether a call is up with a host."""
+        return any(call.dialog.peer.host == host for call in self._trunk_of)
 
     def _receive_response(self, response: Response, peer: Peer, now: float) -> None:
         asked = self._transactions.asked(response)
@@ -248,11 +252,8 @@ class Endpoint:
         if self._calls.has_opened(request):
             raise BadRequest(482, "the same call came twice, over two ways")
         self.admission.judge(request, trunk, peer, self._half_open(trunk), now)
-        contact, carries = (
-            self._identity.contact(peer.transport),
-            partial(trunk.carries, began=peer),
-        )
-        tag = self._new_id()
+        contact, tag = self._identity.contact(peer.transport), self._new_id()
+        carries = partial(trunk.carries, began=peer)
         call = InboundCall(request, peer, tag, contact, now, carries, trunk.outbound)
         self._remember(call, trunk)
         self._transactions.respond(request, reply(request, 100), now)

@@ -164,6 +164,21 @@ def logged_in(endpoint, credentials: Credentials, peer: Peer):
     return incoming(endpoint, good, peer=peer)
 
 
+def test_all_the_world_together_has_a_rate(credentials, monkeypatch) -> None:
+    """An open trunk hears everybody, but not all at once; whoever is in a call is heard."""
+    monkeypatch.setattr(admission, "NEWCOMERS_PER_S", 5.0)
+    endpoint = make_endpoint(Trunks([Trunk("open", net("0.0.0.0/0"), credentials=credentials)]))
+    call = logged_in(endpoint, credentials, PEER)
+    endpoint.outgoing()
+    for number in range(20):
+        data = request("OPTIONS", branch=f"z9hG4bKo{number}")
+        endpoint.receive(data, Peer("udp", f"203.0.113.{number}", 5_060), 0.0)
+    assert len(statuses(endpoint)) == 8  # ten at once, two of them were the call's
+    assert codes(endpoint) == [("flood", "open")] * 12
+    endpoint.receive(request("CANCEL", branch="z9hG4bKb", number="2"), PEER, 0.0)
+    assert call.state is State.ENDED
+
+
 def test_who_has_no_login_uses_nothing_of_the_trunk_up(credentials) -> None:
     """A host's own rate bounds its questions; the next caller is let in."""
     trunk = Trunk("open", net("0.0.0.0/0"), credentials=credentials, invites_per_s=2.0)
