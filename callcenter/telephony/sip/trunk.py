@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from callcenter.telephony.sip.auth import Credentials
-from callcenter.telephony.sip.uri import Peer
+from callcenter.telephony.sip.uri import Peer, SipUri
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,6 +33,9 @@ class Trunk:
         retry_after_s: goes with it.
         transfer_uri: where a handoff goes; "{number}" stands for the number.
         attended_transfer: call there first, and hand the caller over once somebody answers.
+        international_prefixes: what its numbers begin with where others write a plus.
+        outbound_proxy: first hop of requests of ours outside of a call (RFC 3261 8.1.2).
+        trust_identity: P-Asserted-Identity and Remote-Party-ID say who calls, From does not.
     """
 
     name: str
@@ -48,6 +51,9 @@ class Trunk:
     retry_after_s: int = 5
     transfer_uri: str = "sip:{number}@{host}"
     attended_transfer: bool = False
+    international_prefixes: tuple[str, ...] = ()
+    outbound_proxy: SipUri | None = None
+    trust_identity: bool = False
 
     def serves(self, peer: Peer) -> bool:
         """Whether a message from there is this trunk's."""
