@@ -23,7 +23,6 @@ from personas.library import Library
 from personas.schema import Limits, RenderedPersona, Sampling
 
 
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -4,8 +4,9 @@
     number with a persona or a route        that one
     routes from the lowest priority up      the first whose conditions all hold
 
-Numbers are compared by `number`, in any spelling. It knows no carrier, no slot and no clock. Whether there is a free slot comes later: the decision is
-a chain of targets, the first one and the overflow after it.
+Numbers are compared by `number`, in any spelling. It knows no carrier, no slot and no clock.
+Whether there is a free slot comes later: the decision is a chain of targets, the first one and the
+overflow after it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ RegistrarUri = Annotated[
 ]
 
 
-
 def _has_a_port_that_is_one(value: str) -> str:
     port = value.partition(";")[0].rpartition(":")[2]
     if port.isdecimal() and int(port) > 65_535:
@@ -58,6 +57,7 @@ class Registrar(Document):
     auth_username: Username | None = None
     secret_ref: SecretRef
     expires_s: Annotated[int, Field(ge=60, le=86_400)] = 300
+
 
 class SipOptions(Document):
     """How a SIP trunk is spoken with.

@@ -27,7 +27,7 @@ from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.info import RELAY_TYPE, key_body, key_in
 from callcenter.telephony.sip.media_plan import MediaPlan, NotAcceptable
 from callcenter.telephony.sip.message import BadRequest, Request, Response
-from callcenter.telephony.sip.negotiation import Negotiation, offer_in
+from callcenter.telephony.sip.negotiation import Negotiation, answer_in, offer_in
 from callcenter.telephony.sip.sdp import SDP_TYPE, Description
 from callcenter.telephony.sip.session_timer import SessionTimer
 from callcenter.telephony.sip.transaction import answer_peer
@@ -159,7 +159,7 @@ class SipCall(Transferor):
         self._unacknowledged = None
         if self.state is State.ANSWERED:
             self.state = State.CONFIRMED
-        self._take_answer(request.body)
+        self._take_answer(answer_in(request))
 
     def _take_answer(self, body: bytes) -> None:
         """The answer to an offer of ours; a bad one ends the call."""
@@ -230,8 +230,8 @@ class SipCall(Transferor):
             return
         if request.method in ("INVITE", "UPDATE"):
             self._on_refresh_response(request, response, now)
-        elif request.method == "REFER" and response.status >= 300:
-            self._transfer_over(response.status)
+        elif request.method == "REFER":
+            self._on_refer_response(response)
         elif response.status in (408, 481) and request.method != "BYE":
             self._lost()
 
@@ -247,7 +247,7 @@ class SipCall(Transferor):
             self.dialog.accepted(response)
             self._timer.refreshed(response, now)
             if response.body:
-                self._take_answer(response.body)
+                self._take_answer(answer_in(response))
         elif response.status in (408, 481):
             self._lost()
         else:

@@ -18,6 +18,7 @@ from callcenter.telephony.sip.dialog import Dialog
 from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response
+from callcenter.telephony.sip.negotiation import answer_in
 from callcenter.telephony.sip.sdp import SDP_TYPE
 from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri
 
@@ -129,7 +130,7 @@ class OutboundCall(SipCall):
             self._acknowledge(self._invite)
             self._events.append(Answered())
             self._timer.refreshed(response, now)
-            self._take_answer(response.body)
+            self._take_answer(answer_in(response))
         elif answered.id == self.dialog.id:  # the answer again
             self._acknowledge(self._invite)
         else:

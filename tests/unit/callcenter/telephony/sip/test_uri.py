@@ -9,6 +9,7 @@ from callcenter.telephony.sip.uri import (
     parse_params,
     parse_uri,
     parse_via,
+    quoted,
     split_unquoted,
     unescape,
 )
@@ -86,3 +87,49 @@ def test_lists_and_parameters() -> None:
     assert split_unquoted('a,"b,c",<d,e>', ",") == ["a", '"b,c"', "<d,e>"]
     assert parse_params(";A=1;b; c = 2 ;") == (("a", "1"), ("b", ""), ("c", "2"))
     assert unescape("a%40b%zz") == "a@b%zz"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ('"Bob \\"B\\"" <sip:a@b>', 'Bob "B"'),
+        ('"Bob\\\\" <sip:a@b>', "Bob\\"),
+        ('"A, <sip:x@y>; C" <sip:a@b>', "A, <sip:x@y>; C"),
+        ("Bob B <sip:a@b>", "Bob B"),
+        ("Bob<sip:a@b>", "Bob"),
+        ("  Bob,\tJr.  < sip:a@b >".replace("< ", "<").replace(" >", ">"), "Bob,\tJr."),
+        ('"Jos\u00e9" <sip:a@b>', "Jos\u00e9"),
+        ('"Bob <sip:a@b>', "Bob"),
+        ('Bob" <sip:a@b>', "Bob"),
+        ('Bob "B" Q <sip:a@b>', 'Bob "B" Q'),
+        ('"" <sip:a@b>', ""),
+        ('O"Neil <sip:a@b>', 'O"Neil'),
+    ],
+)
+def test_display_names(written, name) -> None:
+    """As the sender meant it; written again it is a quoted-string that reads as the same name."""
+    address = parse_name_addr(f"{written};tag=1")
+    assert (address.display, address.uri.user, address.param("tag")) == (name, "a", "1")
+    again = parse_name_addr(str(address))
+    assert again == address
+    assert str(again).startswith(quoted(name) if name else "<")
+
+
+def test_quotes_that_leave_it_open_who_is_meant() -> None:
+    """Two addresses behind a quote that is never closed (RFC 4475 3.1.2.6)."""
+    with pytest.raises(ProtocolError):
+        parse_name_addr('"Bob <sip:a@b> <sip:c@d>')
+
+
+def test_parameters_with_quotes_come_back_with_them() -> None:
+    """What needs quotes has them again; a line cannot be ended by one."""
+    text = '<sip:a@b>;tag=1;x="y;z \\"q\\"";reason=token'
+    assert str(parse_name_addr(text)) == text
+    assert quoted("a\r\nb") == '"ab"'
+
+
+def test_maddr_and_telephone_parameters() -> None:
+    """Where a request goes, and what is dialled."""
+    assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)
+    assert parse_uri("tel:555-0100;phone-context=+1").telephone == "555-0100;phone-context=+1"
+    assert parse_uri("sip:+1555;npdi@b;user=phone").telephone == "+1555;npdi"
