@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import uuid
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import structlog
 
@@ -15,12 +17,19 @@ from callcenter import metrics
 from callcenter.gateway.trunks import RegisterAt
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.registration import Account, Registration, Standing
+from callcenter.telephony.sip.trunk import loose_route
 from callcenter.telephony.sip.ua import UserAgent
 from callcenter.telephony.sip.uri import SipUri
 
 WATCH_EVERY_S = 1.0
+USER_CHARS = "-_.!~*'()&=+$,;?/"  # RFC 3261 25.1: they stand in a URI's user part as they are
 
 log = structlog.get_logger(__name__)
+
+
+def _place(at: RegisterAt) -> tuple[SipUri, str, SipUri | None]:
+    """What makes it another registration when it changes."""
+    return at.registrar, at.username, at.proxy
 
 
 class Registrations:
@@ -49,7 +58,7 @@ class Registrations:
             old = before.get(trunk)
             if old is None:
                 self._begin(trunk, at)
-            elif (old.registrar, old.username) != (at.registrar, at.username):
+            elif _place(old) != _place(at):
                 self._take_back(trunk)
                 self._begin(trunk, at)
             elif old != at:
@@ -69,6 +78,7 @@ class Registrations:
         while True:
             for trunk, registration in self.by_trunk.items():
                 standing = registration.standing
+                self._agent.endpoint.service_routes[trunk] = registration.service_route
                 metrics.SIP_REGISTERED.labels(trunk).set(standing is Standing.REGISTERED)
                 if seen.get(registration) is not standing:
                     log.info(
@@ -88,11 +98,17 @@ class Registrations:
 
     def _take_back(self, trunk: str) -> None:
         registration = self.by_trunk.pop(trunk)
+        self._agent.endpoint.service_routes.pop(trunk, None)
         registration.leave()
         self._agent.settle(registration)
 
     def _account(self, at: RegisterAt) -> Account:
-        peer = at.registrar.peer()
-        contact = self._identity.contact(peer.transport).replace("sip:", f"sip:{at.username}@")
-        of_record = SipUri("sip", at.username, at.registrar.host, at.registrar.port)
-        return Account(at.registrar, peer, of_record, contact, at.credentials, at.expires_s)
+        peer = (at.proxy or at.registrar).peer()
+        user = quote(at.username, safe=USER_CHARS)
+        contact = self._identity.contact(peer.transport).replace("sip:", f"sip:{user}@")
+        of_record = SipUri("sip", user, at.registrar.host, at.registrar.port)
+        routes = (loose_route(at.proxy),) if at.proxy is not None else ()
+        instance = uuid.uuid5(uuid.NAMESPACE_URL, contact).urn
+        return Account(
+            at.registrar, peer, of_record, contact, at.credentials, at.expires_s, routes, instance
+        )

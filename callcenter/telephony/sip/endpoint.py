@@ -32,7 +32,7 @@ from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import MAGIC_COOKIE
 from callcenter.telephony.sip.transactions import Transactions
 from callcenter.telephony.sip.trunk import Trunk, Trunks
-from callcenter.telephony.sip.uri import Peer, SipUri
+from callcenter.telephony.sip.uri import Peer, SipUri, parse_name_addr
 
 
 class Endpoint:
@@ -43,6 +43,9 @@ class Endpoint:
         trunks: who may call.
         digest: judges credentials.
         new_id: fresh random text for tags and branches.
+
+    Attributes:
+        service_routes: trunk -> Route values that its registrar gave us for calls of ours.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Endpoint:
         new_id: Callable[[], str],
     ) -> None:
         self.admission = Admission(trunks, digest)
+        self.service_routes: dict[str, tuple[str, ...]] = {}
         self._identity = identity
         self._new_id = new_id
         self._transactions: Transactions[Owner] = Transactions()
@@ -125,15 +129,18 @@ class Endpoint:
         Args:
             target: URI to call.
             user: our name in From.
-            peer: the trunk's end, over which the INVITE goes.
+            peer: the trunk's end, over which the INVITE goes if the trunk has no route.
             trunk: whose channel it uses.
             local: what we offer.
             now: seconds.
         """
+        routes = (*trunk.routes(), *self.service_routes.get(trunk.name, ()))
+        if routes:
+            peer = parse_name_addr(routes[0]).uri.peer()
         contact = self._identity.contact(peer.transport)
         call_id, tag = self._new_id(), self._new_id()
         identity = self._identity.uri(user)
-        dialled = Dialled(target, identity, contact, peer, call_id, tag, trunk.outbound)
+        dialled = Dialled(target, identity, contact, peer, call_id, tag, trunk.outbound, routes)
         call = OutboundCall(dialled, local, now)
         self._remember(call, trunk)
         self.settle(call, now)

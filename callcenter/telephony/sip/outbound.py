@@ -36,6 +36,7 @@ class Dialled:
         peer: where the INVITE goes unless the target is at the same host.
         call_id, tag: fresh and random.
         credentials: when the far end asks for them.
+        routes: Route values that the INVITE begins with; the first one is where it goes.
     """
 
     target: SipUri
@@ -45,6 +46,7 @@ class Dialled:
     call_id: str
     tag: str
     credentials: Credentials | None = None
+    routes: tuple[str, ...] = ()
 
 
 class OutboundCall(SipCall):
@@ -152,7 +154,7 @@ def _dialog(dialled: Dialled) -> Dialog:
         local=NameAddr(dialled.identity).tagged(dialled.tag),
         remote=NameAddr(dialled.target),
         remote_target=dialled.target,
-        route_set=(),
+        route_set=dialled.routes,
         local_contact=dialled.contact,
         peer=dialled.peer,
     )

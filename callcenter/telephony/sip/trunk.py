@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.uri import Peer, SipUri
@@ -55,6 +55,10 @@ class Trunk:
     outbound_proxy: SipUri | None = None
     trust_identity: bool = False
 
+    def routes(self) -> tuple[str, ...]:
+        """Route values of requests of ours outside of a call: the outbound proxy, a loose one."""
+        return () if self.outbound_proxy is None else (loose_route(self.outbound_proxy),)
+
     def serves(self, peer: Peer) -> bool:
         """Whether a message from there is this trunk's."""
         return peer.transport in self.transports and self.knows(peer.host)
@@ -66,6 +70,13 @@ class Trunk:
         except ValueError:  # a name: never the source of a message
             return False
         return any(address in network for network in self.networks)
+
+
+def loose_route(proxy: SipUri) -> str:
+    """A Route value of a proxy that forwards by the Request-URI (RFC 3261 16.12)."""
+    if proxy.param("lr") is None:
+        proxy = replace(proxy, params=(*proxy.params, ("lr", "")))
+    return f"<{proxy}>"
 
 
 class Trunks:
