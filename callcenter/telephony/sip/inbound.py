@@ -6,6 +6,7 @@ ringing --answer--> answered --ACK--> confirmed
 
 from __future__ import annotations
 
+from callcenter.telephony.sip import parties
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import MediaAgreed
@@ -17,8 +18,6 @@ from callcenter.telephony.sip.negotiation import offer_in
 from callcenter.telephony.sip.uri import Peer
 
 RING_LIMIT_S = 60.0  # an owner that neither answers nor refuses: the call does not stay for ever
-MAX_ATTRIBUTES = 32
-MAX_ATTRIBUTE_CHARS = 512
 
 
 class InboundCall(SipCall):
@@ -53,18 +52,22 @@ class InboundCall(SipCall):
 
     @property
     def caller(self) -> str:
-        """The caller's number or name: personal data."""
-        return self.dialog.remote.uri.user
+        """The caller's number or name by his own word, as it is written: personal data."""
+        return parties.caller(self.invite, trusted=False)
 
     @property
     def called(self) -> str:
-        """The number that was dialled: the Request-URI's, which is what the trunk routes by."""
+        """What was dialled, as it is written: the Request-URI's, which the trunk routes by."""
+        return self.invite.uri.telephone or self.invite.to.uri.telephone
+
+    @property
+    def our_user(self) -> str:
+        """The user part under which the caller has reached us."""
         return self.invite.uri.user or self.invite.to.uri.user
 
     def attributes(self) -> dict[str, str]:
-        """The INVITE's X- headers, by their names in lower case; bounded."""
-        found = [(name, value) for name, value in self.invite.headers if name.startswith("x-")]
-        return {name: value[:MAX_ATTRIBUTE_CHARS] for name, value in found[:MAX_ATTRIBUTES]}
+        """What else the INVITE tells of the call; see `parties`: personal data."""
+        return parties.attributes(self.invite)
 
     # --- what the owner wants ---------------------------------------------------------------------
 

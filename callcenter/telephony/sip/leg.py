@@ -173,7 +173,7 @@ class SipLeg:
         except (NoCapacity, ProtocolError) as error:
             raise CallControlFailed(f"no call before the transfer: {error}") from None
         try:
-            reached = await consultation.reach(uri, call.called, call.dialog.peer, trunk)
+            reached = await consultation.reach(uri, call.our_user, call.dialog.peer, trunk)
             return await self._refer(target, reached)
         finally:
             consultation.close()
