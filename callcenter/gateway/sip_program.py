@@ -43,6 +43,7 @@ from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
+from callcenter.telephony.sip.resolver import Resolver
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunks
 from callcenter.telephony.sip.ua import UserAgent
@@ -95,14 +96,15 @@ class SipGateway:
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
+        resolver = Resolver(settings.dns_servers)
         self._transports = Transports(
-            self._agent.received, known.knows, self._client_tls, self._agent.unreachable
+            self._agent.received, known.knows, self._client_tls, self._agent.unreachable, resolver
         )
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
         await self._listen()
-        self._registrations = Registrations(self._agent, identity)
+        self._registrations = Registrations(self._agent, identity, resolver)
         self._take_over()
         self._published.on_change = self._take_over
         self._watch = [

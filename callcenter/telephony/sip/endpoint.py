@@ -85,6 +85,10 @@ class Endpoint:
         """Hands over what must be sent, in order."""
         return self._transactions.outgoing()
 
+    def silent(self) -> list[Peer]:
+        """Hands over the hops that left a request of ours without an answer."""
+        return self._transactions.silent()
+
     def events(self) -> list[EndpointEvent]:
         """Hands over what happened."""
         events, self._events = self._events, []

@@ -7,7 +7,6 @@ the socket. A stream is kept and used again for everything that goes to its far 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections import deque
@@ -17,8 +16,9 @@ import structlog
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES
+from callcenter.telephony.sip.resolver import Names, Resolver
 from callcenter.telephony.sip.splitter import StreamSplitter
-from callcenter.telephony.sip.uri import Peer
+from callcenter.telephony.sip.uri import Peer, is_address
 
 DATAGRAMS_A_TURN = 64  # then other sockets get their turn
 MAX_CONNECTIONS = 500
@@ -40,6 +40,7 @@ class Transports:
         allowed: whether a host may open a connection.
         client_tls: for connections that we open; None opens no TLS.
         unreachable: hears which far end cannot be connected to.
+        resolver: finds the addresses of names; None for one that asks the system's servers.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Transports:
         allowed: Callable[[str], bool],
         client_tls: ssl.SSLContext | None = None,
         unreachable: Callable[[Peer], None] = lambda peer: None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._receive = receive
         self._allowed = allowed
@@ -57,6 +59,7 @@ class Transports:
         self._servers: list[asyncio.Server] = []
         self._connections: dict[Peer, _Connection] = {}
         self._opening: dict[Peer, deque[bytes]] = {}
+        self._names = Names(resolver or Resolver(), self._send_udp, self._run)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen_udp(self, host: str, port: int) -> int:
@@ -81,16 +84,20 @@ class Transports:
     def send(self, peer: Peer, data: bytes) -> None:
         """Sends a message; what cannot be sent is lost, and whoever waits for an answer knows."""
         if peer.transport == "udp":
-            if _is_address(peer.host):
+            if is_address(peer.host):
                 self._send_udp(peer, data)
-            else:
-                self._run(self._resolve_and_send(peer, data))
+            elif not self._names.send(peer, data):
+                log.warning("sip_not_sent", detail=f"too much waits for {peer.host}")
             return
         connection = self._connections.get(peer)
         if connection is not None:
             connection.send(data)
         else:
             self._open(peer, data)
+
+    def silent(self, peer: Peer) -> None:
+        """A far end did not answer: if its name has another address, that one is next."""
+        self._names.silent(peer)
 
     async def close(self) -> None:
         """Closes every socket."""
@@ -130,18 +137,6 @@ class Transports:
                 return
         log.warning("sip_not_sent", detail=f"no UDP socket for {peer.host}")
 
-    async def _resolve_and_send(self, peer: Peer, data: bytes) -> None:
-        """A name is looked up beside the event loop: no call waits for DNS."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    peer.host, peer.port, type=socket.SOCK_DGRAM
-                )
-        except (OSError, UnicodeError, TimeoutError) as error:  # no such name, or no answer
-            log.warning("sip_not_resolved", detail=str(error))
-            return
-        self._send_udp(Peer("udp", str(found[0][4][0]), peer.port), data)
-
     # --- streams ----------------------------------------------------------------------------------
 
     def opened(self, connection: _Connection, peer: Peer, *, inbound: bool) -> bool:
@@ -178,20 +173,11 @@ class Transports:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, peer: Peer) -> None:
-        tls = self._client_tls if peer.transport == "tls" else None
+        """Connects to the first of a far end's addresses that takes it."""
         try:
-            if peer.transport == "tls" and tls is None:
-                raise OSError("no TLS context for connections of ours")
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self, peer.transport, inbound=False, peer=peer),
-                    peer.host,
-                    peer.port,
-                    ssl=tls,
-                    server_hostname=peer.host if tls is not None else None,
-                )
-        except (OSError, TimeoutError) as error:  # the far end is away, or its certificate is bad
-            log.warning("sip_not_connected", transport=peer.transport, detail=str(error))
+            for target in await self._names.locate(peer):
+                if await self._connect_to(peer, target):
+                    break
         finally:
             waiting = self._opening.pop(peer, deque())
         connection = self._connections.get(peer)
@@ -200,6 +186,26 @@ class Transports:
             return
         for data in waiting:
             connection.send(data)
+
+    async def _connect_to(self, peer: Peer, target: Peer) -> bool:
+        """Whether an address took the connection; its certificate must be the name's."""
+        tls = self._client_tls if peer.transport == "tls" else None
+        try:
+            if peer.transport == "tls" and tls is None:
+                raise OSError("no TLS context for connections of ours")
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(self, peer.transport, inbound=False, peer=peer),
+                    target.host,
+                    target.port,
+                    ssl=tls,
+                    server_hostname=peer.host if tls is not None else None,
+                )
+        except (OSError, TimeoutError) as error:  # the far end is away, or its certificate is bad
+            log.warning("sip_not_connected", transport=peer.transport, detail=str(error))
+            self._names.failed(target)
+            return False
+        return True
 
 
 class _Connection(asyncio.Protocol):
@@ -254,11 +260,3 @@ class _Connection(asyncio.Protocol):
         """Closes in order."""
         if self._stream is not None:
             self._stream.close()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # a name
-        return False
-    return True

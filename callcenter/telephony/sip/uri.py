@@ -6,6 +6,7 @@ carried as text. It knows no message and no socket.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 
@@ -39,11 +40,14 @@ class Peer:
         transport: "udp", "tcp" or "tls".
         host: address as the socket has it, without brackets.
         port: of a stream, the far end's own port: it names the connection.
+        srv: the host is a name and the port only the transport's default: SRV records may name
+            another one (RFC 3263 4.2).
     """
 
     transport: str
     host: str
     port: int
+    srv: bool = field(default=False, compare=False)
 
     @property
     def reliable(self) -> bool:
@@ -82,7 +86,8 @@ class SipUri:
         """The hop that the URI names; `maddr` stands before the host (RFC 3261 19.1.1)."""
         transport = self.transport if self.transport in DEFAULT_PORTS else "udp"
         host = (self.param("maddr") or self.host).strip("[]").lower()
-        return Peer(transport, host, self.port or DEFAULT_PORTS[transport])
+        srv = self.port is None and not is_address(host)
+        return Peer(transport, host, self.port or DEFAULT_PORTS[transport], srv)
 
     def __str__(self) -> str:
         user = f"{self.user}@" if self.user and self.scheme != "tel" else self.user
@@ -286,6 +291,15 @@ def split_unquoted(text: str, separator: str) -> list[str]:
 def unescape(text: str) -> str:
     """Turns %41 into A (RFC 3261 19.1.2)."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a name
+        return False
+    return True
 
 
 def bracketed(host: str) -> str:

@@ -49,9 +49,9 @@ async def registrar(folder: Path, algorithm: str, *options: str) -> AsyncIterato
 
 async def standing(stand, wanted: Standing) -> None:
     """Waits until the registrar sees us so."""
-    (registration,) = stand.gateway._registrations.by_trunk.values()
+    by_trunk = stand.gateway._registrations.by_trunk
     async with asyncio.timeout(15):
-        while registration.standing is not wanted:  # noqa: ASYNC110
+        while [each.standing for each in by_trunk.values()] != [wanted]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
