@@ -228,7 +228,7 @@ def _by_number(place: str, entry: _Trunk, library: Library) -> dict[str, Route]:
     found: dict[str, Route] = {}
     for target in entry.numbers:
         name = numbers.canonical(target.number, entry.international_prefixes)
-        if name in found:
+        if numbers.find_in(found, name) is not None:
             raise ConfigurationError(f"{place}.numbers: {target.number} stands there twice")
         found[name] = _route(f"{place}.{target.number}", target, library)
     return found

@@ -77,6 +77,7 @@ class SipCall(Transferor):
             "NOTIFY": self._on_notify,
             "OPTIONS": self._on_options,
             "REFER": self._on_refer,
+            "PRACK": self._on_prack,
         }
 
     # --- what it tells ----------------------------------------------------------------------------
@@ -219,6 +220,11 @@ class SipCall(Transferor):
         """Whoever may refer us decides where we call: refused."""
         del now
         self._respond(request, 603, headers=(reason_header(603, "refer_not_allowed"),))
+
+    def _on_prack(self, request: Request, now: float) -> None:
+        """The acknowledgement of a provisional response, which only a ringing call sends."""
+        del now
+        self._respond(request, 481)
 
     # --- responses that come ----------------------------------------------------------------------
 

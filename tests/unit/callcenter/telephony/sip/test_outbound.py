@@ -288,3 +288,24 @@ def notify(call: OutboundCall, number: int, body: str, state: str) -> bytes:
         Subscription_State=state,
         Content_Type="message/sipfrag",
     )
+
+
+def test_by_the_trunks_routes() -> None:
+    """Outbound proxy, then the registrar's Service-Route; the first says where and how it goes."""
+    endpoint = make_endpoint(outbound_proxy=parse_uri("sip:edge.example.com:5080;transport=tcp"))
+    endpoint.service_routes["test"] = ("<sip:orig@s.example.com;lr>",)
+    trunk = endpoint.admission.find(PEER)
+    assert trunk is not None
+    target = parse_uri("sip:+15550199@192.0.2.7:5070")
+    endpoint.dial(target, "agent", PEER, trunk, LOCAL, 0.0)
+    ((peer, data),) = endpoint.outgoing()
+    assert peer == Peer("tcp", "edge.example.com", 5080)
+    invite = parse(data)
+    assert isinstance(invite, Request)
+    assert invite.uri_text == "sip:+15550199@192.0.2.7:5070"
+    assert invite.listed("route") == [
+        "<sip:edge.example.com:5080;transport=tcp;lr>",
+        "<sip:orig@s.example.com;lr>",
+    ]
+    assert invite.via.transport == "tcp"
+    assert "transport=tcp" in invite.text("contact")
