@@ -88,6 +88,22 @@ async def test_registered_and_called(make_stand, tmp_path, algorithm) -> None:
         await standing(stand, Standing.UNKNOWN)
 
 
+async def test_by_an_outbound_proxy_under_a_name_of_its_own(make_stand, tmp_path) -> None:
+    """The domain has no address: REGISTER goes to the proxy, the password is another name's."""
+    (tmp_path / "password").write_text("registrar-password\n")
+    async with registrar(tmp_path, "SHA-256") as port:
+        lines = (
+            "register: {registrar: 'sip:pbx.invalid', username: agent, auth_username: ax-1,"
+            " password_file: password}\n"
+            f"outbound_proxy: 'sip:127.0.0.1:{port};transport=tcp'\ndefault: {{persona: bank}}"
+        )
+        stand = await make_stand(trunk=lines)
+        await standing(stand, Standing.REGISTERED)
+        await call_the_account(port)
+        assert len(stand.worker.specs) == 1
+        await stand.until_free()
+
+
 async def test_registered_and_called_over_tcp(make_stand, tmp_path) -> None:
     """The call comes over the connection of ours, or over one to our Contact."""
     (tmp_path / "password").write_text("registrar-password\n")
