@@ -21,7 +21,7 @@ E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 MAX_CHARS = 512  # of what is looked at; a longer one is no number
 
 _ADDRESS = re.compile(r"(?P<scheme>sips?|tel):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_WITH_SEPARATORS = re.compile(r"\+?[0-9 ()./-]*[0-9][0-9 ()./-]*")
+_WITH_SEPARATORS = re.compile(r"\+?[ ()./-]*[0-9][0-9 ()./-]*")
 _SEPARATORS = re.compile(r"[ ()./-]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _COUNTRY_CODE = re.compile(r"\+[1-9][0-9]{0,2}")

@@ -108,7 +108,9 @@ def _address_and_port(text: str) -> tuple[str, int]:
     """
     host, port = text, "53"
     if text.startswith("["):
-        host, _, port = text[1:].partition("]")
+        host, bracket, port = text[1:].partition("]")
+        if not bracket:
+            raise ValueError(f"{text!r} lacks its closing bracket")
         port = port.removeprefix(":") or "53"
     elif text.count(":") == 1:
         host, _, port = text.partition(":")

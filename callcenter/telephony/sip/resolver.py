@@ -163,6 +163,7 @@ class Names:
     Args:
         resolver: finds addresses.
         send: sends a message to an address.
+        reaches: whether there is a socket for an address.
         run: lets a look-up go on beside everything else.
     """
 
@@ -170,10 +171,12 @@ class Names:
         self,
         resolver: Resolver,
         send: Callable[[Peer, bytes], None],
+        reaches: Callable[[Peer], bool],
         run: Callable[[Coroutine[None, None, None]], None],
     ) -> None:
         self._resolver = resolver
         self._send = send
+        self._reaches = reaches
         self._run = run
         self._waiting: dict[Peer, deque[bytes]] = {}
         self._led_to: dict[Peer, Peer] = {}  # name -> the address that was used last
@@ -208,7 +211,8 @@ class Names:
 
     async def _resolve_and_send(self, peer: Peer) -> None:
         try:
-            targets = await self._resolver.locate(peer)
+            found = await self._resolver.locate(peer)
+            targets = [target for target in found if self._reaches(target)]
         finally:
             waiting = self._waiting.pop(peer, deque())
         if not targets:

@@ -59,7 +59,7 @@ class Transports:
         self._servers: list[asyncio.Server] = []
         self._connections: dict[Peer, _Connection] = {}
         self._opening: dict[Peer, deque[bytes]] = {}
-        self._names = Names(resolver or Resolver(), self._send_udp, self._run)
+        self._names = Names(resolver or Resolver(), self._send_udp, self._reaches, self._run)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen_udp(self, host: str, port: int) -> int:
@@ -125,6 +125,10 @@ class Transports:
             except OSError:  # an ICMP error for something sent before
                 continue
             self._receive(data, Peer("udp", address[0], address[1]))
+
+    def _reaches(self, peer: Peer) -> bool:
+        family = socket.AF_INET6 if ":" in peer.host else socket.AF_INET
+        return any(udp.family == family for udp in self._udp)
 
     def _send_udp(self, peer: Peer, data: bytes) -> None:
         family = socket.AF_INET6 if ":" in peer.host else socket.AF_INET

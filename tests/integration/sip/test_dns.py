@@ -131,6 +131,34 @@ async def test_a_dns_server_that_is_silent_holds_nobody_up(dns) -> None:
         far_end.close()
 
 
+async def test_a_silent_address_gives_way_to_the_next(dns) -> None:
+    """Over UDP nobody refuses: the second address is used once a request was left unanswered."""
+    far_ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for far_end in far_ends:
+        far_end.bind(("127.0.0.1", 0))
+        far_end.setblocking(False)
+    first, second = (far_end.getsockname()[1] for far_end in far_ends)
+    dns.records = {
+        (f"_sip._udp.{DOMAIN}", "SRV"): [f"1 0 {first} a.{DOMAIN}.", f"2 0 {second} a.{DOMAIN}."],
+        (f"a.{DOMAIN}", "A"): ["127.0.0.1"],
+        (f"a.{DOMAIN}", "AAAA"): ["::1"],  # for which there is no socket
+    }
+    transports = Transports(lambda *_: None, lambda host: True, resolver=resolver(dns))
+    transports.listen_udp("127.0.0.1", 0)
+    peer, loop = parse_uri(f"sip:{DOMAIN}").peer(), asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(3):
+            transports.send(peer, b"one")
+            assert await loop.sock_recv(far_ends[0], 100) == b"one"
+            transports.silent(peer)
+            transports.send(peer, b"two")
+            assert await loop.sock_recv(far_ends[1], 100) == b"two"
+    finally:
+        await transports.close()
+        for far_end in far_ends:
+            far_end.close()
+
+
 async def test_the_next_address_takes_the_connection(dns) -> None:
     """Nobody listens at the first one."""
     accepted = asyncio.get_running_loop().create_future()

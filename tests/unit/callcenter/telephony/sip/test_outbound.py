@@ -309,3 +309,12 @@ def test_by_the_trunks_routes() -> None:
     ]
     assert invite.via.transport == "tcp"
     assert "transport=tcp" in invite.text("contact")
+
+
+def test_a_hop_that_leaves_a_request_unanswered_is_told(endpoint) -> None:
+    """Whoever looks names up tries another address then; told once."""
+    dial(endpoint)
+    while (due := endpoint.next_timer()) is not None and due <= 33.0:
+        endpoint.handle_timer(due)
+    assert endpoint.silent() == [PEER]
+    assert endpoint.silent() == []
