@@ -250,8 +250,14 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
 
 SIP_TURNED_AWAY = Counter(
     "sip_turned_away_total",
-    "Requests turned away before they became a call: stranger, unauthorized, rate, channels, ...",
+    "Messages turned away: stranger, flood, foreign, unauthorized, rate, half_open, channels, ...",
     ["trunk", "code"],
+)
+SIP_CONNECTIONS = Gauge("sip_connections", "TCP and TLS connections that are up.")
+SIP_CONNECTIONS_REFUSED = Counter(
+    "sip_connections_refused_total",
+    "Connections refused (stranger, full, host_full, rate, tls) or ended (slow, idle, broken).",
+    ["reason"],
 )
 SIP_MALFORMED = Counter("sip_malformed_total", "Messages that could not even be answered.")
 SIP_TRANSFERS = Counter(

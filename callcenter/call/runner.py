@@ -128,6 +128,11 @@ class CallRunner:
         self._claiming: asyncio.Task[None] | None = None
         self._ordered: asyncio.Future[str] | None = None  # a transfer: "" or why it failed
 
+    @property
+    def handoff_number(self) -> str | None:
+        """Where the call's own route or persona hands it over to; None for nowhere."""
+        return self._machine.limits.transfer_number
+
     async def run(self) -> CallResult:
         """Carries the call; returns when leg, session and slot are given up."""
         self._meter.began()

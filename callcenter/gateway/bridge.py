@@ -17,7 +17,7 @@ import structlog
 
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Choice
-from callcenter.gateway.trunks import RegisterAt, TrunkRoutes
+from callcenter.gateway.trunks import RegisterAt, TrunkRoutes, names_of
 from callcenter.published import number as numbers
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
@@ -113,6 +113,7 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
         international_prefixes=tuple(sip.international_prefixes),
         outbound_proxy=proxy,
         trust_identity=sip.trust_identity,
+        names=names_of(register_at, proxy),
     )
     return TrunkRoutes(made, {}, None, register_at)
 

@@ -24,6 +24,11 @@ class AlreadyConnected(Refused):
 class Carried(Protocol):
     """What the register, and people's orders, need of a call runner."""
 
+    @property
+    def handoff_number(self) -> str | None:
+        """Where the call's own route or persona hands it over to; None for nowhere."""
+        ...
+
     def stop(self) -> None:
         """Ends the call soon, because this gateway goes away."""
         ...

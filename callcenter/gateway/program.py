@@ -111,6 +111,7 @@ def build(settings: GatewaySettings) -> Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """The ASGI application over the parts."""
+    prefixes = parts.settings.transfer_prefixes
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,7 +119,7 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.slots.refresh()
         watch = [
             asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live)),
+            asyncio.create_task(orders.carry_out(parts.board, parts.live, prefixes)),
             asyncio.create_task(parts.slots.keep_table()),
             asyncio.create_task(health.measure_loop_lag()),
         ]

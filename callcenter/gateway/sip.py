@@ -41,6 +41,7 @@ from callcenter.telephony.sip.ports import PortPool
 from callcenter.telephony.sip.stream import MediaStream, Tick
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.ua import UserAgent
+from callcenter.telephony.sip.uri import bracketed
 from callcenter.telephony.sip.wheel import Wheel
 
 TRANSPORT = "sip"
@@ -228,7 +229,8 @@ class SipReception:
         more: tuple[tuple[str, str], ...] = ()
         match target:
             case TransferTarget():
-                uri = trunk.transfer_uri.format(number=target.to, host=call.dialog.peer.host)
+                host = bracketed(call.dialog.peer.host)
+                uri = trunk.transfer_uri.format(number=target.to, host=host)
                 status, outcome, more = 302, "transferred", (("contact", f"<{uri}>"),)
             case RejectTarget():
                 status = 486 if target.reason == "busy" else 603
@@ -249,9 +251,9 @@ class SipReception:
     ) -> None:
         after = (("retry-after", str(trunk.retry_after_s)),) if outcome != "rejected" else ()
         call.refuse(status, code, after)
-        self.agent.settle(call)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
+        self.agent.settle(call)
 
 
 def _stream(trunk: Trunk) -> MediaStream:

@@ -44,6 +44,7 @@ from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
 from callcenter.telephony.sip.resolver import Resolver
+from callcenter.telephony.sip.stream_limits import StreamLimits
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunks
 from callcenter.telephony.sip.ua import UserAgent
@@ -98,8 +99,9 @@ class SipGateway:
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
         resolver = Resolver(settings.dns_servers)
         self._transports = Transports(
-            self._agent.received, known.knows, self._client_tls, self._agent.unreachable, resolver
-        )
+            self._agent.received, self._endpoint.admission.knows_host, self._client_tls,
+            self._agent.unreachable, _stream_limits(settings), self._endpoint.uses, resolver,
+        )  # fmt: skip
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
@@ -111,7 +113,9 @@ class SipGateway:
             asyncio.create_task(self._slots.keep_table()),
             asyncio.create_task(self._published.keep_current()),
             asyncio.create_task(self._journal.run()),
-            asyncio.create_task(orders.carry_out(self._board, self.live)),
+            asyncio.create_task(
+                orders.carry_out(self._board, self.live, settings.transfer_prefixes)
+            ),
             asyncio.create_task(health.measure_loop_lag()),
             asyncio.create_task(self._registrations.watch()),
         ]
@@ -261,6 +265,15 @@ def _access(settings: SipSettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+    )
+
+
+def _stream_limits(settings: SipSettings) -> StreamLimits:
+    return StreamLimits(
+        connections=settings.sip_connections,
+        per_host=settings.sip_connections_per_host,
+        message_s=settings.sip_message_s,
+        idle_s=settings.sip_idle_s,
     )
 
 

@@ -21,7 +21,8 @@ from callcenter.published import number as numbers
 from callcenter.published.trunk import Prefix, ProxyUri
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.media_plan import CODECS
-from callcenter.telephony.sip.trunk import Network, Trunk
+from callcenter.telephony.sip.networks import Network, address_of
+from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import SipUri, parse_uri
 from personas.errors import PersonaError
 from personas.library import Library
@@ -157,6 +158,13 @@ class TrunkRoutes:
         return numbers.find_in(self.by_number, called, prefixes) or self.default
 
 
+def names_of(register_at: RegisterAt | None, proxy: SipUri | None) -> frozenset[str]:
+    """The hosts that a trunk's own configuration gives by name: of its registrar and its proxy."""
+    uris = (register_at.registrar if register_at is not None else None, proxy)
+    hosts = {uri.host for uri in uris if uri is not None}
+    return frozenset(host for host in hosts if address_of(host.strip("[]")) is None)
+
+
 def load(path: Path, library: Library) -> dict[str, TrunkRoutes]:
     """Reads a trunks file and renders the persona of every number.
 
@@ -190,6 +198,11 @@ def _read(path: Path) -> _File:
 def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRoutes:
     login, register = entry.login, entry.register_at
     outbound = _credentials(place, register, folder) if register else None
+    proxy = parse_uri(entry.outbound_proxy) if entry.outbound_proxy else None
+    register_at = None
+    if register is not None and outbound is not None:
+        registrar = _uri(place, register.registrar)
+        register_at = RegisterAt(registrar, outbound, register.expires_s, register.username, proxy)
     trunk = Trunk(
         name=entry.name,
         networks=tuple(_networks(entry.networks)),
@@ -205,17 +218,12 @@ def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRo
         transfer_uri=entry.transfer_uri,
         attended_transfer=entry.transfer == "attended",
         international_prefixes=tuple(entry.international_prefixes),
-        outbound_proxy=parse_uri(entry.outbound_proxy) if entry.outbound_proxy else None,
+        outbound_proxy=proxy,
         trust_identity=entry.trust_identity,
+        names=names_of(register_at, proxy),
     )
     by_number = _by_number(place, entry, library)
     default = _route(f"{place}.default", entry.default, library) if entry.default else None
-    if register is None or outbound is None:
-        return TrunkRoutes(trunk, by_number, default, None)
-    registrar = _uri(place, register.registrar)
-    register_at = RegisterAt(
-        registrar, outbound, register.expires_s, register.username, trunk.outbound_proxy
-    )
     return TrunkRoutes(trunk, by_number, default, register_at)
 
 

@@ -26,6 +26,8 @@ Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free port
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # separated by commas
 Pools = Annotated[Names, Field(min_length=1)]
+NumberPrefix = Annotated[str, Field(pattern=r"^\+([1-9][0-9]{0,14})?$")]
+NumberPrefixes = Annotated[tuple[NumberPrefix, ...], NoDecode, BeforeValidator(_split)]
 SharedSecret = Annotated[SecretStr, Field(min_length=32)]
 
 AnySettings = TypeVar("AnySettings", bound="CommonSettings")

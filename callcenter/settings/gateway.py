@@ -12,6 +12,7 @@ from callcenter.settings.common import (
     HTTP_SCHEMES,
     CommonSettings,
     Names,
+    NumberPrefixes,
     Pools,
     Port,
     Seconds,
@@ -49,6 +50,10 @@ class GatewaySettings(CommonSettings):
         max_message_bytes: size limit of one message on a media socket (a usual one has 300).
         max_audio_lead_s: how far a caller's audio may run ahead of real time before the call is
             ended; a burst after a network stall catches up with real time and never passes it.
+        transfer_prefixes: beginnings of the numbers that operators may transfer calls to, such as
+            +49,+1800, separated by commas; "+" allows every number. Empty allows none but the one
+            that the call's own route or persona hands over to: a number that anybody may type can
+            be a premium one.
         no_capacity_status: HTTP status of the "all lines are busy" TwiML. With 503 Twilio ignores
             the body and asks the number's fallback URL, or tells the caller of an application
             error when there is none; with 200 the caller hears the TwiML itself.
@@ -95,6 +100,7 @@ class GatewaySettings(CommonSettings):
     link_open_timeout_s: Seconds = 5.0
     max_message_bytes: Annotated[int, Field(ge=1_024)] = 16_384
     max_audio_lead_s: Seconds = 2.0
+    transfer_prefixes: NumberPrefixes = ()
     no_capacity_status: Annotated[int, Field(ge=200, le=599)] = 503
     no_capacity_message: str = "All our lines are busy right now. Please call again in a minute."
 

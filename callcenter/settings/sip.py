@@ -8,7 +8,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from callcenter.settings.common import CommonSettings, Names, Pools, Port, Seconds, unique_id
+from callcenter.settings.common import (
+    CommonSettings,
+    Names,
+    NumberPrefixes,
+    Pools,
+    Port,
+    Seconds,
+    unique_id,
+)
 
 
 class SipSettings(CommonSettings):
@@ -30,6 +38,12 @@ class SipSettings(CommonSettings):
         sip_dns_servers: who is asked for SRV, NAPTR and address records of registrars, proxies and
             far ends, as addresses, or addresses and ports ("192.0.2.53:5353", "[2001:db8::1]:53");
             the system's when empty.
+        sip_connections: TCP and TLS connections at once, ours included.
+        sip_connections_per_host: that one host may have opened; some trunks open one for each call.
+        sip_message_s: a connection's first message must be whole within this time, and every other
+            one from its first byte on; so must the TLS handshake be.
+        sip_idle_s: a connection over which nothing came for so long is closed, unless a live call
+            or a registration uses it.
         sip_http_host, sip_http_port: /healthz and /readyz.
         metrics_host, metrics_port: the metrics page, on a port of its own.
         rtp_first_port, rtp_last_port: two for each call.
@@ -41,6 +55,10 @@ class SipSettings(CommonSettings):
         session_token_ttl_s: how long a session token opens a link to a worker.
         link_open_timeout_s: a worker must have taken a session within this time.
         max_audio_lead_s: how far a caller's audio may run ahead of real time.
+        transfer_prefixes: beginnings of the numbers that operators may transfer calls to, such as
+            +49,+1800, separated by commas; "+" allows every number. Empty allows none but the one
+            that the call's own route or persona hands over to: a number that anybody may type can
+            be a premium one.
     """
 
     gateway_id: str = Field(default_factory=lambda: unique_id("sip"))
@@ -58,6 +76,10 @@ class SipSettings(CommonSettings):
     sip_tls_ca: Path | None = None
     sip_tls_require_client: bool = False
     sip_dns_servers: Names = ()
+    sip_connections: Annotated[int, Field(ge=1)] = 500
+    sip_connections_per_host: Annotated[int, Field(ge=1)] = 100
+    sip_message_s: Seconds = 10.0
+    sip_idle_s: Seconds = 600.0
     sip_http_host: str = "127.0.0.1"
     sip_http_port: Port = 8082
     metrics_host: str = "127.0.0.1"
@@ -73,6 +95,7 @@ class SipSettings(CommonSettings):
     session_token_ttl_s: Seconds = 30.0
     link_open_timeout_s: Seconds = 5.0
     max_audio_lead_s: Seconds = 2.0
+    transfer_prefixes: NumberPrefixes = ()
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

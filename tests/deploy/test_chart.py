@@ -202,6 +202,16 @@ def test_every_variable_is_a_setting_of_its_program(values: Path) -> None:
             assert environment(pod).keys() <= known, name
 
 
+def test_prefixes_of_transfers_reach_every_carrier() -> None:
+    """Both gateways judge the numbers that operators type."""
+    found = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]: environment(pod)
+        for pod in pods(rendered("helm4", EVERYTHING)).values()
+    }
+    for component in ("gateway", "sip"):
+        assert found[component]["TRANSFER_PREFIXES"] == "+49,+1800"
+
+
 def test_commands_exist(values: Path) -> None:
     """Each pod of ours runs a command of the command line, with options that it has."""
     from callcenter.__main__ import app

@@ -30,6 +30,7 @@ REFUSED = [  # values that are wrong, and the words that must stand in the refus
     (("gateway.twilio.fallbackVerb=shout",), "fallbackVerb"),
     (("workers.defaults.keda.minReplicas=0",), "minReplicas"),
     (("logLevel=chatty",), "logLevel"),
+    (("transfers.prefixes[0]=0900",), "prefixes"),
     (("routes.config.default.personna=bank",), "personna"),
     (("gateway.publicBaseUrl=",), "gateway.publicBaseUrl is required"),
     (("secrets.generate=false",), "secrets.existingSecret"),

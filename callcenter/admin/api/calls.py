@@ -173,7 +173,11 @@ class Transfer(BaseModel):
 async def transfer_call(
     call_id: CallId, body: Transfer, work: WorkIn, request: Request
 ) -> CallView:
-    """Hands the caller over to a telephone number; refused where the carrier cannot do that."""
+    """Hands the caller over to a telephone number; refused where the carrier cannot do that.
+
+    The gateway's TRANSFER_PREFIXES says which numbers are allowed; the one that the call's own
+    route hands over to always is.
+    """
     row = await _ask_gateway(work, request, call_id, "transfer", body.to, "not_transferred")
     await work.audit("transfer", "call", call_id, after={"to": body.to})
     return view(row)

@@ -19,7 +19,10 @@ ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 NONCE_LIFE_S = 60.0
 NONCES_KEPT = 4_096
 
-_PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+MAX_HEADER_CHARS = 4_096  # an Authorization of a real device has 300 to 1,000
+
+# One pair at a place that is given: possessive (++, *+), so nothing is looked at twice.
+_PAIR = re.compile(r'\s*+([\w-]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s,"]++))', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,22 @@ class Credentials:
 
 
 def parse_digest(header: str) -> dict[str, str] | None:
-    """Reads `Digest name=value, ...`; None for another scheme."""
-    scheme, _, rest = header.strip().partition(" ")
-    if scheme.lower() != "digest":
+    """Reads `Digest name=value, ...`; None for another scheme, or for more than MAX_HEADER_CHARS.
+
+    What is no pair is left out, up to the next comma: the text is read once, from left to right.
+    """
+    scheme, _, rest = header[: MAX_HEADER_CHARS + 1].strip().partition(" ")
+    if scheme.lower() != "digest" or len(header) > MAX_HEADER_CHARS:
         return None
-    return {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(rest)}
+    values: dict[str, str] = {}
+    at = 0
+    while 0 <= at < len(rest):
+        pair = _PAIR.match(rest, at)
+        if pair is not None:
+            name, quoted, bare = pair.groups()
+            values[name.lower()] = quoted or bare or ""
+        at = rest.find(",", at if pair is None else pair.end()) + 1 or len(rest)
+    return values
 
 
 def digest_response(

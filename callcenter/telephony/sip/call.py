@@ -60,7 +60,6 @@ class SipCall(Transferor):
     ) -> None:
         super().__init__(dialog, credentials)
         self.state = State.RINGING
-        self._began_with = dialog.peer.host
         self._peer_allows = peer_allows
         self._media = Negotiation()
         self._timer = SessionTimer()
@@ -87,12 +86,16 @@ class SipCall(Transferor):
         """The audio that was agreed last; None before."""
         return self._media.plan
 
-    def is_from(self, peer: Peer) -> bool:
-        """Whether that is the far end's host, by the call's begin or its Contact.
+    def hears(self, peer: Peer) -> bool:
+        """Whether a message from there may be the far end's: its trunk, its kind of transport.
 
         Tags are no secret to whoever listens on the way; an address is one thing more to forge.
         """
-        return peer.host in (self._began_with, self.dialog.remote_target.host.strip("[]"))
+        return self.dialog.carries(peer)
+
+    def uses(self, peer: Peer) -> bool:
+        """Whether requests of ours go over a connection."""
+        return peer in (self.dialog.peer, self.dialog.next_hop())
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due."""

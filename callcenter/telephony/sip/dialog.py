@@ -6,11 +6,14 @@ nor transactions, nor SDP.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import BadRequest, Request, Response
 from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr
+
+Carries = Callable[[Peer], bool]  # whether a hop is the far end's, for requests in and out
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Dialog:
         route_set: Route values of our requests, nearest hop first.
         local_contact: our Contact, as text.
         peer: where the last request of the far end came from; a stream is used again.
-        invite_cseq: number of the INVITE that ours acknowledge.
+        carries: which hops are the far end's. What a message names besides, in Record-Route or
+            Contact, is text of somebody else: nothing is sent there.
     """
 
     call_id: str
@@ -42,6 +46,7 @@ class Dialog:
     route_set: tuple[str, ...]
     local_contact: str
     peer: Peer
+    carries: Carries
     local_cseq: int = 0
     remote_cseq: int = 0
     extra: tuple[tuple[str, str], ...] = field(default=())
@@ -85,12 +90,15 @@ class Dialog:
         """Where our requests go: the first route or the target, over the peer's stream if it is it.
 
         A far end behind NAT writes an address into Contact that nobody reaches; its requests came
-        from `peer`, and without a route that is where ours go (RFC 3581, RFC 5626 5.3).
+        from `peer`, and without a route that is where ours go (RFC 3581, RFC 5626 5.3). They go
+        there as well when the route leads to a hop that is none of the far end's: the proxy that
+        wrote it is there, and passes them on.
         """
         uri = parse_name_addr(self.route_set[0]).uri if self.route_set else self.remote_target
         if self.peer.reliable and (not self.route_set or uri.host.strip("[]") == self.peer.host):
             return self.peer
-        return uri.peer() if self.route_set else self._behind_nat(uri.peer())
+        named = uri.peer() if self.route_set else self._behind_nat(uri.peer())
+        return named if self.carries(named) else self.peer
 
     def _behind_nat(self, named: Peer) -> Peer:
         return named if named.host == self.peer.host else self.peer
@@ -119,7 +127,9 @@ class Dialog:
         return Request(headers, body, method, target)
 
 
-def from_invite(invite: Request, local_tag: str, local_contact: str, peer: Peer) -> Dialog:
+def from_invite(
+    invite: Request, local_tag: str, local_contact: str, peer: Peer, carries: Carries
+) -> Dialog:
     """The dialog that our answer to an INVITE makes (RFC 3261 12.1.1).
 
     An INVITE of RFC 2543 may have no Contact: From is where its sender is.
@@ -134,5 +144,6 @@ def from_invite(invite: Request, local_tag: str, local_contact: str, peer: Peer)
         route_set=tuple(invite.listed("record-route")),
         local_contact=local_contact,
         peer=peer,
+        carries=carries,
         remote_cseq=number,
     )

@@ -7,10 +7,12 @@ It knows no socket, no RTP and no agent; whether and how a call is answered is i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.admission import Admission, TurnedAway
 from callcenter.telephony.sip.auth import DigestServer
-from callcenter.telephony.sip.call import SipCall
+from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import Ask, CallEnded, Output, Repeat, Respond
 from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED
 from callcenter.telephony.sip.endpoint_events import EndpointEvent, IncomingCall, Owner, Turned
@@ -25,6 +27,7 @@ from callcenter.telephony.sip.message import (
     parse,
     reply,
 )
+from callcenter.telephony.sip.networks import address_of
 from callcenter.telephony.sip.outbound import Dialled, OutboundCall
 from callcenter.telephony.sip.registry import Registry
 from callcenter.telephony.sip.rules import check
@@ -68,17 +71,22 @@ class Endpoint:
     # --- the sans-IO face -------------------------------------------------------------------------
 
     def receive(self, data: bytes, peer: Peer, now: float) -> None:
-        """Takes one message.
+        """Takes one message. Who it is from comes first: a stranger's is not read.
 
         Raises:
             ProtocolError: it is no SIP message that could be answered; nothing has changed.
         """
+        if not (self.admission.knows(peer) or self._transactions.awaits(data, peer)):
+            self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
+            return
+        if not self.admission.has_time_for(peer, now):
+            self._turned("flood", peer)
+            return
         message = parse(data)
         if isinstance(message, Response):
-            found = self._transactions.receive_response(message, now)
-            if found is not None:
-                self._hand_response(*found, message, now)
+            self._receive_response(message, peer, now)
         else:
+            message.source = peer.host
             self._receive_request(message, peer, now)
 
     def outgoing(self) -> list[tuple[Peer, bytes]]:
@@ -144,7 +152,10 @@ class Endpoint:
         contact = self._identity.contact(peer.transport)
         call_id, tag = self._new_id(), self._new_id()
         identity = self._identity.uri(user)
-        dialled = Dialled(target, identity, contact, peer, call_id, tag, trunk.outbound, routes)
+        carries = partial(trunk.carries, began=peer)
+        dialled = Dialled(
+            target, identity, contact, peer, call_id, tag, carries, trunk.outbound, routes
+        )
         call = OutboundCall(dialled, local, now)
         self._remember(call, trunk)
         self.settle(call, now)
@@ -158,31 +169,59 @@ class Endpoint:
         """How many are in memory."""
         return len(self._transactions)
 
-    # --- requests ---------------------------------------------------------------------------------
+    def uses(self, peer: Peer) -> bool:
+        """Whether a call or a registration goes over a connection, which then stays open."""
+        return any(owner.uses(peer) for owner in (*self._trunk_of, *self._timers))
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def _receive_response(self, response: Response, peer: Peer, now: float) -> None:
+        asked = self._transactions.asked(response)
+        if asked is None:
+            return
+        owner, at = asked
+        heard = owner.hears(peer) if isinstance(owner, SipCall) else _answers(peer, at)
+        if not heard:
+            self._turned("foreign", peer)
+            return
+        found = self._transactions.receive_response(response, now)
+        if found is not None:
+            self._hand_response(*found, response, now)
 
     def _receive_request(self, request: Request, peer: Peer, now: float) -> None:
         if self._transactions.repeats(request, now):
             return
-        call = self._calls.find(request)
-        if self.admission.find(peer) is None and not (call and call.is_from(peer)):
-            self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
+        call, trunk = self._calls.find(request), self.admission.find(peer)
+        foreign = call is not None and not call.hears(peer)
+        if trunk is None and (call is None or foreign):
+            self._events.append(Turned("stranger"))
             return
+        if foreign:
+            self._turned("foreign", peer)
         if request.method == "ACK":
-            if call is not None:
+            if call is not None and not foreign:
                 self._hand_request(call, request, peer, now)
             return
         self._transactions.open(request, peer, now)
         try:
             _judge(request)
+            if foreign:  # as if there were no such call
+                raise TurnedAway(481, "", ())
             self._dispatch(request, call, peer, now)
         except TurnedAway as away:
-            trunk = self.admission.find(peer)
             if away.code:
-                self._events.append(Turned(away.code, trunk.name if trunk else ""))
+                self._turned(away.code, peer)
             self._refuse(request, away, now)
         except BadRequest as bad:
             self._events.append(Turned("bad_request"))
             self._refuse(request, bad, now)
+        except ProtocolError as error:  # a header that was read only now
+            self._events.append(Turned("bad_request"))
+            self._refuse(request, BadRequest(400, str(error)), now)
+
+    def _turned(self, code: str, peer: Peer) -> None:
+        trunk = self.admission.find(peer)
+        self._events.append(Turned(code, trunk.name if trunk else ""))
 
     def _dispatch(self, request: Request, call: SipCall | None, peer: Peer, now: float) -> None:
         if request.method == "CANCEL":
@@ -221,13 +260,25 @@ class Endpoint:
             raise BadRequest(403, "")
         if self._calls.has_opened(request):
             raise BadRequest(482, "the same call came twice, over two ways")
-        self.admission.judge(request, trunk, now)
-        contact = self._identity.contact(peer.transport)
-        call = InboundCall(request, peer, self._new_id(), contact, now, trunk.outbound)
+        self.admission.judge(request, trunk, peer, self._half_open(trunk), now)
+        contact, carries = (
+            self._identity.contact(peer.transport),
+            partial(trunk.carries, began=peer),
+        )
+        tag = self._new_id()
+        call = InboundCall(request, peer, tag, contact, now, carries, trunk.outbound)
         self._remember(call, trunk)
         self._transactions.respond(request, reply(request, 100), now)
         self._events.append(IncomingCall(call, trunk))
         self.settle(call, now)
+
+    def _half_open(self, trunk: Trunk) -> int:
+        """Calls of a trunk that we have answered, and that nobody has acknowledged."""
+        return sum(
+            call.state is State.ANSWERED
+            for call, of in self._trunk_of.items()
+            if of.name == trunk.name
+        )
 
     def _refuse(self, request: Request, bad: BadRequest, now: float) -> None:
         reason = one_line(str(bad))[:100]
@@ -243,8 +294,10 @@ class Endpoint:
     def _hand_response(
         self, owner: Owner, request: Request, response: Response, now: float
     ) -> None:
-        owner.receive_response(request, response, now)
-        self.settle(owner, now)
+        try:
+            owner.receive_response(request, response, now)
+        finally:  # a header that is none ends the reading, not what it has led to before
+            self.settle(owner, now)
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -286,3 +339,13 @@ def _judge(request: Request) -> None:
     if unknown and request.method != "CANCEL":
         text = one_line(", ".join(unknown))[:200]
         raise BadRequest(420, "Bad Extension", (("unsupported", text),))
+
+
+def _answers(peer: Peer, asked: Peer) -> bool:
+    """Whether a response from there may be to a request that went to `asked`.
+
+    A name may have several addresses: its response is known by the branch.
+    """
+    if asked.transport == "tls" and peer.transport != "tls":
+        return False
+    return peer.host == asked.host or address_of(asked.host) is None

@@ -10,6 +10,7 @@ from callcenter.telephony.sip.call_events import CallEvent, Output
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.message import Request, Response
 from callcenter.telephony.sip.trunk import Trunk
+from callcenter.telephony.sip.uri import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Turned:
     """A request was turned away before it became a call.
 
     Attributes:
-        code: short, stable: "stranger", "unauthorized", "rate", "channels", "draining",
-            "bad_request".
+        code: short, stable: "stranger", "flood" (more messages than a host may send), "foreign"
+            (for somebody else's call), "unauthorized", "rate", "half_open", "channels", "draining",
+            "route" (a Record-Route that leads away from the trunk), "bad_request".
         trunk: whose; "" for a stranger.
     """
 
@@ -41,6 +43,10 @@ class Owner(Protocol):
     """Whoever sends requests of its own: a call, a registration."""
 
     def __hash__(self) -> int: ...
+
+    def uses(self, peer: Peer) -> bool:
+        """Whether it needs a connection to stay open."""
+        ...
 
     def outputs(self) -> list[Output]:
         """What must be sent now."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from callcenter.telephony.sip.uri import DEFAULT_PORTS, SipUri, Via, bracketed
+
+_USER = "-_.!~*'()&=+$,;?/%"  # beside letters and digits (RFC 3261 25.1); "%" escapes already
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Identity:
     ports: dict[str, int]
 
     def uri(self, user: str) -> SipUri:
-        """Our address of record under a name."""
-        return SipUri("sip", user, bracketed(self.host))
+        """Our address of record under a name; what may not stand in a URI is escaped (19.1.2)."""
+        return SipUri("sip", quote(user, safe=_USER), bracketed(self.host))
 
     def contact(self, transport: str) -> str:
         """Our Contact on a transport."""

@@ -10,12 +10,13 @@ from callcenter.telephony.sip import parties
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import MediaAgreed, Respond
-from callcenter.telephony.sip.dialog import from_invite
+from callcenter.telephony.sip.dialog import Carries, from_invite
 from callcenter.telephony.sip.dialog_user import reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request
 from callcenter.telephony.sip.negotiation import offer_in
 from callcenter.telephony.sip.reliable import FIRST_RSEQ, OPTION, Provisional
+from callcenter.telephony.sip.text import clean
 from callcenter.telephony.sip.uri import Peer
 
 RING_LIMIT_S = 60.0  # an owner that neither answers nor refuses: the call does not stay for ever
@@ -35,14 +36,24 @@ class InboundCall(SipCall):
         local_tag: str,
         local_contact: str,
         now: float,
+        carries: Carries,
         credentials: Credentials | None = None,
     ) -> None:
         """Takes an INVITE.
 
+        Args:
+            invite: judged already.
+            peer: where it came from.
+            local_tag: ours, fresh.
+            local_contact: under which the far end reaches us.
+            now: seconds.
+            carries: which hops are the far end's.
+            credentials: when the far end asks for them.
+
         Raises:
             BadRequest: it has no Contact, a body that is no SDP, or a session timer too short.
         """
-        dialog = from_invite(invite, local_tag, local_contact, peer)
+        dialog = from_invite(invite, local_tag, local_contact, peer, carries)
         super().__init__(dialog, invite.tokens("allow"), credentials)
         self.invite = invite
         self._timer.judge(invite)
@@ -53,6 +64,9 @@ class InboundCall(SipCall):
         self._hang_up_reason: str | None = None  # wanted before the ACK came
         self._handlers["CANCEL"] = self._on_cancel
 
+    # What the far end wrote leaves here cleaned: nothing behind this door meets a character that it
+    # cannot store, send or show.
+
     @property
     def caller(self) -> str:
         """The caller's number or name by his own word, as it is written: personal data."""
@@ -61,7 +75,9 @@ class InboundCall(SipCall):
     @property
     def called(self) -> str:
         """What was dialled, as it is written: the Request-URI's, which the trunk routes by."""
-        return self.invite.uri.telephone or self.invite.to.uri.telephone
+        return clean(
+            self.invite.uri.telephone or self.invite.to.uri.telephone, parties.MAX_NUMBER_CHARS
+        )
 
     @property
     def our_user(self) -> str:

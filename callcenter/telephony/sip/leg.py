@@ -44,7 +44,7 @@ from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.stream import MediaStream, Tick
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.ua import UserAgent
-from callcenter.telephony.sip.uri import parse_uri
+from callcenter.telephony.sip.uri import bracketed, parse_uri
 
 ENCODING = "audio/x-l16"
 MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
@@ -157,7 +157,8 @@ class SipLeg:
         Raises:
             CallControlFailed: the far end refused, or the number did not answer.
         """
-        target = self._trunk.transfer_uri.format(number=number, host=self._call.dialog.peer.host)
+        host = bracketed(self._call.dialog.peer.host)
+        target = self._trunk.transfer_uri.format(number=number, host=host)
         attended = self._trunk.attended_transfer
         status = await (self._consult_and_refer(target) if attended else self._refer(target))
         metrics.SIP_TRANSFERS.labels(self._trunk.name, f"{status // 100}xx").inc()

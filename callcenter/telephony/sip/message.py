@@ -9,8 +9,9 @@ and no socket.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.telephony.sip.names import COMPACT, REASONS, spelled
@@ -18,6 +19,7 @@ from callcenter.telephony.sip.uri import (
     NameAddr,
     SipUri,
     Via,
+    first_value,
     parse_name_addr,
     parse_uri,
     parse_via,
@@ -26,8 +28,11 @@ from callcenter.telephony.sip.uri import (
 )
 
 MAX_MESSAGE_BYTES = 65_535
+MAX_HEAD_BYTES = 32_768  # start line and headers: what is read on the loop that serves all calls
 MAX_HEADERS = 200
 MAX_CSEQ = 2**31 - 1  # RFC 3261 8.1.1.5
+
+Value = TypeVar("Value")
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"SIP/2\.0 +([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
@@ -53,6 +58,10 @@ class Message:
 
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    # header -> the text that was read, and what it says: asked for many times, read once
+    _read: dict[str, tuple[str, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def get(self, name: str) -> str | None:
         """The first value of a header, as it stands."""
@@ -86,20 +95,20 @@ class Message:
     @property
     def from_(self) -> NameAddr:
         """The From header."""
-        return parse_name_addr(self.text("from"))
+        return self._once("from", self.text("from"), parse_name_addr)
 
     @property
     def to(self) -> NameAddr:
         """The To header."""
-        return parse_name_addr(self.text("to"))
+        return self._once("to", self.text("to"), parse_name_addr)
 
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        values = self.listed("via")
-        if not values:
+        topmost = self.get("via")
+        if topmost is None:
             raise ProtocolError("a message without Via")
-        return parse_via(values[0])
+        return self._once("via", topmost, lambda text: parse_via(first_value(text)))
 
     @property
     def cseq(self) -> tuple[int, str]:
@@ -117,13 +126,29 @@ class Message:
     @property
     def contact(self) -> NameAddr | None:
         """The first Contact; None without one, or for a "*"."""
-        values = self.listed("contact")
-        return parse_name_addr(values[0]) if values and values[0] != "*" else None
+        value = first_value(self.text("contact"))
+        return parse_name_addr(value) if value and value != "*" else None
+
+    @property
+    def record_routes(self) -> list[NameAddr]:
+        """The Record-Route values, in order.
+
+        Raises:
+            ProtocolError: one of them is no address.
+        """
+        return [parse_name_addr(text) for text in self.listed("record-route")]
 
     @property
     def content_type(self) -> str:
         """Media type of the body, in lower case, without parameters."""
         return self.text("content-type").partition(";")[0].strip().lower()
+
+    def _once(self, name: str, text: str, read: Callable[[str], Value]) -> Value:
+        known = self._read.get(name)
+        if known is None or known[0] is not text:
+            self._read[name] = known = (text, read(text))
+        value: Value = known[1]
+        return value
 
     def _encode(self, start_line: str) -> bytes:
         lines = [start_line]
@@ -138,11 +163,13 @@ class Request(Message):
 
     Attributes:
         fault: what is wrong with it though it could be read; it is answered with that.
+        source: the host that it came from, by its address; "" for one of ours.
     """
 
     method: str = ""
     uri_text: str = ""
     fault: BadRequest | None = None
+    source: str = ""
 
     @property
     def uri(self) -> SipUri:
@@ -178,11 +205,14 @@ def parse(data: bytes) -> AnyMessage:
     """
     if len(data) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
-    head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    data = data.lstrip(b"\r\n")
+    head, separator, body = data.partition(b"\r\n\r\n")
     if not separator:
-        head, separator, body = data.lstrip(b"\r\n").partition(b"\n\n")
+        head, separator, body = data.partition(b"\n\n")
     if not separator:
         raise ProtocolError("no empty line after the headers")
+    if len(head) > MAX_HEAD_BYTES:
+        raise MessageTooLarge(f"headers of more than {MAX_HEAD_BYTES} bytes")
     start_line, *lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
     headers = parse_headers(lines)
     message = _parse_start(start_line, headers)
@@ -228,20 +258,19 @@ def parse_headers(lines: Iterable[str]) -> list[tuple[str, str]]:
         ProtocolError: a line that is none.
         MessageTooLarge: too many of them.
     """
-    headers: list[tuple[str, str]] = []
+    headers: list[tuple[str, list[str]]] = []
     for line in lines:
         if line[:1] in (" ", "\t") and headers:  # folded: goes on from the line before
-            name, value = headers[-1]
-            headers[-1] = (name, f"{value} {line.strip()}".strip())
+            headers[-1][1].append(line.strip())
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower()
         if not colon or not _TOKEN.fullmatch(name):
             raise ProtocolError(f"not a header line: {line[:60]!r}")
-        headers.append((COMPACT.get(name, name), value.strip()))
+        headers.append((COMPACT.get(name, name), [value.strip()]))
         if len(headers) > MAX_HEADERS:
             raise MessageTooLarge(f"more than {MAX_HEADERS} headers")
-    return headers
+    return [(name, " ".join(pieces).strip()) for name, pieces in headers]
 
 
 def _parse_start(line: str, headers: list[tuple[str, str]]) -> AnyMessage:

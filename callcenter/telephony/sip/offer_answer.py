@@ -30,7 +30,9 @@ from callcenter.telephony.sip.sdp import (
     rtcp_port,
     rtpmaps,
 )
+from callcenter.telephony.sip.text import clean
 
+MAX_TOLD_CHARS = 100  # of what the far end wrote, in an error of ours
 _REVERSED = {"sendonly": "recvonly", "recvonly": "sendonly"}
 
 
@@ -188,6 +190,7 @@ def _common(line: MediaLine, wanted: Iterable[str]) -> dict[int, CodecName]:
                 common.setdefault(number, codec)
     if not common:
         offered = ", ".join(str(maps.get(n, (n,))[0]) for n in payload_types(line)) or "nothing"
+        offered = clean(offered, MAX_TOLD_CHARS)
         raise NotAcceptable(f"no common codec: offered {offered}, we have {', '.join(wanted)}")
     return common
 

@@ -14,7 +14,7 @@ from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call import SipCall, State
 from callcenter.telephony.sip.call_events import Answered, Ask
-from callcenter.telephony.sip.dialog import Dialog
+from callcenter.telephony.sip.dialog import Carries, Dialog
 from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response
@@ -52,6 +52,7 @@ class Dialled:
         contact: under which we are reached, as text.
         peer: where the INVITE goes unless the target is at the same host.
         call_id, tag: fresh and random.
+        carries: which hops are the far end's.
         credentials: when the far end asks for them.
         routes: Route values that the INVITE begins with; the first one is where it goes.
     """
@@ -62,6 +63,7 @@ class Dialled:
     peer: Peer
     call_id: str
     tag: str
+    carries: Carries
     credentials: Credentials | None = None
     routes: tuple[str, ...] = ()
 
@@ -161,7 +163,7 @@ class OutboundCall(SipCall):
 
     def _on_answer(self, response: Response, now: float) -> None:
         try:
-            answered = _answered(self.dialog, response)
+            answered, allows = _answered(self.dialog, response), response.tokens("allow")
         except ProtocolError:  # a 2xx without Contact or tag: there is nobody to acknowledge it to
             self._end("lost")
             return
@@ -170,7 +172,7 @@ class OutboundCall(SipCall):
             if early is not None:
                 answered.local_cseq = early.dialog.local_cseq
             self.status, self.dialog, self.state = response.status, answered, State.CONFIRMED
-            self._peer_allows = response.tokens("allow")
+            self._peer_allows = allows
             self._acknowledge(self._invite)
             self._events.append(Answered())
             self._timer.refreshed(response, now)
@@ -200,6 +202,7 @@ def _dialog(dialled: Dialled) -> Dialog:
         route_set=dialled.routes,
         local_contact=dialled.contact,
         peer=dialled.peer,
+        carries=dialled.carries,
     )
 
 
@@ -207,10 +210,11 @@ def _answered(dialog: Dialog, response: Response) -> Dialog:
     """The dialog that a 2xx makes (RFC 3261 12.1.2).
 
     Raises:
-        ProtocolError: it has no tag or no usable Contact.
+        ProtocolError: it has no tag, no usable Contact, or a route that is none.
     """
     contact = response.contact
     if contact is None or not response.to.param("tag"):
         raise ProtocolError("a 2xx needs a Contact and a tag in To")
+    _ = response.record_routes  # each one an address, or no request of ours could follow them
     routes = tuple(reversed(response.listed("record-route")))
     return replace(dialog, remote=response.to, remote_target=contact.uri, route_set=routes)

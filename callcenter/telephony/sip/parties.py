@@ -16,9 +16,12 @@ from collections.abc import Iterator
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import Request
+from callcenter.telephony.sip.text import clean
 from callcenter.telephony.sip.uri import NameAddr, parse_name_addr
 
 ANONYMOUS = "anonymous"
+MAX_NUMBER_CHARS = 128  # E.164 has 15 digits; a PBX may use names
+MAX_NAME_CHARS = 64
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_CHARS = 512
 MAX_ADDRESSES = 16  # of one header that are looked at
@@ -40,8 +43,8 @@ def caller(invite: Request, *, trusted: bool) -> str:
     for header in named:
         for address in _addresses(invite, header):
             if address.uri.telephone:
-                return address.uri.telephone
-    return invite.from_.uri.telephone
+                return clean(address.uri.telephone, MAX_NUMBER_CHARS)
+    return clean(invite.from_.uri.telephone, MAX_NUMBER_CHARS)
 
 
 def is_withheld(invite: Request) -> bool:
@@ -64,7 +67,10 @@ def attributes(invite: Request) -> dict[str, str]:
     """
     found = [(name, value) for name, value in invite.headers if name.startswith("x-")]
     found = [*_parties(invite), *found]
-    return {name: value[:MAX_ATTRIBUTE_CHARS] for name, value in found[:MAX_ATTRIBUTES]}
+    return {
+        clean(name, MAX_NAME_CHARS): clean(value, MAX_ATTRIBUTE_CHARS)
+        for name, value in found[:MAX_ATTRIBUTES]
+    }
 
 
 def _parties(invite: Request) -> Iterator[tuple[str, str]]:

@@ -84,6 +84,10 @@ class Registration:
         outputs, self._outputs = self._outputs, []
         return outputs
 
+    def uses(self, peer: Peer) -> bool:
+        """Whether its requests go over a connection; calls to it come over the same."""
+        return peer == self._account.peer
+
     def next_timer(self) -> float | None:
         """When the next REGISTER is due."""
         return self._at

@@ -46,7 +46,7 @@ def _check_values(request: Request) -> None:
         raise BadRequest(400, f"CSeq says {method[:20]!r}, the request {request.method[:20]!r}")
     for via in request.listed("via"):
         parse_via(via)
-    _ = request.to
+    _ = request.to, request.record_routes
     if not request.from_.param("tag") and not is_rfc2543(request):
         raise BadRequest(400, "From has no tag")
     hops = request.get("max-forwards")

@@ -14,6 +14,7 @@ from callcenter.telephony.sip.uri import whole_number
 SDP_TYPE = "application/sdp"
 MAX_SDP_BYTES = 16_384
 MAX_MEDIA = 16
+MAX_FORMATS = 128  # of one media line: there are no more payload types
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 DTMF = "telephone-event"
 PLAIN, SECURE = "RTP/AVP", "RTP/SAVP"
@@ -142,6 +143,8 @@ def _media_line(value: str, host: str) -> MediaLine:
     parts = value.split()
     if len(parts) < 4:
         raise ProtocolError(f"not a media line: {value[:60]!r}")
+    if len(parts) > 3 + MAX_FORMATS:
+        raise ProtocolError(f"a media line of more than {MAX_FORMATS} formats")
     port_text = parts[1].partition("/")[0]
     port = whole_number(port_text, 65_535)
     if port is None:

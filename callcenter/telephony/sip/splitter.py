@@ -1,17 +1,41 @@
-"""Cuts a TCP or TLS stream into SIP messages (RFC 3261 18.3). Knows no socket."""
+"""Cuts a TCP or TLS stream into SIP messages (RFC 3261 18.3). Knows no socket.
+
+However small the pieces are that a stream comes in, each byte is searched once and a message's
+headers are read once.
+"""
 
 from __future__ import annotations
 
 from callcenter.errors import MessageTooLarge, ProtocolError
-from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES, content_length, parse_headers
+from callcenter.telephony.sip.message import (
+    MAX_HEAD_BYTES,
+    MAX_MESSAGE_BYTES,
+    content_length,
+    parse_headers,
+)
+
+_END = b"\r\n\r\n"
 
 
 class StreamSplitter:
-    """Cuts a TCP or TLS stream into messages by Content-Length (RFC 3261 18.3)."""
+    """Cuts a TCP or TLS stream into messages by Content-Length (RFC 3261 18.3).
+
+    Attributes:
+        pings: double CRLF keep-alives so far, which ask for a single CRLF (RFC 5626 4.4.1).
+        examined: bytes looked at so far, however often: in step with the bytes that came.
+    """
 
     def __init__(self) -> None:
+        self.pings = 0
+        self.examined = 0
         self._buffer = bytearray()
-        self.pings = 0  # double CRLF keep-alives that ask for a single CRLF (RFC 5626 4.4.1)
+        self._searched = 0  # bytes that hold no end of headers
+        self._wanted: int | None = None  # bytes of the first message, once its headers are there
+
+    @property
+    def midway(self) -> bool:
+        """Whether a message has begun and is not whole."""
+        return bool(self._buffer)
 
     def receive(self, data: bytes) -> list[bytes]:
         """Takes what came; returns the messages that are complete.
@@ -23,27 +47,45 @@ class StreamSplitter:
         messages = []
         while (message := self._next()) is not None:
             messages.append(message)
-        if len(self._buffer) > MAX_MESSAGE_BYTES:
-            raise MessageTooLarge(f"more than {MAX_MESSAGE_BYTES} bytes without a whole message")
         return messages
 
     def _next(self) -> bytes | None:
-        while self._buffer.startswith(b"\r\n"):
-            ping = self._buffer.startswith(b"\r\n\r\n")
+        if self._wanted is None:
+            self._skip_keep_alives()
+            self._wanted = self._measure()
+        if self._wanted is None or len(self._buffer) < self._wanted:
+            return None
+        message = bytes(self._buffer[: self._wanted])
+        del self._buffer[: self._wanted]
+        self._wanted, self._searched = None, 0
+        return message
+
+    def _skip_keep_alives(self) -> None:
+        """Empty lines before a message; a double one is a ping (RFC 3261 7.5, RFC 5626 4.4.1)."""
+        blank = 0
+        while self._buffer.startswith(b"\r\n", blank):
+            ping = self._buffer.startswith(_END, blank)
             self.pings += ping
-            del self._buffer[: 4 if ping else 2]
-        end = self._buffer.find(b"\r\n\r\n")
+            blank += 4 if ping else 2
+        if blank:
+            del self._buffer[:blank]
+            self._searched = 0
+
+    def _measure(self) -> int | None:
+        """How long the message is that the buffer begins with; None before its headers' end."""
+        start = max(0, self._searched - len(_END) + 1)
+        end = self._buffer.find(_END, start)
+        self.examined += len(self._buffer) - start
+        self._searched = len(self._buffer)
+        if (end if end >= 0 else len(self._buffer)) > MAX_HEAD_BYTES:
+            raise MessageTooLarge(f"headers of more than {MAX_HEAD_BYTES} bytes")
         if end < 0:
             return None
-        length = self._body_length(bytes(self._buffer[:end]))
-        total = end + 4 + length
+        self.examined += end
+        total = end + len(_END) + self._body_length(bytes(self._buffer[:end]))
         if total > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(f"a message of {total} bytes")
-        if len(self._buffer) < total:
-            return None
-        message = bytes(self._buffer[:total])
-        del self._buffer[:total]
-        return message
+        return total
 
     def _body_length(self, head: bytes) -> int:
         lines = head.decode("utf-8", "surrogateescape").split("\r\n")[1:]

@@ -6,7 +6,7 @@ It knows of a thing only that it can be a key; arming it again replaces its dead
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -23,6 +23,9 @@ class Timers(Generic[Thing]):
 
     def __len__(self) -> int:
         return len(self._due)
+
+    def __iter__(self) -> Iterator[Thing]:
+        return iter(self._due)
 
     def arm(self, thing: Thing, at: float | None) -> None:
         """Sets, moves or (None) removes a deadline."""

@@ -37,12 +37,18 @@ class State(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Names a transaction (RFC 3261 17.1.3, 17.2.3); an ACK and a CANCEL find the INVITE's."""
+    """Names a transaction (RFC 3261 17.1.3, 17.2.3); an ACK and a CANCEL find the INVITE's.
+
+    Attributes:
+        source: the host that its request came from: nobody else repeats it, acknowledges it or
+            cancels it, though he may know its branch.
+    """
 
     branch: str
     sent_by: str
     call_id: str
     method: str
+    source: str = ""
 
 
 def server_key(request: Request) -> Key:
@@ -50,10 +56,10 @@ def server_key(request: Request) -> Key:
     via = request.via
     method = "INVITE" if request.method == "ACK" else request.method
     if not is_rfc2543(request):
-        return Key(via.branch, via.sent_by, request.call_id, method)
+        return Key(via.branch, via.sent_by, request.call_id, method, request.source)
     number, _ = request.cseq  # RFC 2543: no branch that would name it
     sender = f"{number}/{request.from_.param('tag')}"
-    return Key(sender, via.sent_by, request.call_id, method)
+    return Key(sender, via.sent_by, request.call_id, method, request.source)
 
 
 def is_rfc2543(request: Request) -> bool:

@@ -6,10 +6,14 @@ ours is handed back with what came of it.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import Request, Response
+from callcenter.telephony.sip.networks import address_of
 from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import (
     ClientTransaction,
@@ -24,6 +28,9 @@ from callcenter.telephony.sip.transaction import (
 from callcenter.telephony.sip.uri import Peer
 
 MAX_TRANSACTIONS = 20_000
+VIA_WITHIN_BYTES = 2_048  # of a response: its topmost Via, which is ours
+
+_BRANCH = re.compile(rb"branch=([!-:<-~]{1,100})")
 
 Owner = TypeVar("Owner")
 
@@ -34,6 +41,8 @@ class Transactions(Generic[Owner]):
     def __init__(self) -> None:
         self._servers: dict[Key, ServerTransaction] = {}
         self._clients: dict[Key, tuple[ClientTransaction, Owner]] = {}
+        self._asked: Counter[str] = Counter()  # hosts that owe us a response
+        self._by_name: Counter[bytes] = Counter()  # branches of requests to hosts of no address
         self._timers: Timers[ServerTransaction | ClientTransaction] = Timers()
         self._outgoing: list[tuple[Peer, bytes]] = []
         self._silent: list[Peer] = []
@@ -108,7 +117,7 @@ class Transactions(Generic[Owner]):
     def invite_of(self, cancel: Request) -> Request | None:
         """The INVITE that a CANCEL means: it has its branch (RFC 3261 9.2)."""
         own = server_key(cancel)
-        found = self._servers.get(Key(own.branch, own.sent_by, own.call_id, "INVITE"))
+        found = self._servers.get(replace(own, method="INVITE"))
         return found.request if found is not None else None
 
     def respond(self, request: Request, response: Response, now: float) -> None:
@@ -123,8 +132,31 @@ class Transactions(Generic[Owner]):
     def ask(self, request: Request, peer: Peer, owner: Owner, now: float) -> None:
         """Sends a request that has its Via."""
         transaction = ClientTransaction(request, peer, now)
-        self._clients[_client_key(request)] = (transaction, owner)
+        key = _client_key(request)
+        self._forget(self._clients.pop(key, None))
+        self._clients[key] = (transaction, owner)
+        self._asked[peer.host] += 1
+        if address_of(peer.host) is None:
+            self._by_name[key.branch.encode()] += 1
         self._tend_client(transaction)
+
+    def awaits(self, data: bytes, peer: Peer) -> bool:
+        """Whether a message may be the response to a request of ours, by its looks alone.
+
+        Its host has been asked; or was asked by a name, and then the response has the branch, of
+        64 random bits, that only who got the request can know.
+        """
+        if not data.startswith(b"SIP/2.0 "):
+            return False
+        if self._asked[peer.host]:
+            return True
+        branch = _BRANCH.search(data, 0, VIA_WITHIN_BYTES) if self._by_name else None
+        return branch is not None and branch[1] in self._by_name
+
+    def asked(self, response: Response) -> tuple[Owner, Peer] | None:
+        """Who sent the request of a response, and where; None for a response to nothing."""
+        found = self._clients.get(_client_key(response))
+        return (found[1], found[0].peer) if found is not None else None
 
     def receive_response(self, response: Response, now: float) -> tuple[Owner, Request] | None:
         """Takes a response; whom it is news for, and to which request. A stray is nobody's."""
@@ -161,7 +193,15 @@ class Transactions(Generic[Owner]):
             return None
         self._timers.arm(transaction, None)
         found = self._clients.pop(_client_key(transaction.request), None)
-        return found[1] if found is not None else None
+        return self._forget(found)
+
+    def _forget(self, found: tuple[ClientTransaction, Owner] | None) -> Owner | None:
+        if found is None:
+            return None
+        transaction, owner = found
+        self._asked -= Counter((transaction.peer.host,))  # what is none any more goes
+        self._by_name -= Counter((transaction.request.via.branch.encode(),))
+        return owner
 
     def _flush(self, transaction: ServerTransaction | ClientTransaction) -> None:
         self._outgoing += [(transaction.peer, data) for data in transaction.messages_to_send()]

@@ -5,14 +5,12 @@ Plain values and a look-up by address; the file they come from is read by the pr
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from callcenter.telephony.sip.auth import Credentials
+from callcenter.telephony.sip.networks import Network, NetworkTable, address_of
 from callcenter.telephony.sip.uri import Peer, SipUri
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,10 @@ class Trunk:
 
     Attributes:
         name: a metric label.
-        networks: where its signalling comes from.
+        networks: where its signalling comes from. One that holds every address makes the trunk
+            open: whoever logs in may call, and each call then belongs to the one host it came from.
+        names: hosts that its configuration names, such as its registrar: requests of ours may go
+            there, and those that come back over a connection of ours are the trunk's.
         credentials: asked of every INVITE; None trusts the addresses alone.
         outbound: ours, when it asks us; also for REGISTER.
         transports: over which it may call.
@@ -54,6 +55,12 @@ class Trunk:
     international_prefixes: tuple[str, ...] = ()
     outbound_proxy: SipUri | None = None
     trust_identity: bool = False
+    names: frozenset[str] = frozenset()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has no networks of its own."""
+        return any(network.prefixlen == 0 for network in self.networks)
 
     def routes(self) -> tuple[str, ...]:
         """Route values of requests of ours outside of a call: the outbound proxy, a loose one."""
@@ -64,12 +71,25 @@ class Trunk:
         return peer.transport in self.transports and self.knows(peer.host)
 
     def knows(self, host: str) -> bool:
-        """Whether the address is in one of its networks."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:  # a name: never the source of a message
-            return False
+        """Whether a host is one of its own: an address of its networks, or one of its names."""
+        address = address_of(host)
+        if address is None:  # a name: never the source of a message over a socket that listens
+            return host in self.names
         return any(address in network for network in self.networks)
+
+    def carries(self, hop: Peer, began: Peer) -> bool:
+        """Whether requests of one call may come from there, and go there.
+
+        Args:
+            hop: the other end.
+            began: where the call's first message came from, or went.
+        """
+        if hop.transport not in self.transports:
+            return False
+        if began.transport == "tls" and hop.transport != "tls":
+            return False  # SDP holds the keys of SRTP: what began encrypted stays so
+        own = hop.host == began.host or hop.host in self.names
+        return own or (not self.is_open and self.knows(hop.host))
 
 
 def loose_route(proxy: SipUri) -> str:
@@ -83,19 +103,34 @@ class Trunks:
     """All trunks; the first that serves a peer wins."""
 
     def __init__(self, trunks: Iterable[Trunk]) -> None:
-        self._trunks = tuple(trunks)
+        self.replace(trunks)
 
     def replace(self, trunks: Iterable[Trunk]) -> None:
         """Other trunks from now on; calls that are up go on."""
         self._trunks = tuple(trunks)
+        self._table = NetworkTable(
+            (network, index)
+            for index, trunk in enumerate(self._trunks)
+            for network in trunk.networks
+        )
+        self._names: dict[str, list[int]] = {}
+        for index, trunk in enumerate(self._trunks):
+            for name in trunk.names:
+                self._names.setdefault(name, []).append(index)
 
     def find(self, peer: Peer) -> Trunk | None:
         """The trunk of a message's source; None for a stranger."""
-        return next((trunk for trunk in self._trunks if trunk.serves(peer)), None)
+        for index in self._of(peer.host):
+            if peer.transport in self._trunks[index].transports:
+                return self._trunks[index]
+        return None
 
     def knows(self, host: str) -> bool:
-        """Whether any trunk has that address."""
-        return any(trunk.knows(host) for trunk in self._trunks)
+        """Whether any trunk has that host."""
+        return bool(self._of(host))
+
+    def _of(self, host: str) -> list[int]:
+        return self._table.find(host) or self._names.get(host, [])
 
 
 class RateLimit:
@@ -104,16 +139,19 @@ class RateLimit:
     Args:
         per_s: refilled by so many a second.
         burst: holds at most so many.
+
+    Attributes:
+        per_s: as it was made.
     """
 
     def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s, self._burst = per_s, burst
+        self.per_s, self._burst = per_s, burst
         self._left, self._at = burst, float("-inf")
 
     def take(self, now: float) -> bool:
         """Takes one; False when there is none."""
         if self._at > float("-inf"):
-            self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+            self._left = min(self._burst, self._left + (now - self._at) * self.per_s)
         self._at = now
         if self._left < 1.0:
             return False

@@ -10,8 +10,9 @@ import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 
-from callcenter.errors import ProtocolError
+from callcenter.errors import MessageTooLarge, ProtocolError
 
+MAX_VALUES = 256  # in one header, or parameters of one value
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 _URI = re.compile(
@@ -26,10 +27,18 @@ _VIA = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)  # RFC 3261 25.1
+_QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)  # RFC 3261 25.1
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _ANGLED_URI = re.compile(r"<\s*(?:sips?|tel):", re.IGNORECASE)
 _NEEDS_QUOTES = re.compile(r'[\s",;<>\\]')
+
+# Every quantifier that could be tried again is possessive (*+): no text makes them look twice.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"?'
+_ANGLED = rf'<(?:[^>"]|{_QUOTED})*+>?'
+_PIECES = {  # separator -> what stands for itself, or the separator
+    char: re.compile(rf"{_QUOTED}|{_ANGLED}|\\.|{char}", re.DOTALL) for char in ",;"
+}
+_BEFORE_ANGLE = re.compile(rf'(?:[^"<\\]|\\.|{_QUOTED})*+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,7 @@ def quoted(text: str) -> str:
 
 def unquoted(text: str) -> str:
     """The text of a quoted-string; any other text without a quote that has no partner."""
-    found = _QUOTED.fullmatch(text)
+    found = _QUOTED_STRING.fullmatch(text)
     return text.strip('"') if found is None else _QUOTED_PAIR.sub(r"\1", found[1])
 
 
@@ -271,21 +280,37 @@ def join_params(params: tuple[tuple[str, str], ...]) -> str:
 
 
 def split_unquoted(text: str, separator: str) -> list[str]:
-    """Splits where the separator stands neither in quotes nor in <>."""
+    """Splits at "," or ";" where it stands neither in quotes nor in <>; one pass over the text.
+
+    Raises:
+        MessageTooLarge: more than MAX_VALUES pieces.
+    """
     if '"' not in text and "<" not in text:
-        return text.split(separator)
-    pieces, start, quoted, angled = [], 0, False, False
-    previous = ""
-    for index, char in enumerate(text):
-        if char == '"' and previous != "\\":
-            quoted = not quoted
-        elif not quoted and char in "<>":
-            angled = char == "<"
-        elif char == separator and not quoted and not angled:
-            pieces.append(text[start:index])
-            start = index + 1
-        previous = "" if previous == "\\" else char
+        pieces = text.split(separator, MAX_VALUES)
+    else:
+        pieces = _split(text, separator)
+    if len(pieces) > MAX_VALUES:
+        raise MessageTooLarge(f"more than {MAX_VALUES} values in one header")
+    return pieces
+
+
+def _split(text: str, separator: str) -> list[str]:
+    pieces, start = [], 0
+    for found in _PIECES[separator].finditer(text):
+        if found[0] == separator:
+            pieces.append(text[start : found.start()])
+            start = found.end()
+            if len(pieces) > MAX_VALUES:
+                break
     return [*pieces, text[start:]]
+
+
+def first_value(text: str) -> str:
+    """The first of a list's values: what comes after it is not read."""
+    for found in _PIECES[","].finditer(text):
+        if found[0] == ",":
+            return text[: found.start()].strip()
+    return text.strip()
 
 
 def unescape(text: str) -> str:
@@ -317,7 +342,7 @@ def _angle(text: str) -> int:
     Behind a name whose quotes don't match it is the only one with a URI: with two of them nobody
     knows which is meant (RFC 4475 3.1.2.6).
     """
-    whole = _QUOTED.match(text)
+    whole = _QUOTED_STRING.match(text)
     rest = whole.end() if whole else 0
     start = text.find("<", rest)
     if whole and start >= 0 and not text[rest:start].strip():

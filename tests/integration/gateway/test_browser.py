@@ -52,7 +52,7 @@ async def test_the_agent_ends_the_call(make_page: Any, action: str, told: str) -
 @pytest.mark.timeout(30)
 async def test_orders_from_the_console(make_page: Any, redis_url: str) -> None:
     """A transfer is refused with the reason, and the call goes on; a hang-up is told."""
-    stand, page = await make_page()
+    stand, page = await make_page(transfer_prefixes="+1555")
     redis = connect(redis_url)
     async with browser() as caller:
         await call(page, caller)

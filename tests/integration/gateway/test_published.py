@@ -152,8 +152,13 @@ async def until_live(admin: Admin, call_id: str) -> None:
 
 async def test_transferred_from_the_console(admin: Admin, make_stand, rest_api) -> None:
     """By the carrier's REST interface; without an account the console says why not."""
-    settings = {"twilio_account_sid": "AC1", "twilio_api_base_url": rest_api.url}
-    for more, status in (({}, 409), (settings, 202)):
+    settings = {
+        "twilio_account_sid": "AC1",
+        "twilio_api_base_url": rest_api.url,
+        "transfer_prefixes": "+1555,+49",
+    }
+    plain = {"transfer_prefixes": "+1555"}
+    for more, status in ((plain, 409), (settings, 202)):
         stand = await make_stand(slots=2, routes_file=None, **more)
         caller = stand.caller(HOTEL)
         stream = await caller.start()
@@ -164,6 +169,9 @@ async def test_transferred_from_the_console(admin: Admin, make_stand, rest_api) 
         keys = await admin.http.post(f"/v1/calls/{caller.call_id}:press", json={"keys": "1#"})
         assert (keys.status_code, keys.json()["code"]) == (409, "not_pressed")
         assert "no keys can be pressed over twilio" in keys.json()["detail"]
+        premium = await admin.http.post(path, json={"to": "+19005550142"})
+        assert (premium.status_code, premium.json()["code"]) == (409, "not_transferred")
+        assert "TRANSFER_PREFIXES of the gateway does not allow" in premium.json()["detail"]
         answer = await admin.http.post(path, json={"to": "+15550142"})
         assert answer.status_code == status, answer.text
         if status == 409:

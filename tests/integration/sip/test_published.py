@@ -51,7 +51,7 @@ async def stand(redis_url: str, make_stand: MakeStand) -> Stand:
     """A gateway that has no trunks file."""
     async with connect(redis_url) as redis:
         await redis.flushdb()
-    return await make_stand(trunks_file=None, slots=2)
+    return await make_stand(trunks_file=None, slots=2, transfer_prefixes="+1555")
 
 
 async def entries(stand: Stand) -> list[tuple[str, dict[str, object]]]:
@@ -115,9 +115,20 @@ async def live_call(
 
 
 async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None:
-    """A far end that refuses it: the console hears the status, and the call goes on."""
-    await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
+    """A far end that refuses it: the console hears the status, and the call goes on.
+
+    A number with another beginning is not tried; the route's own needs no beginning.
+    """
+    elsewhere = {**BANK, "transfer_to": "+4930123456"}
+    await published(stand, snapshot(1, routes=[route("desk", "+15550100", elsewhere)]))
     caller, call_id = await live_call(stand, make_caller)
+    premium = await stand.gateway._board.ask(Command(call_id, "transfer", "+19005550142"))
+    assert "TRANSFER_PREFIXES" in str(premium)
+    asked = asyncio.create_task(
+        stand.gateway._board.ask(Command(call_id, "transfer", "+4930123456"))
+    )
+    caller.answer(await caller.incoming("REFER"), "603 Decline")
+    assert "603" in str(await asked)
     asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "transfer", "+15550142")))
     refer = await caller.incoming("REFER")
     assert "sip:+15550142@" in refer

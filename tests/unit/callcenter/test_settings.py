@@ -190,3 +190,17 @@ def test_a_dns_server_that_is_none(environment, servers) -> None:
     environment.setenv("SIP_DNS_SERVERS", servers)
     with pytest.raises(ConfigurationError, match="SIP_DNS_SERVERS"):
         SipSettings.load()
+
+
+@pytest.mark.parametrize("program", [GatewaySettings, SipSettings])
+def test_prefixes_of_transfers(environment, program) -> None:
+    """None as long as nothing is set; a beginning of a number with its country, or all of them."""
+    assert program.load().transfer_prefixes == ()
+    environment.setenv("TRANSFER_PREFIXES", "+49, +1800")
+    assert program.load().transfer_prefixes == ("+49", "+1800")
+    environment.setenv("TRANSFER_PREFIXES", "+")
+    assert program.load().transfer_prefixes == ("+",)
+    for wrong in ("49", "+0", "0800", "+1-800", "*"):
+        environment.setenv("TRANSFER_PREFIXES", wrong)
+        with pytest.raises(ConfigurationError, match="TRANSFER_PREFIXES"):
+            program.load()

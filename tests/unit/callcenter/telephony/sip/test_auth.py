@@ -88,6 +88,15 @@ def test_a_challenge_that_nobody_understands(credentials) -> None:
     assert 'opaque="o"' in (header or "")
 
 
+def test_what_is_no_pair_is_left_out() -> None:
+    """The pairs after it count; a header that no device sends is not read at all."""
+    text = 'Digest ,,junk here, realm="a, \\"b\\"", x y=1, nonce=n ,qop="auth'
+    assert parse_digest(text) == {"realm": 'a, \\"b\\"', "nonce": "n"}
+    assert parse_digest("Digest " + "a" * 4_089) == {}
+    assert parse_digest('Digest realm="r", ' + "a" * 4_096) is None
+    assert parse_digest("Basic realm=r") is None
+
+
 def test_a_password_is_not_shown(credentials) -> None:
     """Logs show credentials by their repr."""
     assert "wonderland" not in repr(credentials)

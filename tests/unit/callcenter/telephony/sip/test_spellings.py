@@ -13,6 +13,7 @@ from tests.unit.callcenter.telephony.sip.conftest import (
     PEER,
     incoming,
     inside,
+    make_endpoint,
     request,
     sent,
 )
@@ -122,8 +123,9 @@ def test_the_refresher_in_capitals() -> None:
         ),
     ],
 )
-def test_routes_by_name(endpoint, routes, uri, listed, hop) -> None:
-    """Loose and strict; the name goes to the transport, which looks it up beside the calls."""
+def test_routes_by_name(routes, uri, listed, hop) -> None:
+    """Loose and strict, to names of the trunk; the transport looks them up beside the calls."""
+    endpoint = make_endpoint(names=frozenset({"edge.example.com", "old.example.com"}))
     call = incoming(endpoint, request(body=OFFER, Record_Route=routes))
     call.answer(LOCAL, 0.0)
     endpoint.settle(call, 0.0)

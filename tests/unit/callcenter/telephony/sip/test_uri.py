@@ -2,9 +2,11 @@
 
 import pytest
 
-from callcenter.errors import ProtocolError
+from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.telephony.sip.uri import (
+    MAX_VALUES,
     Peer,
+    first_value,
     parse_name_addr,
     parse_params,
     parse_uri,
@@ -133,3 +135,29 @@ def test_maddr_and_telephone_parameters() -> None:
     assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)
     assert parse_uri("tel:555-0100;phone-context=+1").telephone == "555-0100;phone-context=+1"
     assert parse_uri("sip:+1555;npdi@b;user=phone").telephone == "+1555;npdi"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ('"a,b" <c,d>;x="e,f", g', ['"a,b" <c,d>;x="e,f"', " g"]),
+        ('"a\\",b",c', ['"a\\",b"', "c"]),
+        ('"never closed, a', ['"never closed, a']),
+        ("<never closed, a", ["<never closed, a"]),
+        ('<"in >, both", a>,b', ['<"in >, both", a>', "b"]),
+        (",<>,", ["", "<>", ""]),
+    ],
+)
+def test_what_a_comma_does_not_split(text, pieces) -> None:
+    """Quotes with escapes, angles, quotes in angles; what is never closed goes to the end."""
+    assert split_unquoted(text, ",") == pieces
+    assert first_value(text) == pieces[0].strip()
+
+
+@pytest.mark.parametrize("piece", ["a,", "<a>,", '"a",'])
+def test_more_values_than_anybody_writes(piece) -> None:
+    """An error; the first of them is read all the same."""
+    assert len(split_unquoted(piece * (MAX_VALUES - 1), ",")) == MAX_VALUES
+    with pytest.raises(MessageTooLarge):
+        split_unquoted(piece * MAX_VALUES, ",")
+    assert first_value(piece * MAX_VALUES) == piece[:-1]
