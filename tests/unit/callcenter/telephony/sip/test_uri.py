@@ -1,9 +1,14 @@
 """URIs, addresses and Via values."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.uri import (
+    NameAddr,
     Peer,
     parse_name_addr,
     parse_params,
@@ -133,3 +138,21 @@ def test_maddr_and_telephone_parameters() -> None:
     assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)
     assert parse_uri("tel:555-0100;phone-context=+1").telephone == "555-0100;phone-context=+1"
     assert parse_uri("sip:+1555;npdi@b;user=phone").telephone == "+1555;npdi"
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_name_and_any_parameter_come_back(name, value) -> None:
+    """Whatever stands in them; what could end a line is left out."""
+    written = str(NameAddr(parse_uri("sip:a@b"), name, (("tag", "1"), ("x", value))))
+    assert "\r" not in written
+    assert "\n" not in written
+    again = parse_name_addr(written)
+    assert (again.uri.user, again.param("tag")) == ("a", "1")
+    assert str(again) == str(parse_name_addr(str(again)))
+
+
+@given(st.text(st.sampled_from('"\\<>;=, sip:a@btg1\t'), max_size=40))
+def test_no_text_breaks_the_reader(text) -> None:
+    """It is read, or refused with the one error that callers know."""
+    with contextlib.suppress(ProtocolError):
+        str(parse_name_addr(text))
