@@ -46,7 +46,7 @@ def canonical(text: str, international: Sequence[str] = ()) -> str:
         return text
     address = _ADDRESS.fullmatch(text)
     if address is None:
-        return _number(text, international) or _unescaped(text)
+        return _number(text, international) or text
     scheme, rest = address["scheme"].lower(), address["rest"]
     if scheme == "tel":
         return _number(rest, international) or text

@@ -1,10 +1,13 @@
 """One number in many spellings."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callcenter.published.number import canonical, find_in, fits, same, variants
 
 ABROAD = ("00", "011")
+ODD = st.text(st.sampled_from("+0123456789 ()./-;:@%2Bsiptel=ax*#\u0661\x00"), max_size=24)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,8 @@ def test_spellings_of_one_number(text) -> None:
         ("863-1234;phone-context=+1-914-555", "8631234"),  # RFC 3966 5.1.5: no beginning
         ("agent", "agent"),
         ("trial-01-2", "trial-01-2"),
-        ("agent%20smith", "agent smith"),
+        ("agent%20smith", "agent%20smith"),
+        ("%252B15550100", "%252B15550100"),  # escaped twice: once is what senders do
         ("client:alice", "client:alice"),
         ("sip:support@Example.com:5060;transport=tcp", "sip:support@example.com:5060"),
         ("sip:support:secret@example.com", "sip:support@example.com"),
@@ -103,3 +107,12 @@ def test_with_and_without_the_plus() -> None:
 def test_patterns(pattern, number, wanted) -> None:
     """Exact or by a beginning; the plus does not count."""
     assert fits(pattern, number) is wanted
+
+
+@given(ODD)
+def test_a_canonical_form_is_its_own(text) -> None:
+    """Gateway and routes may both ask for it: the second time changes nothing."""
+    once = canonical(text, ABROAD)
+    assert canonical(once, ABROAD) == once
+    assert once in variants(text, ABROAD)
+    assert same(once, once)

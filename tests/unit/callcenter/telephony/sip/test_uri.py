@@ -1,10 +1,15 @@
 """URIs, addresses and Via values."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.telephony.sip.uri import (
     MAX_VALUES,
+    NameAddr,
     Peer,
     first_value,
     parse_name_addr,
@@ -161,3 +166,21 @@ def test_more_values_than_anybody_writes(piece) -> None:
     with pytest.raises(MessageTooLarge):
         split_unquoted(piece * MAX_VALUES, ",")
     assert first_value(piece * MAX_VALUES) == piece[:-1]
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_name_and_any_parameter_come_back(name, value) -> None:
+    """Whatever stands in them; what could end a line is left out."""
+    written = str(NameAddr(parse_uri("sip:a@b"), name, (("tag", "1"), ("x", value))))
+    assert "\r" not in written
+    assert "\n" not in written
+    again = parse_name_addr(written)
+    assert (again.uri.user, again.param("tag")) == ("a", "1")
+    assert str(again) == str(parse_name_addr(str(again)))
+
+
+@given(st.text(st.sampled_from('"\\<>;=, sip:a@btg1\t'), max_size=40))
+def test_no_text_breaks_the_reader(text) -> None:
+    """It is read, or refused with the one error that callers know."""
+    with contextlib.suppress(ProtocolError):
+        str(parse_name_addr(text))
