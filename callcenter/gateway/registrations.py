@@ -85,7 +85,7 @@ class Registrations:
         while True:
             for trunk, registration in self.by_trunk.items():
                 standing = registration.standing
-                self._agent.endpoint.service_routes[trunk] = registration.service_route
+                self._agent.endpoint.routes[trunk] = registration.routes
                 metrics.SIP_REGISTERED.labels(trunk).set(standing is Standing.REGISTERED)
                 if seen.get(registration) is not standing:
                     log.info(
@@ -123,7 +123,7 @@ class Registrations:
         registration = self.by_trunk.pop(trunk, None)
         if registration is None:  # its registrar is being looked up
             return
-        self._agent.endpoint.service_routes.pop(trunk, None)
+        self._agent.endpoint.routes.pop(trunk, None)
         registration.leave()
         self._agent.settle(registration)
 
@@ -131,7 +131,7 @@ class Registrations:
         user = quote(at.username, safe=USER_CHARS)
         contact = self._identity.contact(hop.transport).replace("sip:", f"sip:{user}@")
         of_record = SipUri("sip", user, at.registrar.host, at.registrar.port)
-        routes = (loose_route(at.proxy),) if at.proxy is not None else ()
+        routes = (loose_route(at.proxy.over(hop.transport)),) if at.proxy is not None else ()
         instance = uuid.uuid5(uuid.NAMESPACE_URL, contact).urn
         return Account(
             at.registrar, hop, of_record, contact, at.credentials, at.expires_s, routes, instance

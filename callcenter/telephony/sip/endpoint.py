@@ -48,7 +48,7 @@ class Endpoint:
         new_id: fresh random text for tags and branches.
 
     Attributes:
-        service_routes: trunk -> Route values that its registrar gave us for calls of ours.
+        routes: trunk -> Route values for calls of ours, as its registration has found them.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Endpoint:
         new_id: Callable[[], str],
     ) -> None:
         self.admission = Admission(trunks, digest)
-        self.service_routes: dict[str, tuple[str, ...]] = {}
+        self.routes: dict[str, tuple[str, ...]] = {}
         self._identity = identity
         self._new_id = new_id
         self._transactions: Transactions[Owner] = Transactions()
@@ -146,7 +146,7 @@ class Endpoint:
             local: what we offer.
             now: seconds.
         """
-        routes = (*trunk.routes(), *self.service_routes.get(trunk.name, ()))
+        routes = self.routes.get(trunk.name) or trunk.routes()
         if routes:
             peer = parse_name_addr(routes[0]).uri.peer()
         contact = self._identity.contact(peer.transport)

@@ -79,6 +79,11 @@ class Registration:
         self._at: float | None = now
         self._outputs: list[Output] = []
 
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Route values for calls of ours: the proxy's, then those that the registrar gave."""
+        return (*self._account.routes, *self.service_route)
+
     def outputs(self) -> list[Output]:
         """Hands over what must be sent."""
         outputs, self._outputs = self._outputs, []

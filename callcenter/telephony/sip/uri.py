@@ -86,6 +86,12 @@ class SipUri:
             return "tls"
         return (self.param("transport") or "udp").lower()
 
+    def over(self, transport: str) -> SipUri:
+        """The same with a transport, where it wishes for none and would mean another."""
+        if self.param("transport") is not None or self.transport == transport:
+            return self
+        return replace(self, params=(*self.params, ("transport", transport)))
+
     @property
     def telephone(self) -> str:
         """What is dialled, as written: the user, with a telephone number's parameters."""

@@ -186,8 +186,9 @@ async def test_the_next_address_takes_the_connection(dns) -> None:
         await server.wait_closed()
 
 
-async def test_a_registrar_by_its_domain(dns, make_stand, tmp_path) -> None:
-    """NAPTR and SRV lead to Kamailio over TCP; the call comes in."""
+@pytest.mark.parametrize("role", ["registrar", "proxy"])
+async def test_a_registrar_by_its_domain(dns, make_stand, tmp_path, role) -> None:
+    """NAPTR and SRV lead to Kamailio over TCP, as registrar or as proxy; the call comes in."""
     (tmp_path / "password").write_text("registrar-password\n")
     async with registrar(tmp_path, "SHA-256") as port:
         dns.records = {
@@ -195,9 +196,10 @@ async def test_a_registrar_by_its_domain(dns, make_stand, tmp_path) -> None:
             (f"_sip._tcp.{DOMAIN}", "SRV"): [f"10 0 {port} sip.{DOMAIN}."],
             (f"sip.{DOMAIN}", "A"): ["127.0.0.1"],
         }
-        lines = trunk(port, "password").replace(
-            f"sip:127.0.0.1:{port};transport=udp", f"sip:{DOMAIN}"
-        )
+        uri = DOMAIN if role == "registrar" else "accounts.invalid"
+        lines = trunk(port, "password").replace(f"sip:127.0.0.1:{port};transport=udp", f"sip:{uri}")
+        if role == "proxy":
+            lines += f"\noutbound_proxy: sip:{DOMAIN}"
         stand = await make_stand(trunk=lines, sip_dns_servers=f"127.0.0.1:{dns.port}")
         await standing(stand, Standing.REGISTERED)
         await call_the_account(port)

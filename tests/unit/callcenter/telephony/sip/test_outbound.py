@@ -291,11 +291,13 @@ def notify(call: OutboundCall, number: int, body: str, state: str) -> bytes:
 
 
 def test_by_the_trunks_routes() -> None:
-    """Outbound proxy, then the registrar's Service-Route; the first says where and how it goes."""
+    """As the registration found them, else the outbound proxy; the first says where it goes."""
     endpoint = make_endpoint(outbound_proxy=parse_uri("sip:edge.example.com:5080;transport=tcp"))
-    endpoint.service_routes["test"] = ("<sip:orig@s.example.com;lr>",)
     trunk = endpoint.admission.find(PEER)
     assert trunk is not None
+    proxy = trunk.routes()
+    assert proxy == ("<sip:edge.example.com:5080;transport=tcp;lr>",)
+    endpoint.routes["test"] = (*proxy, "<sip:orig@s.example.com;lr>")
     target = parse_uri("sip:+15550199@192.0.2.7:5070")
     endpoint.dial(target, "agent", PEER, trunk, LOCAL, 0.0)
     ((peer, data),) = endpoint.outgoing()

@@ -182,6 +182,7 @@ def test_by_a_proxy_and_with_a_service_route(registration) -> None:
     routes = "<sip:orig@s.example.com;lr>, <sip:t.example.com;lr>"
     answer(registration, first, 200, service_route=routes)
     assert registration.service_route == ("<sip:orig@s.example.com;lr>", "<sip:t.example.com;lr>")
+    assert registration.routes == ("<sip:edge.example.com;lr>", *registration.service_route)
     registration.handle_timer(registration.next_timer())
     answer(registration, asked(registration), 200, service_route="<nonsense>")
     assert registration.service_route == ()

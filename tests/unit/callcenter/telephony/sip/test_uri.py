@@ -139,6 +139,9 @@ def test_maddr_and_telephone_parameters() -> None:
     """Where a request goes, and what is dialled."""
     assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)
     assert parse_uri("tel:555-0100;phone-context=+1").telephone == "555-0100;phone-context=+1"
+    assert str(parse_uri("sip:b.example").over("tcp")) == "sip:b.example;transport=tcp"
+    assert str(parse_uri("sip:b.example").over("udp")) == "sip:b.example"
+    assert str(parse_uri("sips:b.example").over("tls")) == "sips:b.example"
     assert parse_uri("sip:+1555;npdi@b;user=phone").telephone == "+1555;npdi"
 
 
