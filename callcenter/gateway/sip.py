@@ -249,9 +249,9 @@ class SipReception:
     ) -> None:
         after = (("retry-after", str(trunk.retry_after_s)),) if outcome != "rejected" else ()
         call.refuse(status, code, after)
-        self.agent.settle(call)
         metrics.CALLS.labels(TRANSPORT, outcome).inc()
         metrics.REFUSALS.labels(TRANSPORT, code).inc()
+        self.agent.settle(call)
 
 
 def _stream(trunk: Trunk) -> MediaStream:
