@@ -28,6 +28,11 @@ CALLS = Counter(
     "Calls by outcome: answered, abandoned, transferred, rejected_capacity, rejected, failed.",
     ["transport", "outcome"],
 )
+LEG_ENDS = Counter(
+    "callcenter_leg_ends_total",
+    "Legs that ended by themselves: hangup, lost, rtp_timeout, session_expired, no_ack.",
+    ["transport", "reason"],
+)
 CALL_SETUP_SECONDS = Histogram(
     "callcenter_call_setup_seconds",
     "From the carrier's first message about a call to media in both directions.",

@@ -35,7 +35,7 @@ from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import MAGIC_COOKIE
 from callcenter.telephony.sip.transactions import Transactions
 from callcenter.telephony.sip.trunk import Trunk, Trunks
-from callcenter.telephony.sip.uri import Peer, SipUri
+from callcenter.telephony.sip.uri import Peer, SipUri, parse_name_addr
 
 
 class Endpoint:
@@ -46,6 +46,9 @@ class Endpoint:
         trunks: who may call.
         digest: judges credentials.
         new_id: fresh random text for tags and branches.
+
+    Attributes:
+        routes: trunk -> Route values for calls of ours, as its registration has found them.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Endpoint:
         new_id: Callable[[], str],
     ) -> None:
         self.admission = Admission(trunks, digest)
+        self.routes: dict[str, tuple[str, ...]] = {}
         self._identity = identity
         self._new_id = new_id
         self._transactions: Transactions[Owner] = Transactions()
@@ -88,6 +92,10 @@ class Endpoint:
     def outgoing(self) -> list[tuple[Peer, bytes]]:
         """Hands over what must be sent, in order."""
         return self._transactions.outgoing()
+
+    def silent(self) -> list[Peer]:
+        """Hands over the hops that left a request of ours without an answer."""
+        return self._transactions.silent()
 
     def events(self) -> list[EndpointEvent]:
         """Hands over what happened."""
@@ -133,16 +141,21 @@ class Endpoint:
         Args:
             target: URI to call.
             user: our name in From.
-            peer: the trunk's end, over which the INVITE goes.
+            peer: the trunk's end, over which the INVITE goes if the trunk has no route.
             trunk: whose channel it uses.
             local: what we offer.
             now: seconds.
         """
+        routes = self.routes.get(trunk.name) or trunk.routes()
+        if routes:
+            peer = parse_name_addr(routes[0]).uri.peer()
         contact = self._identity.contact(peer.transport)
         call_id, tag = self._new_id(), self._new_id()
         identity = self._identity.uri(user)
         carries = partial(trunk.carries, began=peer)
-        dialled = Dialled(target, identity, contact, peer, call_id, tag, carries, trunk.outbound)
+        dialled = Dialled(
+            target, identity, contact, peer, call_id, tag, carries, trunk.outbound, routes
+        )
         call = OutboundCall(dialled, local, now)
         self._remember(call, trunk)
         self.settle(call, now)

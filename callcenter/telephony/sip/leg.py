@@ -17,7 +17,15 @@ import structlog
 
 from callcenter import metrics
 from callcenter.errors import NoCapacity, ProtocolError
-from callcenter.events import LegAudio, LegDigit, LegEnded, LegEvent, LegMarkPlayed, LegStarted
+from callcenter.events import (
+    LegAudio,
+    LegDigit,
+    LegEnd,
+    LegEnded,
+    LegEvent,
+    LegMarkPlayed,
+    LegStarted,
+)
 from callcenter.media.emodel import mos, r_factor
 from callcenter.media.resample import Resampler, resampler
 from callcenter.media.units import PACKET_S, SAMPLE_RATE_HZ
@@ -41,6 +49,11 @@ from callcenter.telephony.sip.uri import bracketed, parse_uri
 ENCODING = "audio/x-l16"
 MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
 ORDERLY = frozenset({"", "hangup", "agent_hangup", "max_duration", "transferred", "shutdown"})
+ENDS = {  # by the call's own reason; every other one is a hang-up
+    "lost": LegEnd.LOST,
+    "session_expired": LegEnd.SESSION_EXPIRED,
+    "no_ack": LegEnd.NO_ACK,
+}
 INFO_EVERY_S = 0.25  # a key of 160 ms and a pause; over UDP two at once could change places
 OUTSIDE_S = 0.1  # what the E-model adds for both ends' devices
 
@@ -92,6 +105,7 @@ class SipLeg:
         self._transfer: asyncio.Future[int] | None = None
         self._pressing = asyncio.Lock()  # keys of one order stay together
         self._over = False
+        self._end: LegEnd | None = None  # why we end the call, where it is no hang-up
         agent.listen(call, self._happened)
         self._events.put_nowait(LegStarted(ENCODING, SAMPLE_RATE_HZ, dict(attributes)))
 
@@ -160,7 +174,7 @@ class SipLeg:
         except (NoCapacity, ProtocolError) as error:
             raise CallControlFailed(f"no call before the transfer: {error}") from None
         try:
-            reached = await consultation.reach(uri, call.called, call.dialog.peer, trunk)
+            reached = await consultation.reach(uri, call.our_user, call.dialog.peer, trunk)
             return await self._refer(target, reached)
         finally:
             consultation.close()
@@ -211,9 +225,9 @@ class SipLeg:
                 self._settle_transfer(status)
             case CallEnded(reason=reason):
                 self._settle_transfer(200)  # the far end has taken the caller away
-                orderly = reason in ("hangup", "cancelled", "local", "refused")
-                self._events.put_nowait(LegEnded("hangup" if orderly else "lost"))
-                log.info("sip_call_ended", reason=reason)
+                end = self._end or ENDS.get(reason, LegEnd.HANGUP)
+                self._events.put_nowait(LegEnded(end))
+                log.info("sip_call_ended", reason=reason, end=end.value)
 
     def _ticked(self, tick: Tick, now: float) -> None:
         for digit in tick.digits:
@@ -224,6 +238,7 @@ class SipLeg:
             self._events.put_nowait(LegAudio(self._upsampled(tick)))
         if self._port.stream.silent_for_s(now) > self._rtp_timeout_s:
             log.warning("rtp_timeout", after_s=self._rtp_timeout_s)
+            self._end = LegEnd.RTP_TIMEOUT
             self._call.hang_up("rtp_timeout", now)
             self._agent.settle(self._call)
 

@@ -139,4 +139,6 @@ class UserAgent:
     def _fire(self) -> None:
         self._timer, self._armed_for = None, None
         self.endpoint.handle_timer(self._loop.time())
+        for peer in self.endpoint.silent():
+            self.transports.silent(peer)
         self._drive()

@@ -22,6 +22,7 @@ from callcenter import metrics
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegEvent,
     LegMarkPlayed,
@@ -148,12 +149,12 @@ class WebRtcLeg:
             self._reads = Schedule(self._heard_at)
             self._tell(LegStarted(ENCODING, SAMPLE_RATE_HZ, self._attributes, paced=True))
         elif state in ("failed", "closed"):
-            self._tell(LegEnded("lost"))
+            self._tell(LegEnded(LegEnd.LOST))
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
         channel.on("message", self._on_message)
-        channel.on("close", lambda: self._tell(LegEnded("hangup")))  # the page went away
+        channel.on("close", lambda: self._tell(LegEnded(LegEnd.HANGUP)))  # the page went away
         while self._captions:
             self._say({"type": "caption", "text": self._captions.popleft()})
 
@@ -162,7 +163,7 @@ class WebRtcLeg:
             return
         match _parse(message):
             case {"type": "hangup"}:
-                self._tell(LegEnded("hangup"))
+                self._tell(LegEnded(LegEnd.HANGUP))
             case {"type": "digit", "digit": str(digit)} if digit in DIGITS:
                 self._tell(LegDigit(digit))
             case _:  # other clients' pings and protocols
@@ -202,7 +203,7 @@ class WebRtcLeg:
             if samples is not None:
                 self._tell(LegAudio(samples.astype("<i2").tobytes()))
             elif now - self._heard_at > MEDIA_TIMEOUT_S:
-                self._tell(LegEnded("lost"))
+                self._tell(LegEnded(LegEnd.LOST))
                 return
 
     def _tell(self, event: LegEvent) -> None:

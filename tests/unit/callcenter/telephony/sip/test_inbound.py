@@ -6,7 +6,7 @@ import pytest
 
 from callcenter.gateway.sip import call_name
 from callcenter.gateway.sip import incoming as seen
-from callcenter.telephony.sip.inbound import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_NUMBER_CHARS
+from callcenter.telephony.sip.parties import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_NUMBER_CHARS
 from callcenter.telephony.sip.trunk import Trunk
 from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, incoming, request
 
