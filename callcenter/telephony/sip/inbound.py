@@ -66,6 +66,11 @@ class InboundCall(SipCall):
         found = [(name, value) for name, value in self.invite.headers if name.startswith("x-")]
         return {name: value[:MAX_ATTRIBUTE_CHARS] for name, value in found[:MAX_ATTRIBUTES]}
 
+    def media_host(self) -> str | None:
+        """The host that the offer wants its audio at, as it was written; None without one."""
+        line = self._offer.audio if self._offer is not None else None
+        return line.host if line is not None and line.host else None
+
     # --- what the owner wants ---------------------------------------------------------------------
 
     def ring(self) -> None:

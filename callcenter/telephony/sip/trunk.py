@@ -55,11 +55,22 @@ class Trunk:
 
     def knows(self, host: str) -> bool:
         """Whether the address is in one of its networks."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:  # a name: never the source of a message
-            return False
-        return any(address in network for network in self.networks)
+        return _any_has(self.networks, host)
+
+    def vouches_for(self, host: str) -> bool:
+        """Whether its media may come from there though no SDP has named it.
+
+        A network of all addresses (a trunk that is known by its secret alone) vouches for nobody.
+        """
+        return _any_has((network for network in self.networks if network.prefixlen), host)
+
+
+def _any_has(networks: Iterable[Network], host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a name: never the source of a message
+        return False
+    return any(address in network for network in networks)
 
 
 class Trunks:
