@@ -33,7 +33,11 @@ def test_a_rate() -> None:
 
 def test_a_network_of_all_addresses_vouches_for_nobody() -> None:
     """A trunk that is known by its secret alone; the networks beside it count."""
-    networks = [ip_network("0.0.0.0/0"), ip_network("::/0"), ip_network("192.0.2.0/24")]
+    networks = [
+        ipaddress.ip_network("0.0.0.0/0"),
+        ipaddress.ip_network("::/0"),
+        ipaddress.ip_network("192.0.2.0/24"),
+    ]
     trunk = Trunk("provider", tuple(networks))
     assert trunk.knows("203.0.113.9")
     assert not trunk.vouches_for("203.0.113.9")
