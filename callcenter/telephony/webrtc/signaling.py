@@ -18,7 +18,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import candidate_from_sdp
 from pydantic import BaseModel, ConfigDict, Field
 
-from callcenter.errors import ProtocolError
+from callcenter.errors import ProtocolError, Refused
 from callcenter.telephony.webrtc import guard, sections, tap
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 
@@ -44,13 +44,38 @@ _TROUBLE = (
 )
 
 
+class NoRestart(Refused):
+    """An offer for a connection that is there already; aiortc takes one offer a connection."""
+
+    code = "ice_restart_unsupported"
+
+
 class Offer(BaseModel):
-    """A browser's offer."""
+    """A browser's offer.
+
+    Attributes:
+        pc_id: of a connection that is to be offered anew; other clients send it.
+        restart_pc: whether they want it to begin anew, with other addresses.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     sdp: Annotated[str, Field(min_length=1, max_length=MAX_SDP_CHARS)]
     type: Literal["offer"]
+    pc_id: Annotated[str | None, Field(max_length=64)] = None
+    restart_pc: bool = False
+
+    def check_is_first(self) -> None:
+        """A connection has one offer: RFC 8445 9's ICE restart is beyond aiortc.
+
+        Raises:
+            NoRestart: it is another one.
+        """
+        if self.pc_id is not None or self.restart_pc:
+            raise NoRestart(
+                "an offer for a connection that is there already, such as an ICE restart, is not "
+                "supported: place a new call, with a visit token of its own"
+            )
 
 
 class Answer(BaseModel):
