@@ -11,6 +11,7 @@ import pytest
 from aiortc import MediaStreamTrack
 
 from callcenter.media.units import SAMPLE_RATE_HZ, Pcm16
+from callcenter.telephony.webrtc.leg import MEDIA_TIMEOUT_S
 from tests.browsers import calling
 
 TONE_HZ = 440  # a jitter buffer that catches up shifts it by 2.5 %
@@ -76,8 +77,6 @@ async def test_a_page_whose_microphone_is_away_lives() -> None:
     async with calling() as call:
         call.browser.getSenders()[0].replaceTrack(None)
         await asyncio.sleep(0.3)
-        call.leg._lived_at -= 100.0
-        async with asyncio.timeout(8):
-            while call.leg._clock() - call.leg._lived_at > 50.0:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        call.leg._lived_at -= MEDIA_TIMEOUT_S - 3.0
+        await asyncio.sleep(4.0)
         assert not call.over
