@@ -60,8 +60,8 @@ class GuardedProtocol(ice.StunProtocol):
             return kind
         if kind is Kind.STUN:
             return self._check(data, source)
-        if source not in self._proven:
-            return Refusal.STRANGER
+        if source not in self._proven or not hasattr(self, "local_candidate"):
+            return Refusal.STRANGER  # without a candidate yet, nobody knows of the socket
         if not _is_whole(kind, data):
             return Refusal.MALFORMED
         if self._rate.is_too_high(time.monotonic()):
