@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from callcenter.telephony.sip.hosts import Hosts
 from callcenter.telephony.sip.media_plan import CODECS, CryptoKey, MediaPlan
 from callcenter.telephony.sip.media_port import MediaPort
 from callcenter.telephony.sip.ports import PortPool
@@ -147,3 +148,31 @@ async def test_one_port_is_closed_to_whoever_sprays_it() -> None:
     thief.close()
     assert stream.counters.packets_in == PACKETS
     assert stream.counters.strangers > PACKETS
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_far_end_named_by_host_is_looked_up_beside_the_loop(found: bool) -> None:
+    """Nothing is sent to a name; no tick waits for a DNS server that is slow."""
+    phone, ticks = Phone(srtp=False), []
+
+    def look_up(name: str, family: socket.AddressFamily) -> str:
+        time.sleep(0.2)
+        if not found:
+            raise socket.gaierror("no such name")
+        return "127.0.0.1"
+
+    stream = MediaStream(7, 0, 0, lambda host: False, "x", time.time)
+    pool = PortPool("127.0.0.1", FIRST_PORT + 100, FIRST_PORT + 199)
+    port = MediaPort(pool, Wheel(), stream, lambda tick, now: ticks.append(tick), Hosts(look_up))
+    named = ("media.example.com", phone.rtp.getsockname()[1])
+    port.agree(replace(phone.plan(srtp=False, mux=False), remote=named))
+    await asyncio.sleep(0.15)
+    assert len(ticks) >= 5
+    assert phone.packets() == 0
+    assert not any(tick.send or tick.send_rtcp for tick in ticks)
+    assert await port.can_reach("media.example.com") == found
+    await asyncio.sleep(0.2)
+    assert (phone.packets() > 3) == found
+    assert stream.counters.unsent == 0
+    port.close()
+    phone.rtp.close()
