@@ -161,6 +161,13 @@ MEDIA_PACKETS_CONCEALED = Counter(
     ["transport"],
 )
 
+MEDIA_DATAGRAMS_REFUSED = Counter(
+    "media_datagrams_refused_total",
+    "Datagrams that media sockets dropped before a library saw them, by reason: size, not_media, "
+    "malformed, forged, stranger, type, flood.",
+    ["transport", "reason"],
+)
+
 # --- browser calls --------------------------------------------------------------------------------
 
 WEBRTC_PACKETS = Counter(

@@ -209,7 +209,7 @@ class SipReception:
             call,
             trunk,
             self._open_port,
-            partial(_stream, trunk),
+            partial(_stream, trunk, call.dialog.peer.host),
             local,
             self._policy.rtp_timeout_s,
             {"trunk": trunk.name, **call.attributes()},
@@ -256,12 +256,12 @@ class SipReception:
         self.agent.settle(call)
 
 
-def _stream(trunk: Trunk) -> MediaStream:
+def _stream(trunk: Trunk, caller_host: str) -> MediaStream:
     return MediaStream(
         ssrc=secrets.randbits(32),
         sequence=secrets.randbits(16),
         timestamp=secrets.randbits(32),
-        trusted=trunk.knows,
+        trusted=lambda host: host == caller_host or trunk.vouches_for(host),
         cname=secrets.token_hex(8),
         unix_time=time.time,
     )

@@ -21,7 +21,7 @@ from callcenter.published import number as numbers
 from callcenter.published.trunk import Prefix, ProxyUri
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.media_plan import CODECS
-from callcenter.telephony.sip.networks import Network, address_of
+from callcenter.telephony.sip.networks import Network, is_address
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import SipUri, parse_uri
 from personas.errors import PersonaError
@@ -162,7 +162,7 @@ def names_of(register_at: RegisterAt | None, proxy: SipUri | None) -> frozenset[
     """The hosts that a trunk's own configuration gives by name: of its registrar and its proxy."""
     uris = (register_at.registrar if register_at is not None else None, proxy)
     hosts = {uri.host for uri in uris if uri is not None}
-    return frozenset(host for host in hosts if address_of(host.strip("[]")) is None)
+    return frozenset(host for host in hosts if not is_address(host.strip("[]")))
 
 
 def load(path: Path, library: Library) -> dict[str, TrunkRoutes]:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from callcenter.telephony.sip.auth import Credentials, DigestServer
-from callcenter.telephony.sip.hosts import HostRates
+from callcenter.telephony.sip.host_rates import HostRates
 from callcenter.telephony.sip.message import BadRequest, Request
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.trunk import RateLimit, Trunk, Trunks
 from callcenter.telephony.sip.uri import Peer
 
@@ -169,11 +169,11 @@ def _check_way_back(invite: Request, trunk: Trunk, peer: Peer) -> None:
     not looked up, our requests go to where the INVITE came from (see `Dialog.next_hop`). So they do
     over a connection of ours to a registrar that is known by its name alone.
     """
-    if address_of(peer.host) is None:
+    if not is_address(peer.host):
         return
     routes = invite.record_routes
     hop = routes[0].uri.peer() if routes else peer
-    if address_of(hop.host) is None or trunk.carries(replace(hop, transport=peer.transport), peer):
+    if not is_address(hop.host) or trunk.carries(replace(hop, transport=peer.transport), peer):
         return
     text = 'SIP;cause=403;text="Record-Route leads out of the networks of the trunk"'
     raise TurnedAway(403, "route", (("reason", text),))

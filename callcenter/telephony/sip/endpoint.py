@@ -27,7 +27,7 @@ from callcenter.telephony.sip.message import (
     parse,
     reply,
 )
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.outbound import Dialled, OutboundCall
 from callcenter.telephony.sip.registry import Registry
 from callcenter.telephony.sip.rules import check
@@ -349,4 +349,4 @@ def _answers(peer: Peer, asked: Peer) -> bool:
     """
     if asked.transport == "tls" and peer.transport != "tls":
         return False
-    return peer.host == asked.host or address_of(asked.host) is None
+    return peer.host == asked.host or not is_address(asked.host)

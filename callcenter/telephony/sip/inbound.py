@@ -88,6 +88,11 @@ class InboundCall(SipCall):
         """What else the INVITE tells of the call; see `parties`: personal data."""
         return parties.attributes(self.invite)
 
+    def media_host(self) -> str | None:
+        """The host that the offer wants its audio at, as it was written; None without one."""
+        line = self._offer.audio if self._offer is not None else None
+        return line.host if line is not None and line.host else None
+
     # --- what the owner wants ---------------------------------------------------------------------
 
     def ring(self) -> None:

@@ -39,6 +39,7 @@ from callcenter.telephony.sip.call_events import (
     Transferred,
 )
 from callcenter.telephony.sip.consultation import Consultation, OpenPort
+from callcenter.telephony.sip.dtmf import KeyPresses
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.stream import MediaStream, Tick
@@ -104,6 +105,7 @@ class SipLeg:
         self._down_hz = 0
         self._transfer: asyncio.Future[int] | None = None
         self._pressing = asyncio.Lock()  # keys of one order stay together
+        self._keys = KeyPresses()
         self._over = False
         self._end: LegEnd | None = None  # why we end the call, where it is no hang-up
         agent.listen(call, self._happened)
@@ -119,7 +121,7 @@ class SipLeg:
 
     async def play(self, payload: bytes) -> None:
         """Answers the call with its first audio; then queues it."""
-        if self._call.state is State.RINGING and not self._answer():
+        if self._call.state is State.RINGING and not await self._answer():
             return
         samples = np.frombuffer(payload, "<i2").astype(np.int16)
         rate_hz = self._port.stream.rate_hz
@@ -205,8 +207,11 @@ class SipLeg:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    def _answer(self) -> bool:
+    async def _answer(self) -> bool:
         try:
+            host = self._call.media_host()
+            if host is not None and not await self._port.can_reach(host):
+                raise NotAcceptable("the host that the offer names for its audio is not found")
             self._call.answer(self._local, self._agent.now())
         except NotAcceptable as error:
             log.warning("sip_not_acceptable", detail=str(error))
@@ -220,7 +225,7 @@ class SipLeg:
                 self._port.agree(plan)
                 log.info("sip_media", codec=plan.codec.name, srtp=plan.local_key is not None)
             case DigitPressed(digit=digit):
-                self._events.put_nowait(LegDigit(digit))
+                self._pressed("info", digit, self._agent.now())
             case Transferred(status=status):
                 self._settle_transfer(status)
             case CallEnded(reason=reason):
@@ -231,7 +236,7 @@ class SipLeg:
 
     def _ticked(self, tick: Tick, now: float) -> None:
         for digit in tick.digits:
-            self._events.put_nowait(LegDigit(digit))
+            self._pressed("rtp", digit, now)
         for name in tick.played:
             self._events.put_nowait(LegMarkPlayed(name))
         if tick.heard is not None and self._events.qsize() < MAX_EVENTS:
@@ -241,6 +246,11 @@ class SipLeg:
             self._end = LegEnd.RTP_TIMEOUT
             self._call.hang_up("rtp_timeout", now)
             self._agent.settle(self._call)
+
+    def _pressed(self, way: str, digit: str, now: float) -> None:
+        self._keys.still_down(self._port.stream.key_heard_at)
+        if self._keys.told(way, digit, now) and self._events.qsize() < MAX_EVENTS:
+            self._events.put_nowait(LegDigit(digit))
 
     def _upsampled(self, tick: Tick) -> bytes:
         if tick.heard is None:

@@ -33,7 +33,8 @@ from callcenter.telephony.sip.locating import (
     srv_name,
     transports_of,
 )
-from callcenter.telephony.sip.uri import Peer, SipUri, is_address
+from callcenter.telephony.sip.networks import is_address
+from callcenter.telephony.sip.uri import Peer, SipUri
 
 LOOK_UP_TIMEOUT_S = 5.0
 CACHED_NAMES = 1_000

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import Request, Response
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import (
     ClientTransaction,
@@ -136,7 +136,7 @@ class Transactions(Generic[Owner]):
         self._forget(self._clients.pop(key, None))
         self._clients[key] = (transaction, owner)
         self._asked[peer.host] += 1
-        if address_of(peer.host) is None:
+        if not is_address(peer.host):
             self._by_name[key.branch.encode()] += 1
         self._tend_client(transaction)
 

@@ -18,9 +18,10 @@ import structlog
 from callcenter import metrics
 from callcenter.telephony.sip.connection import TURN_S, Connection, Turns
 from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.resolver import Names, Resolver
 from callcenter.telephony.sip.stream_limits import Doorkeeper, StreamLimits
-from callcenter.telephony.sip.uri import Peer, is_address
+from callcenter.telephony.sip.uri import Peer
 
 DATAGRAMS_A_TURN = 64  # then other sockets get their turn, or sooner: after TURN_S
 ACCEPTED_A_TURN = 16

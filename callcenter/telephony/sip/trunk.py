@@ -77,6 +77,15 @@ class Trunk:
             return host in self.names
         return any(address in network for network in self.networks)
 
+    def vouches_for(self, host: str) -> bool:
+        """Whether its media may come from there though no SDP has named it.
+
+        A network of all addresses (a trunk that is known by its secret alone) vouches for nobody.
+        """
+        address = address_of(host)
+        networks = (network for network in self.networks if network.prefixlen)
+        return address is not None and any(address in network for network in networks)
+
     def carries(self, hop: Peer, began: Peer) -> bool:
         """Whether requests of one call may come from there, and go there.
 

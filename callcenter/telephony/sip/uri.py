@@ -6,11 +6,11 @@ carried as text. It knows no message and no socket.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 
 from callcenter.errors import MessageTooLarge, ProtocolError
+from callcenter.telephony.sip.networks import is_address
 
 MAX_VALUES = 256  # in one header, or parameters of one value
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -322,15 +322,6 @@ def first_value(text: str) -> str:
 def unescape(text: str) -> str:
     """Turns %41 into A (RFC 3261 19.1.2)."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address and no name."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # a name
-        return False
-    return True
 
 
 def bracketed(host: str) -> str:
