@@ -146,7 +146,7 @@ class Endpoint:
             local: what we offer.
             now: seconds.
         """
-        routes = self.routes.get(trunk.name) or trunk.routes()
+        routes = self._routes(trunk, peer)
         if routes:
             peer = parse_name_addr(routes[0]).uri.peer()
         contact = self._identity.contact(peer.transport)
@@ -184,7 +184,9 @@ class Endpoint:
         if asked is None:
             return
         owner, at = asked
-        heard = owner.hears(peer) if isinstance(owner, SipCall) else _answers(peer, at)
+        heard = _answers(peer, at)
+        if isinstance(owner, SipCall) and is_address(at.host):
+            heard = owner.hears(peer)
         if not heard:
             self._turned("foreign", peer)
             return
@@ -322,6 +324,18 @@ class Endpoint:
 
     # --- calls ------------------------------------------------------------------------------------
 
+    def _routes(self, trunk: Trunk, peer: Peer) -> tuple[str, ...]:
+        """Route values for a call of ours: those of the trunk's registration, else its proxy.
+
+        A registrar's Service-Route is text of a message: what it names first must be the trunk's.
+        """
+        found = self.routes.get(trunk.name, ())
+        if not found:
+            return trunk.routes()
+        hop, proxy = parse_name_addr(found[0]).uri.peer(), trunk.outbound_proxy
+        own = proxy is not None and hop.host == proxy.peer().host
+        return found if own or trunk.carries(hop, peer) else trunk.routes()
+
     def _remember(self, call: SipCall, trunk: Trunk) -> None:
         self._trunk_of[call] = trunk
         self.admission.took(trunk)
@@ -345,7 +359,8 @@ def _judge(request: Request) -> None:
 def _answers(peer: Peer, asked: Peer) -> bool:
     """Whether a response from there may be to a request that went to `asked`.
 
-    A name may have several addresses: its response is known by the branch.
+    A name that we have asked is one of the configuration's (see `Trunk.carries`). It may have
+    several addresses, also such as are none of the trunk's: its response is known by the branch.
     """
     if asked.transport == "tls" and peer.transport != "tls":
         return False

@@ -52,11 +52,13 @@ class InboundCall(SipCall):
 
         Raises:
             BadRequest: it has no Contact, a body that is no SDP, or a session timer too short.
+            ProtocolError: a header that is none, or has too many values.
         """
         dialog = from_invite(invite, local_tag, local_contact, peer, carries)
         super().__init__(dialog, invite.tokens("allow"), credentials)
         self.invite = invite
         self._timer.judge(invite)
+        parties.check(invite)
         self._offer = offer_in(invite)
         self._began_at = now
         self._ring_until = now + RING_LIMIT_S

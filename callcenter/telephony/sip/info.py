@@ -22,7 +22,11 @@ FLASH_TYPE = "application/hook-flash"
 TYPES = (RELAY_TYPE, PLAIN_TYPE, NORTEL_TYPE, FLASH_TYPE)
 PACKAGES = {"", "dtmf", "nil"}  # RFC 6086 registers none for keys; some name this one
 
-_NAMED = re.compile(r'^\s*(?:signal|d)\s*[=:]\s*"?\s*([^\s"]*)', re.IGNORECASE | re.MULTILINE)
+# Possessive, and within one line: no text is looked at twice.
+_NAMED = re.compile(
+    r'^[^\S\n]*+(?:signal|d)[^\S\n]*+[=:][^\S\n]*+"?+[^\S\n]*+([^\s"]*+)',
+    re.IGNORECASE | re.MULTILINE,
+)
 _FLASH = {"16", "!", "R", "F", "HF", "FLASH", "HOOKFLASH"}
 
 

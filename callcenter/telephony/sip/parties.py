@@ -26,8 +26,20 @@ MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_CHARS = 512
 MAX_ADDRESSES = 16  # of one header that are looked at
 
+READ = ("privacy", "p-asserted-identity", "remote-party-id", "diversion", "history-info")
+
 _WITHHELD = {"id", "user", "header"}
 _OPEN = {"", "off", "no", "none"}  # of a Remote-Party-ID or Diversion
+
+
+def check(invite: Request) -> None:
+    """Judges what is read here, so that reading it later raises nothing.
+
+    Raises:
+        ProtocolError: a header of more values than any has.
+    """
+    for header in READ:
+        invite.listed(header)
 
 
 def caller(invite: Request, *, trusted: bool) -> str:

@@ -68,7 +68,7 @@ def test_a_host_that_sends_without_end(endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["BYE", "INFO", "INVITE", "UPDATE", "REFER", "NOTIFY", "OPTIONS"]
+    "method", ["BYE", "INFO", "INVITE", "UPDATE", "REFER", "NOTIFY", "OPTIONS", "PRACK"]
 )
 def test_another_trunk_is_not_heard_in_a_call(method) -> None:
     """481, as if there were no such call; counted, and the call is as it was."""

@@ -53,7 +53,7 @@ UNITS = [
         "branch=",
     ),
 ]
-SEARCHED = ("_BRANCH", "_ESCAPE", "_PIECES", "_RELAYED")
+SEARCHED = ("_BRANCH", "_DELIMITER", "_ESCAPE", "_NAMED", "_PIECES", "_TYPE_HEADER")
 READERS: dict[str, Callable[[str], object]] = {
     "parse_uri": parse_uri,
     "parse_via": parse_via,

@@ -1,5 +1,7 @@
 """Provisional responses that are acknowledged, in both roles (RFC 3262)."""
 
+import ipaddress
+
 import pytest
 
 from callcenter.errors import ProtocolError
@@ -7,6 +9,8 @@ from callcenter.telephony.sip.call import State
 from callcenter.telephony.sip.call_events import Answered, CallEnded, MediaAgreed
 from callcenter.telephony.sip.message import Request, Response, parse
 from callcenter.telephony.sip.reliable import rack
+from callcenter.telephony.sip.trunk import Trunk, Trunks
+from callcenter.telephony.sip.uri import Peer
 from tests.unit.callcenter.telephony.sip.conftest import (
     LOCAL,
     OFFER,
@@ -14,6 +18,7 @@ from tests.unit.callcenter.telephony.sip.conftest import (
     events_of,
     incoming,
     inside,
+    make_endpoint,
     request,
     sent,
     statuses,
@@ -150,3 +155,19 @@ def test_what_is_no_rack(value) -> None:
     assert isinstance(message, Request)
     with pytest.raises(ProtocolError):
         rack(message)
+
+
+def test_another_trunk_acknowledges_nothing() -> None:
+    """481 to its PRACK, and the 180 comes again until the call's own trunk has sent one."""
+    networks = {"test": "192.0.2.0/24", "other": "198.51.100.0/24"}
+    endpoint = make_endpoint(
+        Trunks([Trunk(name, (ipaddress.ip_network(net),)) for name, net in networks.items()])
+    )
+    call, _ = ringing(endpoint)
+    foreign = inside("PRACK", call.dialog.id.local_tag, "2", RAck="1 1 INVITE", branch="z9hG4bKf")
+    endpoint.receive(foreign, Peer("udp", "198.51.100.77", 5_060), 0.1)
+    assert statuses(endpoint) == [481]
+    endpoint.handle_timer(0.5)
+    assert statuses(endpoint) == [180]
+    endpoint.receive(prack(call, "1 1 INVITE"), PEER, 0.6)
+    assert statuses(endpoint) == [200]
