@@ -51,7 +51,7 @@ def canonical(text: str, international: Sequence[str] = ()) -> str:
     if scheme == "tel":
         return _number(rest, international) or text
     user, at, host = rest.rpartition("@")
-    host = re.split("[;?]", host, maxsplit=1)[0].lower()
+    host = re.split("[;?]", host, maxsplit=1)[0].strip().lower()
     number = _number(user, international) if at else None
     return number or f"{scheme}:{without_password(user)}{at}{host}"
 

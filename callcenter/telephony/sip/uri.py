@@ -269,12 +269,16 @@ def parse_port(text: str | None) -> int | None:
 
 
 def parse_params(text: str) -> tuple[tuple[str, str], ...]:
-    """Reads `;name=value;name`; names in lower case, values without quotes and escapes."""
+    """Reads `;name=value;name`; names in lower case, values without quotes and escapes.
+
+    A name with a quote or a bracket in it is left out: written again it would mean something else.
+    """
     params = []
     for piece in split_unquoted(text, ";"):
         name, _, value = piece.partition("=")
-        if name.strip():
-            params.append((name.strip().lower(), unquoted(value.strip())))
+        name = name.strip().lower()
+        if name and not _NEEDS_QUOTES.search(name):
+            params.append((name, unquoted(value.strip())))
     return tuple(params)
 
 
@@ -352,4 +356,4 @@ def _angle(text: str) -> int:
 
 def _display(text: str) -> str:
     """A display name: a quoted-string, or tokens, or whatever somebody took for one of them."""
-    return unquoted(text.strip())
+    return unquoted(text.strip()).replace("\0", "")

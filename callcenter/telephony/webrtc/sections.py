@@ -24,6 +24,7 @@ VOICES = {  # name -> clock and channels as in a=rtpmap; in our order of prefere
 }
 _STATIC = {"0": "pcmu/8000", "8": "pcma/8000"}  # RFC 3551 table 4: needs no a=rtpmap
 _SUITS = ("sendrecv", "sendonly", "recvonly", "inactive")  # of the offerer; the first is best
+_LEAST_WORDS = 4  # of an m= line
 _NEWLINE = re.compile(r"\r?\n")
 
 
@@ -107,10 +108,12 @@ def choose(offer: str) -> Choice:
     """Takes the best audio line and the first data channel.
 
     Raises:
-        ProtocolError: there is no audio line with a codec that we speak.
+        ProtocolError: there is no audio line with a codec that we speak, or a media line is none.
     """
     head, sections = _split(offer)
-    live = [n for n, one in enumerate(sections) if len(one.words) > 3 and one.lives]
+    if any(len(one.words) < _LEAST_WORDS for one in sections):
+        raise ProtocolError("an m= line needs kind, port, protocol and formats (RFC 8866 5.14)")
+    live = [n for n, one in enumerate(sections) if one.lives]
     audio = [n for n in live if sections[n].words[0] == "audio"]
     voices = {n: voice for n in audio if (voice := sections[n].voice()) is not None}
     if not voices:
@@ -184,6 +187,6 @@ def _without_names(lines: Sequence[str]) -> list[str]:
 
 
 def _refused(section: Section) -> list[str]:
-    kind, _, *rest = [*section.words, "0"]
+    kind, _, protocol, first, *_ = section.words
     mid = [f"a=mid:{section.mid}"] if section.mid else []
-    return [f"m={kind} 0 {' '.join(rest[:2])}", "c=IN IP4 0.0.0.0", "a=inactive", *mid]
+    return [f"m={kind} 0 {protocol} {first}", "c=IN IP4 0.0.0.0", "a=inactive", *mid]

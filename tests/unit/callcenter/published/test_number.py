@@ -109,6 +109,11 @@ def test_patterns(pattern, number, wanted) -> None:
     assert fits(pattern, number) is wanted
 
 
+def test_the_host_of_an_address_without_what_surrounds_it() -> None:
+    """Space in front of its parameters too."""
+    assert canonical("sip:support@Example.com ;transport=tcp") == "sip:support@example.com"
+
+
 @given(ODD)
 def test_a_canonical_form_is_its_own(text) -> None:
     """Gateway and routes may both ask for it: the second time changes nothing."""

@@ -135,6 +135,14 @@ def test_parameters_with_quotes_come_back_with_them() -> None:
     assert quoted("a\r\nb") == '"ab"'
 
 
+def test_what_cannot_be_written_as_it_was_read_is_left_out() -> None:
+    """A quote in a parameter's name, a NUL in a display name."""
+    odd = parse_name_addr('"\0" <sip:a@b>;x"y=1;tag=2')
+    assert str(odd) == "<sip:a@b>"
+    assert str(parse_name_addr("<sip:a@b>;a<b=1;tag=2")) == "<sip:a@b>"
+    assert parse_params(";a\\b=1;tag=2") == (("tag", "2"),)
+
+
 def test_maddr_and_telephone_parameters() -> None:
     """Where a request goes, and what is dialled."""
     assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)

@@ -85,7 +85,6 @@ def test_the_best_codec_of_a_line(formats: str, more: str, voice: str) -> None:
     [
         "",
         "v=0\r\n",
-        "m=audio\r\n",
         offer(CHANNEL),
         offer(line("0", kind="audio 0")),
         offer(line("0", formats="18", more="a=rtpmap:18 G729/8000\r\n")),
@@ -96,6 +95,13 @@ def test_without_audio_that_we_speak_it_is_refused(text: str) -> None:
     """With what would be needed."""
     with pytest.raises(ProtocolError, match="Opus"):
         choose(text)
+
+
+@pytest.mark.parametrize("bare", ["m=\r\n", "m=audio\r\n", "m=video 9 UDP/TLS/RTP/SAVPF\r\n"])
+def test_a_media_line_that_is_none(bare: str) -> None:
+    """Nobody could answer it, so the offer is refused as a whole."""
+    with pytest.raises(ProtocolError, match="m= line"):
+        choose(offer(line("0", more=OPUS)) + bare)
 
 
 def test_names_in_place_of_addresses_are_left_out() -> None:
