@@ -161,7 +161,7 @@ class TrunkRoutes:
 def names_of(register_at: RegisterAt | None, proxy: SipUri | None) -> frozenset[str]:
     """The hosts that a trunk's own configuration gives by name: of its registrar and its proxy."""
     uris = (register_at.registrar if register_at is not None else None, proxy)
-    hosts = {uri.host for uri in uris if uri is not None}
+    hosts = {host for uri in uris if uri is not None for host in (uri.host, uri.peer().host)}
     return frozenset(host for host in hosts if not is_address(host.strip("[]")))
 
 

@@ -80,16 +80,17 @@ class Admission:
         """Whether a host may open a connection."""
         return self._trunks.knows(host) or any(trunk.knows(host) for trunk in self._carried)
 
-    def has_time_for(self, peer: Peer, talks_with: Callable[[str], bool], now: float) -> bool:
+    def has_time_for(self, peer: Peer, is_expected: Callable[[], bool], now: float) -> bool:
         """Takes one message from a host's rate; False when too many come to be read.
 
         Args:
             peer: where it came from.
-            talks_with: whether a call is up with a host.
+            is_expected: whether its host is in a call, or the message answers us.
             now: seconds.
         """
         trunk = self._trunks.find(peer)
-        if trunk is not None and trunk.is_open and not talks_with(peer.host):
+        newcomer = trunk is not None and trunk.is_open and peer.host not in trunk.names
+        if newcomer and not is_expected():
             own = self._messages.take(peer.host, NEWCOMER_PER_S, 2 * NEWCOMER_PER_S, now)
             return own and self._newcomers.take(now)
         invites_per_s = trunk.invites_per_s if trunk is not None else 0.0

@@ -76,10 +76,11 @@ class Endpoint:
         Raises:
             ProtocolError: it is no SIP message that could be answered; nothing has changed.
         """
-        if not (self.admission.knows(peer) or self._transactions.awaits(data, peer)):
+        awaited = self._transactions.awaits(data, peer)
+        if not (awaited or self.admission.knows(peer)):
             self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
             return
-        if not self.admission.has_time_for(peer, self._talks_with, now):
+        if not self.admission.has_time_for(peer, lambda: awaited or self._talks_with(peer), now):
             self._turned("flood", peer)
             return
         message = parse(data)
@@ -175,9 +176,9 @@ class Endpoint:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def _talks_with(self, host: str) -> bool:
+    def _talks_with(self, peer: Peer) -> bool:
         """Whether a call is up with a host."""
-        return any(call.dialog.peer.host == host for call in self._trunk_of)
+        return any(call.dialog.peer.host == peer.host for call in self._trunk_of)
 
     def _receive_response(self, response: Response, peer: Peer, now: float) -> None:
         asked = self._transactions.asked(response)

@@ -84,6 +84,14 @@ trunks:
 """
 
 
+def test_the_names_of_a_trunk(tmp_path) -> None:
+    """Where its requests go counts as well (RFC 3261 19.1.1); an address is no name."""
+    way = OTHERS_WAYS.replace("sip:example.com", "sip:example.com;maddr=Node.example.com")
+    way = way.replace("sip:edge.example.com:5080;transport=tcp", "sip:[2001:db8::1]")
+    (line,) = load(tmp_path, way).values()
+    assert line.trunk.names == {"example.com", "node.example.com"}
+
+
 def test_a_trunk_with_ways_of_its_own(tmp_path) -> None:
     """Proxy, own name for the password, international prefixes, the network's word."""
     (line,) = load(tmp_path, OTHERS_WAYS).values()
@@ -92,6 +100,7 @@ def test_a_trunk_with_ways_of_its_own(tmp_path) -> None:
     assert (at.username, at.credentials.username) == ("1000", "ax-1000")
     assert at.proxy == trunk.outbound_proxy
     assert trunk.routes() == ("<sip:edge.example.com:5080;transport=tcp;lr>",)
+    assert trunk.names == {"example.com", "edge.example.com"}
     assert trunk.trust_identity
     for called in ("+15550100", "15550100", "%2B15550100;npdi", "0015550100", "01115550101"):
         assert line.find(called) is not None, called

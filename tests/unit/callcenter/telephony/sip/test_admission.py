@@ -179,6 +179,24 @@ def test_all_the_world_together_has_a_rate(credentials, monkeypatch) -> None:
     assert call.state is State.ENDED
 
 
+def test_the_trunks_own_registrar_is_no_newcomer(credentials, monkeypatch) -> None:
+    """Strangers use up the time of strangers: our registrar's connection and answers are heard."""
+    monkeypatch.setattr(admission, "NEWCOMERS_PER_S", 0.5)
+    names = frozenset({"pbx.example.com"})
+    open_to_all = Trunk("open", net("0.0.0.0/0"), credentials=credentials, names=names)
+    endpoint = make_endpoint(Trunks([open_to_all]))
+    asker = asked_at(endpoint, "203.0.113.9")
+    for number in range(3):
+        data = request("OPTIONS", branch=f"z9hG4bKo{number}")
+        endpoint.receive(data, Peer("udp", f"198.51.100.{number}", 5_060), 0.0)
+    assert (statuses(endpoint), asker.heard) == ([200], [])
+    registrar = Peer("tcp", "pbx.example.com", 5_060)
+    endpoint.receive(request("OPTIONS", branch="z9hG4bKr"), registrar, 0.0)
+    assert statuses(endpoint) == [200]
+    endpoint.receive(response_to(REGISTER, 200), asker.peer, 0.0)
+    assert asker.heard == [200]
+
+
 def test_who_has_no_login_uses_nothing_of_the_trunk_up(credentials) -> None:
     """A host's own rate bounds its questions; the next caller is let in."""
     trunk = Trunk("open", net("0.0.0.0/0"), credentials=credentials, invites_per_s=2.0)
@@ -348,6 +366,17 @@ class Asker:
         return None
 
 
+REGISTER = parse(request("REGISTER", Via="SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKours"))
+
+
+def asked_at(endpoint, host: str) -> Asker:
+    """A registrar has our REGISTER."""
+    asker = Asker(Peer("udp", host, 5_060))
+    endpoint._transactions.ask(REGISTER, asker.peer, asker, 0.0)
+    endpoint.outgoing()
+    return asker
+
+
 @pytest.mark.parametrize(
     ("asked", "answers", "heard"),
     [
@@ -358,18 +387,13 @@ class Asker:
 )
 def test_only_whom_we_have_asked_may_answer(endpoint, asked, answers, heard) -> None:
     """By its address; a host that we know by name, by the branch that it was sent."""
-    asker = Asker(Peer("udp", asked, 5_060))
-    register = parse(request("REGISTER", Via="SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKours"))
-    assert isinstance(register, Request)
-    endpoint._transactions.ask(register, asker.peer, asker, 0.0)
-    endpoint.outgoing()
-    peer = Peer("udp", answers, 5_060)
-    guessed = response_to(register, 200).replace(b"z9hG4bKours", b"z9hG4bKguess")
+    asker, peer = asked_at(endpoint, asked), Peer("udp", answers, 5_060)
+    guessed = response_to(REGISTER, 200).replace(b"z9hG4bKours", b"z9hG4bKguess")
     endpoint.receive(guessed, peer, 0.1)
     assert asker.heard == []
-    endpoint.receive(response_to(register, 200), peer, 0.1)
+    endpoint.receive(response_to(REGISTER, 200), peer, 0.1)
     assert asker.heard == heard
     endpoint.handle_timer(100.0)
-    endpoint.receive(response_to(register, 200), peer, 100.0)
+    endpoint.receive(response_to(REGISTER, 200), peer, 100.0)
     assert codes(endpoint)[-1] == ("stranger", "")  # nothing is asked any more
     assert isinstance(parse(guessed), Response)
