@@ -185,7 +185,11 @@ def parse_uri(text: str) -> SipUri:
     if match is None:
         raise ProtocolError(f"not a sip, sips or tel URI: {text[:80]!r}")
     scheme, host = match["scheme"].lower(), match["host"]
+    if "@" in match["params"] and not match["user"]:
+        raise ProtocolError(f"a URI whose user is behind its parameters: {text[:80]!r}")
     if scheme == "tel":  # the number stands where a host would
+        if match["user"] is not None:
+            raise ProtocolError(f"a tel URI has no host (RFC 3966 3): {text[:80]!r}")
         return SipUri("tel", host, "", None, parse_params(match["params"]))
     if not host:
         raise ProtocolError(f"a URI without a host: {text[:80]!r}")

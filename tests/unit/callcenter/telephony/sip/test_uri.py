@@ -51,7 +51,11 @@ def test_parts_of_a_uri() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://example.com", "sip:", "sip:a@", "sip:a@b:99999", "sip:a@b:0", "nonsense"]
+    "text",
+    [
+        *("", "http://example.com", "sip:", "sip:a@", "sip:a@b:99999", "sip:a@b:0", "nonsense"),
+        *("tel:+15550100@example.com", "tel:1;a=b@c", "sip:@b;x=c@d"),
+    ],
 )
 def test_what_is_no_uri(text) -> None:
     """A clear error."""
