@@ -28,6 +28,11 @@ CALLS = Counter(
     "Calls by outcome: answered, abandoned, transferred, rejected_capacity, rejected, failed.",
     ["transport", "outcome"],
 )
+LEG_ENDS = Counter(
+    "callcenter_leg_ends_total",
+    "Legs that ended by themselves: hangup, lost, rtp_timeout, session_expired, no_ack.",
+    ["transport", "reason"],
+)
 CALL_SETUP_SECONDS = Histogram(
     "callcenter_call_setup_seconds",
     "From the carrier's first message about a call to media in both directions.",
@@ -159,6 +164,13 @@ MEDIA_PACKETS_CONCEALED = Counter(
     "media_packets_concealed_total",
     "Packets of silence sent because the far end had run dry.",
     ["transport"],
+)
+
+MEDIA_DATAGRAMS_REFUSED = Counter(
+    "media_datagrams_refused_total",
+    "Datagrams that media sockets dropped before a library saw them, by reason: size, not_media, "
+    "malformed, forged, stranger, type, flood.",
+    ["transport", "reason"],
 )
 
 # --- browser calls --------------------------------------------------------------------------------

@@ -18,11 +18,12 @@ import structlog
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Choice
 from callcenter.gateway.trunks import RegisterAt, TrunkRoutes, names_of
+from callcenter.published import number as numbers
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.trunk import Trunk
-from callcenter.telephony.sip.uri import parse_uri
+from callcenter.telephony.sip.uri import SipUri, parse_uri
 
 EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 DEFAULT_CHANNELS = 100
@@ -52,13 +53,14 @@ class SipRoutes:
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """What to do with a call: the first choice that works counts; none refuses it."""
         own = self._files.get(call.trunk)
-        if own is not None and own.answers:
+        if own is None:
+            return self._published.plan(call_id, call)
+        if own.answers:
             route = own.find(call.called)
             return () if route is None else (route,)
-        found = self._published.plan(call_id, call)
-        if not found and call.called.isdecimal():  # trunks that leave the plus out
-            found = self._published.plan(call_id, replace(call, called=f"+{call.called}"))
-        return found
+        prefixes = own.trunk.international_prefixes
+        called, caller = (numbers.canonical(text, prefixes) for text in (call.called, call.caller))
+        return self._published.plan(call_id, replace(call, called=called, caller=caller))
 
     def lines(self) -> list[TrunkRoutes]:
         """All trunks that calls may come over now, the file's first."""
@@ -92,7 +94,8 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
     if missing:
         log.error("trunk_left_out", trunk=published.name, missing=missing)
         return None
-    register_at = _register_at(registrar, secrets) if registrar else None
+    proxy = parse_uri(sip.outbound_proxy) if sip.outbound_proxy else None
+    register_at = _register_at(registrar, proxy, secrets) if registrar else None
     networks = tuple(ipaddress.ip_network(text) for text in published.addresses)
     login = None
     if published.secret_ref is not None:
@@ -106,11 +109,18 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
         srtp=sip.srtp,
         codecs=tuple(sip.codecs),
         max_channels=published.max_channels or DEFAULT_CHANNELS,
-        names=names_of(register_at),
+        international_prefixes=tuple(sip.international_prefixes),
+        outbound_proxy=proxy,
+        trust_identity=sip.trust_identity,
+        names=names_of(register_at, proxy),
     )
     return TrunkRoutes(made, {}, None, register_at)
 
 
-def _register_at(registrar: trunk.Registrar, secrets: Mapping[str, str]) -> RegisterAt:
-    login = Credentials(registrar.username, secrets[registrar.secret_ref])
-    return RegisterAt(parse_uri(registrar.uri), login, registrar.expires_s)
+def _register_at(
+    registrar: trunk.Registrar, proxy: SipUri | None, secrets: Mapping[str, str]
+) -> RegisterAt:
+    name = registrar.auth_username or registrar.username
+    login = Credentials(name, secrets[registrar.secret_ref])
+    uri = parse_uri(registrar.uri)
+    return RegisterAt(uri, login, registrar.expires_s, registrar.username, proxy)

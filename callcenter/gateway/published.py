@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from callcenter.errors import BrokerUnavailable
-from callcenter.gateway.routes import Choice, Route, without_punctuation
+from callcenter.gateway.routes import Choice, Route
 from callcenter.published.board import Board
 from callcenter.published.routing import (
     TRIAL_PREFIX,
@@ -72,11 +72,7 @@ class PublishedRoutes:
 
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """What to do with a call: the first choice that works counts."""
-        called = call.called
-        if not called.startswith(TRIAL_PREFIX):
-            called = without_punctuation(called)
-        facts = IncomingCall(call.trunk, called, call.caller, call.headers)
-        decision = decide(self._snapshot, facts, self._clock(), _draw(call_id))
+        decision = decide(self._snapshot, call, self._clock(), _draw(call_id))
         choices = [
             self._route(action, decision.route, call.trunk)
             if isinstance(action, Answer)

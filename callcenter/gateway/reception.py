@@ -27,6 +27,7 @@ from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
+from callcenter.published import number as numbers
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
@@ -244,7 +245,8 @@ def read_announcement(form: Mapping[str, str], signature: str) -> Announcement:
         raise ProtocolError("the webhook has no usable CallSid: is it a voice webhook?")
     if not form.get("To"):
         raise ProtocolError("the webhook has no To: is it a voice webhook?")
-    return Announcement(call_sid, form["To"], form.get("From", ""), signature)
+    called, caller = (numbers.canonical(form.get(name, "")) for name in ("To", "From"))
+    return Announcement(call_sid, called, caller, signature)
 
 
 def open_session(call_id: str, route: Route) -> OpenSession:

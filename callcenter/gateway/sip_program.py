@@ -49,6 +49,7 @@ from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
+from callcenter.telephony.sip.resolver import Resolver
 from callcenter.telephony.sip.stream_limits import StreamLimits
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunks
@@ -103,15 +104,16 @@ class SipGateway:
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
+        resolver = Resolver(settings.dns_servers)
         self._transports = Transports(
             self._agent.received, self._endpoint.admission.knows_host, self._client_tls,
-            self._agent.unreachable, _stream_limits(settings), self._endpoint.uses,
+            self._agent.unreachable, _stream_limits(settings), self._endpoint.uses, resolver,
         )  # fmt: skip
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
         await self._listen()
-        self._registrations = Registrations(self._agent, identity)
+        self._registrations = Registrations(self._agent, identity, resolver)
         self._take_over()
         self._published.on_change = self._take_over
         keep = self._supervisor.keep

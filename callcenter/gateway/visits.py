@@ -198,8 +198,10 @@ class Visits:
             TooManyCalls, NoCapacity, Draining: no room for it.
             BrokerUnavailable: Redis does not answer.
             ProtocolError: the offer cannot be answered.
+            NoRestart: it is for a connection that is there already.
         """
         self._check_origin(origin)
+        offer.check_is_first()
         token = visit.verify(token_text, self._policy.secret, origin, self._unix_time())
         route = self._route(token.persona)
         self._check_room()

@@ -44,7 +44,7 @@ from callcenter.gateway.visits import (
 )
 from callcenter.telephony.webrtc.files import WIDGET, FreshFiles
 from callcenter.telephony.webrtc.limits import TooManyCalls, TooManyRequests
-from callcenter.telephony.webrtc.signaling import Candidates, Offer
+from callcenter.telephony.webrtc.signaling import Candidates, NoRestart, Offer
 
 MAX_BODY_BYTES = 65_536
 DEMO_PAGE_HEADERS = {
@@ -60,6 +60,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     TokenUnchecked: HTTPStatus.SERVICE_UNAVAILABLE,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     UnknownPersona: HTTPStatus.NOT_FOUND,
+    NoRestart: HTTPStatus.CONFLICT,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     NoCapacity: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -19,7 +19,7 @@ from callcenter.published.documents import (
     Schedule,
     Target,
 )
-from callcenter.published.routing import fits
+from callcenter.published.number import fits
 from callcenter.published.schedule import ever_opens
 from callcenter.published.trunk import SECRETS_PREFIX, Trunk
 
@@ -122,7 +122,7 @@ def why_unreachable(configuration: Configuration, route: Route) -> str:
     if named:
         return ""
     called = route.match.called
-    if called is not None:
+    if called is not None and not any(char.isalpha() for char in called):  # an address needs none
         numbers = [n for n in configuration.numbers.values() if fits(called, n.name)]
         if not numbers:
             return f"no number fits {called}; add the number first"

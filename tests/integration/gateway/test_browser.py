@@ -224,6 +224,8 @@ async def test_bad_bodies(make_page: Any) -> None:
     assert code(await page.offer({"type": "offer"}, token)) == (400, "bad_request")
     large = await page.offer({"sdp": "x" * 100_000, "type": "offer"}, token)
     assert code(large) == (413, "request_entity_too_large")
+    again = await page.offer({"sdp": "v=0", "type": "offer", "pc_id": "x"}, token)
+    assert code(again) == (409, "ice_restart_unsupported")
     assert code(await page.offer({"sdp": "nonsense", "type": "offer"}, token))[0] == 400
     await stand.until_used(0)
 

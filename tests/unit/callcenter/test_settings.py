@@ -199,6 +199,26 @@ def test_lists_are_split_at_commas(monkeypatch) -> None:
         AdminSettings.load()
 
 
+def test_dns_servers_of_the_sip_gateway(environment) -> None:
+    """With and without a port, of both families; none asks the system's."""
+    assert SipSettings.load().dns_servers == []
+    environment.setenv("SIP_DNS_SERVERS", "192.0.2.53, 192.0.2.54:5353, [2001:db8::1]:54, ::1")
+    assert SipSettings.load().dns_servers == [
+        ("192.0.2.53", 53),
+        ("192.0.2.54", 5_353),
+        ("2001:db8::1", 54),
+        ("::1", 53),
+    ]
+
+
+@pytest.mark.parametrize("servers", ["ns.example.com", "192.0.2.53:0", "192.0.2.53:70000", "[::1"])
+def test_a_dns_server_that_is_none(environment, servers) -> None:
+    """The start stops with the variable's name."""
+    environment.setenv("SIP_DNS_SERVERS", servers)
+    with pytest.raises(ConfigurationError, match="SIP_DNS_SERVERS"):
+        SipSettings.load()
+
+
 @pytest.mark.parametrize("program", [GatewaySettings, SipSettings])
 def test_prefixes_of_transfers(environment, program) -> None:
     """None as long as nothing is set; a beginning of a number with its country, or all of them."""

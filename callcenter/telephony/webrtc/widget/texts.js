@@ -55,6 +55,7 @@ export const TEXTS = {
   reason_no_connection: "No way through your network was found. Another network may help.",
   reason_start_timeout: "No way through your network was found. Another network may help.",
   reason_connection_lost: "The connection was lost.",
+  reason_ice_restart_unsupported: "The network has changed. Please call again.",
   reason_lost: "The connection was lost.",
   reason_other: "Something went wrong on our side. Please try again.",
 };

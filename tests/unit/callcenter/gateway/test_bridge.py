@@ -60,6 +60,23 @@ def test_options() -> None:
     assert trunk.outbound == at.credentials
 
 
+def test_ways_of_its_own() -> None:
+    """Proxy, own name for the password, prefixes and trust arrive as from a trunks file."""
+    sip = {
+        "registrar": {**REGISTRAR, "auth_username": "ax-1"},
+        "outbound_proxy": "sip:edge.example.com;transport=tcp",
+        "international_prefixes": ["00"],
+        "trust_identity": True,
+    }
+    line = line_of(published(addresses=HERE, sip=sip), SECRETS)
+    assert line is not None
+    assert line.register_at is not None
+    assert (line.register_at.username, line.register_at.credentials.username) == ("agent", "ax-1")
+    assert line.register_at.proxy == line.trunk.outbound_proxy
+    assert line.trunk.routes() == ("<sip:edge.example.com;transport=tcp;lr>",)
+    assert (line.trunk.international_prefixes, line.trunk.trust_identity) == (("00",), True)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
