@@ -39,7 +39,9 @@ class CapturedStep:
         for span in sorted(spans, key=lambda span: span.batch, reverse=True):
             try:
                 self._graphs[span] = self._record(rows.narrow(span), pool)
-            except RuntimeError as error:  # an operation that cannot be captured, or memory
+            except torch.OutOfMemoryError:  # a RuntimeError, too: to run eagerly takes no less
+                raise
+            except RuntimeError as error:  # an operation that cannot be captured
                 report(f"no CUDA graph for {span.batch} rows from {span.first} on: {error}")
 
     @property

@@ -58,11 +58,10 @@ def test_every_switch_arrives() -> None:
         settings(engine_kernels=False, engine_graphs=False, engine_tf32=False, gpu_reserve_gib=1.5)
     )
     assert [plain.kernels, plain.graphs, plain.tf32] == [False] * 3
-    assert [plain.fp8_kv, plain.fp8_weights] == [False] * 2
+    assert [plain.kv, plain.weights] == ["auto"] * 2
     assert plain.reserve_gib == 1.5
-    small = duplex.execution(settings(kv_fp8=True, weights_fp8=True))
-    assert small.fp8_kv
-    assert small.fp8_weights
+    small = duplex.execution(settings(kv_format="int8", weights_format="fp8"))
+    assert [small.kv, small.weights] == ["int8", "fp8"]
     assert small.kernels
     assert small.graphs
 
@@ -90,7 +89,7 @@ def test_how_the_engine_came_up_stands_on_the_page_and_in_the_log() -> None:
     from tests.unit.engine.engine_cases import LIMITS, engine, frame, join
 
     subject = engine(replace(LIMITS, slots=2, pages=1 + 6 + 6, cached_prompts=0))
-    subject.memory = MemoryPlan(15 << 30, 2 << 30, 40 << 30, 16 << 20, 3 << 30, calls=54)
+    subject.memory = MemoryPlan(15 << 30, 2 << 30, 40 << 30, 16 << 20, 3 << 30, 54, 60, "fp8")
     subject.fallbacks.append("no kernels: out of registers")
     before = shown().get(("engine_fallbacks_total", ""), 0.0)
     with capture_logs() as lines:
