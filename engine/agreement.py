@@ -4,8 +4,8 @@ Both are led through the same codes and words (teacher-forced); at the last posi
 are compared: how often the most probable token is the same, and how much surprise, in nats, the one
 would feel on average at the other's choices (Kullback-Leibler divergence).
 
-What they are led through is what calls begin with: a voice and a role text, then talk, in which most
-text tokens are padding. A trained model has its largest keys and values at the first positions.
+What they are led through is what calls begin with: a voice and a role text, then talk, in which
+most text tokens are padding. A trained model has its largest keys and values at the first positions.
 """
 
 from __future__ import annotations

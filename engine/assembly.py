@@ -8,7 +8,7 @@ session.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -216,9 +216,10 @@ def assemble_on_gpu(
     gate = Gate(lm, prompts)
     fused = fuse(lm, limits, layout) if execution.kernels else None
     hidden = fused.hidden if fused else lm.hidden
-    if fused:
-        check_model(gate, hidden, layout.weights)
-    kv, scales = checked_pages(lm, gate, hidden, layout.kv, page_size, prompts, report)
+    with kernels_said() if fused else nullcontext():
+        if fused:
+            check_model(gate, hidden, layout.weights)
+        kv, scales = checked_pages(lm, gate, hidden, layout.kv, page_size, prompts, report)
     del gate
 
     torch.cuda.empty_cache()

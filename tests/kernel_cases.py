@@ -168,7 +168,7 @@ def check_write_int8(on: On, heads: int, dim: int, slots: int) -> None:
     slot = torch.tensor([1, 0], dtype=torch.int32, device=on.device)
     write_kv(packed, rotation, pool, page, slot, heads, scales)
     place = (page.long(), slice(None), slice(None), slot.long())
-    query, key, value = packed.float().view(2, 3, heads, dim).unbind(1)
+    _, key, value = packed.float().view(2, 3, heads, dim).unbind(1)
     plain = torch.stack([reference.rotate(key, turned.cos(), turned.sin()), value], dim=1)
     worth = scales[place].float()
     assert worth.isnan().sum() == 1

@@ -3,8 +3,8 @@
     python -m tests.kernel_compiles 8.9 9.0 ...
 
 The model is built at its published sizes on PyTorch's meta device and led through a tick of every
-kind of batch and through pieces of prompts; each launch is compiled for the given compute capability,
-up to the point where its shared memory is known. Prints one JSON line for each kernel that does not
+kind of batch and through pieces of prompts; each launch is compiled for the given compute
+capability, up to the point where its shared memory is known. Prints one JSON line for each kernel that does not
 compile or asks for more than a block may have, and one with what was tried for each capability.
 """
 
@@ -190,19 +190,15 @@ def main(*capabilities: str) -> int:
         findings = Findings(typical((int(major), int(minor))))
         with compiled_alone(findings), torch.inference_mode():
             whole_engine(findings.card)
-        for fault in findings.faults:
-            print(json.dumps({"capability": said, **fault}))
-        print(
-            json.dumps(
-                {
-                    "capability": said,
-                    "kernels": findings.kernels,
-                    "most_shared": findings.most,
-                    "shared": findings.card.shared_bytes,
-                    "triton": triton.__version__,
-                }
-            )  # fmt: skip
-        )
+        tried = {
+            "capability": said,
+            "kernels": findings.kernels,
+            "most_shared": findings.most,
+            "shared": findings.card.shared_bytes,
+            "triton": triton.__version__,
+        }
+        for line in (*findings.faults, tried):
+            sys.stdout.write(json.dumps({"capability": said, **line}) + "\n")
         faults += len(findings.faults)
     return min(faults, 1)
 

@@ -16,6 +16,8 @@ import triton.language as tl
 # the last, partly filled turn small.
 _WANTED_PROGRAMS = 4096
 _MAX_SPLITS = 8
+_STAGES = 3
+_WARPS = 4
 _LOG2_E = 1.4426950408889634
 
 
@@ -209,7 +211,7 @@ def decode_attention(
         partial, log_weight,
         sink_table.shape[1], live_table.shape[1], _LOG2_E / dim**0.5,
         HEADS=heads, SLOTS=slots, DIM=dim, SPLITS=splits, BY_HEAD=by_head,
-        BY_POSITION=by_position, STAGES=3, num_warps=4,
+        BY_POSITION=by_position, STAGES=_STAGES, num_warps=_WARPS,
     )  # fmt: skip
     _merge_splits[(heads, rows)](
         partial, log_weight, scales, sink_length, live_start, live_stop, attended,

@@ -11,12 +11,12 @@ codec's by rounding alone. This module does not know what the products are.
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 STEPS = 2  # of a frame
+_FRAME_WARPS = 8
 _TIME_BLOCK = 32
 _CHANNEL_BLOCK = 64
 
@@ -99,7 +99,8 @@ def attend_frame(
 
     Args:
         qkv: float32 [B, 2, 3 * H * D], contiguous.
-        cos, sin: float32 [B, 2, D / 2], the steps' angles.
+        cos: float32 [B, 2, D / 2], of the steps' angles.
+        sin: the same.
         ring: float32 [B, 2, H, context + 2, D]; rows may be strided. Idle rows' stay frozen.
         position: int64 [B], of the frame's first step.
         live: bool [B].
@@ -114,7 +115,7 @@ def attend_frame(
     _attend_frame[(rows, heads)](
         qkv, cos, sin, ring, position, live, out, ring.stride(0), dim**-0.5,
         HEADS=heads, DIM=dim, CONTEXT=context, OLDEST=context - STEPS - int(reference_compat),
-        BLOCK=triton.next_power_of_2(context), num_warps=8,
+        BLOCK=triton.next_power_of_2(context), num_warps=_FRAME_WARPS,
     )  # fmt: skip
     return out
 
@@ -168,7 +169,7 @@ def _pad(
     value = _sound(x, y, x_bias, y_bias, cell, cell, c, inside, HAS_Y, HAS_BIAS, HAS_Y_BIAS, ELU)
     tl.store(out + CARRY * CHANNELS + cell, value.to(out.dtype.element_ty), mask=inside)
     if CARRY > 0:
-        if block == 0:
+        if block == 0:  # noqa: SIM102 - the first condition is known when the kernel is compiled
             # This program alone touches the carry of its row and channels.
             j = tl.arange(0, CARRY_BLOCK)
             kept = carry + row * (CHANNELS * CARRY) + c[None, :] * CARRY + j[:, None]

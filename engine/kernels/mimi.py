@@ -1,7 +1,7 @@
 """The codec's two directions over the kernels of `codec.py`, with the loaded codec's own weights.
 
 The state is the plain codec's, name by name and value by value: a row may go on in either. Biases
-and residual sums are not passes of their own but ride along to the next kernel that reads the sound.
+and residual sums are no passes of their own but ride along to the next kernel that reads the sound.
 """
 
 from __future__ import annotations
@@ -116,8 +116,10 @@ def _convolved(
         return Sound(functional.linear(x, raw.weight[..., 0]), raw.bias)
     if layer.channels == 1 and layer.stride == 1:
         return Sound(first_conv(x[..., 0], raw.weight[:, 0].contiguous()), raw.bias)
-    convolved = functional.conv1d(x.mT, raw.weight, None, layer.stride)
-    return Sound(convolved.mT.contiguous(), raw.bias)
+    # As a picture one line high: PyTorch would copy a one-dimensional input out of this layout.
+    flat, weight = x.mT.unsqueeze(2), raw.weight.unsqueeze(2)
+    convolved = functional.conv2d(flat, weight, None, (1, layer.stride))
+    return Sound(convolved.squeeze(2).mT.contiguous(), raw.bias)
 
 
 def _refined(block: ResidualBlock, sound: Sound, state: RowState, live: Tensor) -> Sound:

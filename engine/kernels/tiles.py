@@ -111,24 +111,37 @@ def temporal_tiles(rows: int, quantised: bool, device: Device) -> TemporalTiles:
     block, size = block_of_rows(rows), 1 if quantised else 2
     wide = Tile(64, 128, stages=4 if few else 3)
     attended = Tile(64, 128, splits=4, stages=3) if quantised else Tile(64, 128, splits=2)
+    gate = Tile(64, 128, stages=3) if quantised or rows <= 32 else Tile(64, 64)
     return TemporalTiles(
         packed=wide.on(device, block, size),
         attended=attended.on(device, block, size),
-        gate=Tile(64, 128, stages=3).on(device, block, size, gated=True),
+        gate=gate.on(device, block, size, gated=True),
         down=Tile(64, 128, splits=4, stages=3).on(device, block, size),
         heads=Tile(64, 128, stages=4 if rows <= 32 else 3).on(device, block, 2),
     )
 
 
 def depth_tiles(rows: int, device: Device) -> DepthTiles:
-    """For a batch of `rows`."""
-    block = block_of_rows(rows)
-    narrow = Tile(16, 128, stages=6 if rows <= 64 else 4).on(device, block, 2)
-    gate = Tile(32, 128) if rows <= 32 else Tile(32, 128, stages=3)
+    """For a batch of `rows`.
+
+    The weights are small enough to stay in the second-level cache: more rows are taken in blocks of
+    32, of which many run side by side.
+    """
+    if rows <= 16:
+        narrow = Tile(16, 128, stages=6).on(device, 16, 2)
+        return DepthTiles(
+            packed=Tile(32, 128).on(device, 16, 2),
+            attended=narrow,
+            gate=Tile(32, 128).on(device, 16, 2, gated=True),
+            down=Tile(64, 128, splits=4, stages=4).on(device, 16, 2),
+            head=narrow,
+        )
+    many = rows > 96
+    gate = Tile(64, 64, stages=5, rows=64) if many else Tile(64, 128, stages=4, rows=32)
     return DepthTiles(
-        packed=Tile(32, 128).on(device, block, 2),
-        attended=narrow,
-        gate=gate.on(device, block, 2, gated=True),
-        down=Tile(64, 128, splits=4, stages=3).on(device, block, 2),
-        head=narrow,
+        packed=Tile(64, 128, stages=4, rows=32).on(device, 32, 2),
+        attended=Tile(64, 128, stages=5, rows=32).on(device, 32, 2),
+        gate=gate.on(device, gate.rows, 2, gated=True),
+        down=Tile(64, 128, splits=1 if many else 4, stages=4, rows=32).on(device, 32, 2),
+        head=Tile(64, 128, stages=4, rows=64 if many else 32).on(device, 64 if many else 32, 2),
     )

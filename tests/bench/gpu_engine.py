@@ -5,7 +5,8 @@
     python tests/bench/gpu_engine.py agreement
     python tests/bench/gpu_engine.py move
 
-KV, WEIGHTS: bf16, fp8 or int8. join=OTHERS measures joins as well, in the engine that stands already.
+KV, WEIGHTS: bf16, fp8 or int8. join=OTHERS measures joins as well, in the engine that stands
+already.
 
 Prints one JSON line a measurement. A tick's time is the host's: from the frames in its hands to
 the frames in its hands.

@@ -1,9 +1,12 @@
-"""Where a tick's time goes on the device: `python tests/bench/gpu_profile.py KV WEIGHTS SLOTS [CALLS ...]`.
+"""Where a tick's time goes on the device.
+
+    python tests/bench/gpu_profile.py KV WEIGHTS SLOTS [CALLS ...]
 
 Plays recorded ticks under PyTorch's profiler, every window full, and cuts the kernels of each tick
 by their order: the codec's encoder, the temporal layers, the depth steps with the samplers, the
-codec's decoder. Prints one JSON line for each number of calls: milliseconds from the first kernel of
-a part to its last, the kernels in it, and the names that take longest.
+codec's decoder. Prints the curve's line and one more for each number of calls: milliseconds from
+the first kernel of a part to its last, the kernels in it, the names that take longest, and the
+longest pauses.
 """
 
 from __future__ import annotations
@@ -60,6 +63,17 @@ def cut(runs: list[Kernel]) -> dict[str, list[Kernel]]:
     return {name: runs[bounds[i] : bounds[i + 1]] for i, name in enumerate(PARTS)}
 
 
+def pauses(runs: list[Kernel]) -> list[tuple[float, str, str]]:
+    """The longest times in which no kernel ran: microseconds, the kernels before and behind."""
+    found, busy_until = [], runs[0]
+    for run in runs[1:]:
+        if run.begin_us > busy_until.end_us:
+            spent = round(run.begin_us - busy_until.end_us, 1)
+            found.append((spent, busy_until.name[:40], run.name[:40]))
+        busy_until = max(busy_until, run, key=lambda each: each.end_us)
+    return sorted(found, reverse=True)[:3]
+
+
 def report_ticks(engine: PersonaPlexEngine, count: int, kv: str, weights: str) -> None:
     """One line: the medians would differ by little, so the shortest tick speaks."""
     ticks = kernels_of(engine, count)
@@ -73,6 +87,7 @@ def report_ticks(engine: PersonaPlexEngine, count: int, kv: str, weights: str) -
             "ms": round((runs[-1].end_us - runs[0].begin_us) / 1e3, 3),
             "busy_ms": round(sum(spent.values()) / 1e3, 3),
             "kernels": len(runs),
+            "longest_pauses": pauses(runs),
             "longest_us": {key: round(us, 1) for key, us in spent.most_common(NAMES)},
         }
     report(bench="profile", **machine(), calls=count, kv=kv, weights=weights, **found)

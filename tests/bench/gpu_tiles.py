@@ -1,7 +1,9 @@
-"""Looks for the best tiles of the card at hand: `python tests/bench/gpu_tiles.py ROWS[,ROWS ...] [NAME ...]`.
+"""Looks for the best tiles of the card at hand.
 
-With `compile` as the last name nothing is timed. Compiles every candidate in as many processes as there are cores, then times them one by one, each
-launch on another weight than the one before. Prints one JSON line for each projection and number of
+    python tests/bench/gpu_tiles.py ROWS[,ROWS ...] [NAME ...] [compile]
+
+Compiles every candidate in as many processes as there are cores, then times them one by one, each
+launch on another weight than the one before; with `compile` nothing is timed. Prints one JSON line for each projection and number of
 rows: the engine's own choice, and the five best.
 """
 
@@ -27,7 +29,7 @@ LARGE = ("packed", "attended", "gate", "down", "text head", "depth in")
 
 def candidates(name: str, rows: int) -> Iterator[Tile]:
     """Tiles worth a try."""
-    outputs, depth, form = SHAPES[name]
+    outputs, _, form = SHAPES[name]
     blocks = [size for size in (16, 32, 64, 128) if size < 2 * rows or size == 16]
     split = (1, 2, 4) if outputs <= 4096 else (1,)
     small = outputs < 4096 or name.startswith("depth ")
@@ -83,20 +85,16 @@ def main(rows_said: str, *names_said: str) -> None:
             case.tile = tile
             found.append((round(graph_us(case, len(case.weights)), 2), tile))
         best = sorted(found[1:], key=lambda pair: pair[0])[:BEST]
-        print(
-            json.dumps(
-                {
-                    "bench": "tiles",
-                    "name": name,
-                    "rows": count,
-                    "own_us": found[0][0],
-                    "tb_s": round(case.bytes / best[0][0] / 1e6, 2),
-                    "library_us": round(graph_us(case.library, len(case.weights)), 2),
-                    "best": [(us, list(asdict(tile).values())) for us, tile in best],
-                }
-            ),  # fmt: skip
-            flush=True,
-        )
+        line = {
+            "bench": "tiles",
+            "name": name,
+            "rows": count,
+            "own_us": found[0][0],
+            "tb_s": round(case.bytes / best[0][0] / 1e6, 2),
+            "library_us": round(graph_us(case.library, len(case.weights)), 2),
+            "best": [(us, list(asdict(tile).values())) for us, tile in best],
+        }
+        print(json.dumps(line), flush=True)
         del case
 
 

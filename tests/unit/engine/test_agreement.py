@@ -64,7 +64,7 @@ def test_what_is_no_number_is_not_within() -> None:
 
 
 def test_lead_of_a_prompt_is_what_a_call_reads() -> None:
-    """The prompt's own inputs come first; what is compared lies behind it, in mostly silent talk."""
+    """The prompt's own inputs come first; what is compared lies behind it, in talk."""
     lm, subject = models().lm, engine()
     prompt = sample_prompts(subject.voices, subject.text, lm)[0]
     lead = lead_of_prompt(lm, prompt, POSITIONS, 20, seed=2)

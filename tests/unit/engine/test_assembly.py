@@ -57,11 +57,11 @@ def test_a_card_is_asked_for_no_more_than_it_can() -> None:
     assembly.check_card(ampere, Execution(kv="int8", weights="int8"))
     assembly.check_card(ampere, Execution())
     assembly.check_card(turing, Execution(kernels=False))
-    with pytest.raises(Unsuited, match="KV_FORMAT=fp8 needs .* 8.9 .* 8.6: use KV_FORMAT=int8"):
+    with pytest.raises(Unsuited, match=r"KV_FORMAT=fp8 needs .* 8\.9 .* 8\.6: use KV_FORMAT=int8"):
         assembly.check_card(ampere, Execution(kv="fp8"))
     with pytest.raises(Unsuited, match="WEIGHTS_FORMAT=fp8 needs"):
         assembly.check_card(ampere, Execution(weights="fp8"))
-    with pytest.raises(Unsuited, match="7.5; the kernels need 8.0 .* ENGINE_KERNELS=false"):
+    with pytest.raises(Unsuited, match=r"7\.5; the kernels need 8\.0 .* ENGINE_KERNELS=false"):
         assembly.check_card(turing, Execution())
 
 
@@ -76,15 +76,18 @@ class BrokenModel:
 
 
 def rehearse(model: object, page_size: int = 8) -> Step:
-    """The step after a rehearsal with such kernels."""
-    pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds alone")
+    """The step after a rehearsal with such kernels, and the codec without any."""
+    reason = "Triton comes with PyTorch's CUDA builds alone"
+    mimi = pytest.importorskip("engine.kernels.mimi", reason=reason)
     subject = engine(replace(LIMITS, page_size=page_size))
-    return assembly.rehearsed(subject._step, model, subject.rows, subject.limits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mimi, "FusedCodec", lambda codec: codec)
+        return assembly.rehearsed(subject._step, model, subject.rows, subject.limits)
 
 
 def test_broken_kernels_end_the_start() -> None:
     """Without them a GPU would serve a call or two: nobody should find that out by listening."""
-    with pytest.raises(Unsuited, match="out of registers. ENGINE_KERNELS=false starts without"):
+    with pytest.raises(Unsuited, match=r"out of registers\. ENGINE_KERNELS=false starts"):
         rehearse(BrokenModel(RuntimeError("out of registers")))
 
 
@@ -92,7 +95,7 @@ def test_memory_that_runs_out_is_not_taken_for_broken_kernels() -> None:
     """The plain way would take more of it; the message says what to change."""
     error = torch.OutOfMemoryError("CUDA out of memory")
     with (
-        pytest.raises(NoMemory, match="while it rehearsed: ask for fewer WORKER_SLOTS.*CUDA out"),
+        pytest.raises(NoMemory, match=r"while it rehearsed: ask for fewer WORKER_SLOTS.*CUDA out"),
         assembly.memory_said("while it rehearsed"),
     ):
         rehearse(BrokenModel(error))
@@ -162,5 +165,5 @@ def test_kernels_that_say_something_else_end_the_start(monkeypatch: pytest.Monke
     for wrong in (lambda x, attend: lm.hidden(x, attend) * torch.nan, lambda x, attend: x):
         with pytest.raises(Unsuited, match="the kernels move what the model says by text"):
             assembly.check_model(judge, wrong, "bf16")
-        with pytest.raises(Unsuited, match="weights in int8 move .*: WEIGHTS_FORMAT=bf16"):
+        with pytest.raises(Unsuited, match=r"weights in int8 move .*: WEIGHTS_FORMAT=bf16"):
             assembly.check_model(judge, wrong, "int8")
