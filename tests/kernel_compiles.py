@@ -4,8 +4,8 @@
 
 The model is built at its published sizes on PyTorch's meta device and led through a tick of every
 kind of batch and through pieces of prompts; each launch is compiled for the given compute
-capability, up to the point where its shared memory is known. Prints one JSON line for each kernel that does not
-compile or asks for more than a block may have, and one with what was tried for each capability.
+capability, up to the point where its shared memory is known. Prints one JSON line for each kernel
+that does not compile or asks for more than a block may have, and one for each capability.
 """
 
 from __future__ import annotations

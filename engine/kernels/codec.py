@@ -169,7 +169,7 @@ def _pad(
     value = _sound(x, y, x_bias, y_bias, cell, cell, c, inside, HAS_Y, HAS_BIAS, HAS_Y_BIAS, ELU)
     tl.store(out + CARRY * CHANNELS + cell, value.to(out.dtype.element_ty), mask=inside)
     if CARRY > 0:
-        if block == 0:  # noqa: SIM102 - the first condition is known when the kernel is compiled
+        if block == 0:
             # This program alone touches the carry of its row and channels.
             j = tl.arange(0, CARRY_BLOCK)
             kept = carry + row * (CHANNELS * CARRY) + c[None, :] * CARRY + j[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -291,6 +292,23 @@ def _two_calls(subject: PersonaPlexEngine, spoil: bool) -> list[dict[int, FrameO
         assert result.failed.keys() == ({other} if spoil and tick >= 6 else set())
         heard.append({slot: result.outputs[slot]})
     return heard
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_second_device_says_what_the_first_says() -> None:
+    """From threads of their own, as workers' tickers are: the same sound, bit for bit."""
+    heard, before = {}, torch.cuda.mem_get_info(0)[0]
+    for device in ("cuda:1", "cuda:0"):
+        made = PersonaPlexEngine.load(
+            open_checkpoint(checkpoint()), LIMITS, {"ada": voice()}, device, RECORDED
+        )
+        assert made.fallbacks == []
+        if device == "cuda:1":
+            assert before - torch.cuda.mem_get_info(0)[0] < 2**29  # a context, no engine
+        torch.cuda.set_device(0)
+        with ThreadPoolExecutor(1) as ticker:
+            heard[device] = ticker.submit(story, made).result()
+    assert same(heard["cuda:0"], heard["cuda:1"], step=0)
 
 
 def test_too_little_memory_is_said_at_start() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.config import Format
-from engine.kernels.attention import splits_for
+from engine.kernels.attention import splits_for, warps_and_stages
 from engine.kernels.tiles import Tile
 from tests import kernel_cases as cases
 from tests.kernel_draws import draws
@@ -31,6 +31,12 @@ def test_attention(on: cases.On, kind: Format) -> None:
 def test_attention_splits_by_batch_alone() -> None:
     """More rows, fewer splits; never so few blocks that the device stands idle."""
     assert [splits_for(rows, 32) for rows in (1, 8, 32, 64, 128)] == [8, 8, 4, 2, 1]
+
+
+def test_attention_takes_smaller_blocks_for_many_rows_in_8_bits() -> None:
+    """Few rows, and pages of two bytes, keep the larger ones."""
+    assert warps_and_stages(64, 1) == (2, 2)
+    assert warps_and_stages(1, 1) == warps_and_stages(64, 2) == (4, 3)
 
 
 @pytest.mark.parametrize(
