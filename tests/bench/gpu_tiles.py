@@ -3,8 +3,8 @@
     python tests/bench/gpu_tiles.py ROWS[,ROWS ...] [NAME ...] [compile]
 
 Compiles every candidate in as many processes as there are cores, then times them one by one, each
-launch on another weight than the one before; with `compile` nothing is timed. Prints one JSON line for each projection and number of
-rows: the engine's own choice, and the five best.
+launch on another weight than the one before; with `compile` nothing is timed. Prints one JSON line
+for each projection and number of rows: the engine's own choice, and the five best.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Prints one JSON line per direction, variant and batch: milliseconds of the median frame, kernels,
 and the ratio to the exact variant of the same run. The variants are the codec as the reference
-computes it, its layers fused in PyTorch, and on CUDA its own kernels, which the engine runs. On CUDA the frame is replayed from a graph.
-Weights are random; the sizes are the published ones unless --small.
+computes it, its layers fused in PyTorch, and on CUDA its own kernels, which the engine runs. On
+CUDA the frame is replayed from a graph. Weights are random; the sizes are the published ones unless
+--small.
 """
 
 from __future__ import annotations
