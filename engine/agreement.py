@@ -5,7 +5,7 @@ are compared: how often the most probable token is the same, and how much surpri
 would feel on average at the other's choices (Kullback-Leibler divergence).
 
 What they are led through is what calls begin with: a voice and a role text, then talk, in which
-most text tokens are padding. A trained model has its largest keys and values at the first positions.
+most text tokens are padding. A trained model has its largest keys and values at first positions.
 """
 
 from __future__ import annotations

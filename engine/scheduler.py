@@ -318,7 +318,8 @@ def admitted_calls(limits: EngineLimits, window: int) -> int:
     prompt = -(-min(limits.prompt_positions, window // 2) // limits.page_size)
     kept = limits.slots if limits.reference_compat else max(1, limits.cached_prompts)
     floor, room = floor_pages(limits, window), limits.pages - 1
-    calls = (room - min(kept, room // (floor + prompt)) * prompt) // floor
+    each_its_own = room // (floor + prompt)
+    calls = each_its_own if each_its_own < kept else (room - kept * prompt) // floor
     return max(0, min(limits.slots, calls))
 
 

@@ -302,9 +302,9 @@ def check_prompt(lm: LanguageModel, positions: int, cut: int, kind: Format) -> N
         expected = lm.hidden(x[start:stop], attend)
         result = fused.prompt(x[start:stop], pool, scales, pages, start)
         apart = (result - expected).norm(dim=-1) / expected.norm(dim=-1)
-        assert float(apart.median()) < 1e-3
-        assert float(apart.max()) < (1e-3 if kind == "bf16" else 0.05)
+        assert float(apart.median()) < (1e-3 if kind == "bf16" else 0.01)
+        assert float(apart.max()) < (1e-3 if kind == "bf16" else 0.1)
     rounding = {"bf16": (1e-3, 1e-3), "fp8": (0.13, 5e-3), "int8": (0.0, 1.01)}[kind]
     found, wanted = pool.float()[:, 1:], plain_pool.float()[:, 1:]
     far = (found - wanted).abs() > rounding[0] * wanted.abs() + rounding[1]
-    assert float(far.float().mean()) < (1e-9 if kind == "bf16" else 0.02)
+    assert float(far.float().mean()) < (1e-9 if kind == "bf16" else 0.05)

@@ -168,26 +168,25 @@ def _pad(
     inside = (t < frames)[:, None]
     value = _sound(x, y, x_bias, y_bias, cell, cell, c, inside, HAS_Y, HAS_BIAS, HAS_Y_BIAS, ELU)
     tl.store(out + CARRY * CHANNELS + cell, value.to(out.dtype.element_ty), mask=inside)
-    if CARRY > 0:
-        if block == 0:
-            # This program alone touches the carry of its row and channels.
-            j = tl.arange(0, CARRY_BLOCK)
-            kept = carry + row * (CHANNELS * CARRY) + c[None, :] * CARRY + j[:, None]
-            old = tl.load(kept, mask=(j < CARRY)[:, None], other=0.0)
-            from_old = (j + frames < CARRY)[:, None]
-            older = tl.load(kept + frames, mask=from_old, other=0.0)
-            tl.store(
-                out + j[:, None] * CHANNELS + c[None, :], old.to(out.dtype.element_ty),
-                mask=(j < CARRY)[:, None],
-            )  # fmt: skip
-            newest = (frames - CARRY + j)[:, None] * CHANNELS + c[None, :]
-            is_new = ((j < CARRY) & (j + frames >= CARRY))[:, None]
-            new = _sound(
-                x, y, x_bias, y_bias, newest, newest, c, is_new, HAS_Y, HAS_BIAS, HAS_Y_BIAS, ELU
-            )
-            tl.debug_barrier()  # read by all before it is written by any
-            wanted = (j < CARRY)[:, None] & tl.load(live + row)
-            tl.store(kept, tl.where(from_old, older, new), mask=wanted)
+    if CARRY > 0 and block == 0:
+        # This program alone touches the carry of its row and channels.
+        j = tl.arange(0, CARRY_BLOCK)
+        kept = carry + row * (CHANNELS * CARRY) + c[None, :] * CARRY + j[:, None]
+        old = tl.load(kept, mask=(j < CARRY)[:, None], other=0.0)
+        from_old = (j + frames < CARRY)[:, None]
+        older = tl.load(kept + frames, mask=from_old, other=0.0)
+        tl.store(
+            out + j[:, None] * CHANNELS + c[None, :], old.to(out.dtype.element_ty),
+            mask=(j < CARRY)[:, None],
+        )  # fmt: skip
+        newest = (frames - CARRY + j)[:, None] * CHANNELS + c[None, :]
+        is_new = ((j < CARRY) & (j + frames >= CARRY))[:, None]
+        new = _sound(
+            x, y, x_bias, y_bias, newest, newest, c, is_new, HAS_Y, HAS_BIAS, HAS_Y_BIAS, ELU
+        )
+        tl.debug_barrier()  # read by all before it is written by any
+        wanted = (j < CARRY)[:, None] & tl.load(live + row)
+        tl.store(kept, tl.where(from_old, older, new), mask=wanted)
 
 
 def pad(

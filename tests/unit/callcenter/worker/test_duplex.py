@@ -123,6 +123,40 @@ def test_too_few_pages_are_said_by_their_variable(tmp_path) -> None:
         duplex.build(settings(checkpoint=str(tmp_path), kv_pages=2), {}, prompts=1)
 
 
+def test_a_card_that_cannot_do_it_is_said_by_its_variable(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the remedy, in place of a traceback."""
+    from engine.checkpoint import write_tiny
+    from engine.device import Unsuited
+
+    def load(*_: object) -> None:
+        raise Unsuited("the kernels do not run on this card")
+
+    write_tiny(tmp_path)
+    monkeypatch.setattr(duplex.PersonaPlexEngine, "load", load)
+    with pytest.raises(ConfigurationError, match=r"DEVICE=cuda:1: the kernels do not run"):
+        duplex.build(settings(checkpoint=str(tmp_path), device="cuda:1"), {}, prompts=1)
+
+
+@pytest.mark.timeout(60)  # loads a small checkpoint
+def test_fewer_slots_than_wished_are_advertised_and_said(tmp_path) -> None:
+    """As many as there are pages for, so that no claimed call is turned away."""
+    from engine.checkpoint import TINY, write_tiny
+    from engine.scheduler import admitted_calls, least_pages
+
+    write_tiny(tmp_path)
+    wanted = settings(checkpoint=str(tmp_path), worker_slots=8, cached_prompts=1)
+    window = TINY.lm.window_positions
+    pages = 2 * least_pages(duplex.limits(wanted, prompts=1), window)
+    few = settings(checkpoint=str(tmp_path), worker_slots=8, cached_prompts=1, kv_pages=pages)
+    with capture_logs() as lines:
+        engine = duplex.build(few, {}, prompts=1)
+    assert engine.slots == admitted_calls(engine.limits, window) == 3
+    told = next(line for line in lines if line["event"] == "fewer_slots")
+    assert (told["wished"], told["slots"]) == (8, 3)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
     """With what to write for a repo."""
     with pytest.raises(ConfigurationError, match=r"CHECKPOINT=.*gone is no folder"):
