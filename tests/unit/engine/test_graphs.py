@@ -33,6 +33,10 @@ class Device:
     def __init__(self) -> None:
         self.recording = False
         self.played = 0
+        self.stream = object()
+
+    def Stream(self) -> object:  # noqa: N802 - torch's name
+        return self.stream
 
     def graph_pool_handle(self) -> tuple[int, int]:
         return (0, 1)
@@ -47,7 +51,8 @@ class Device:
         self.played += 1
 
     @contextlib.contextmanager
-    def graph(self, graph: object, pool: tuple[int, int]) -> Iterator[None]:
+    def graph(self, graph: object, pool: tuple[int, int], stream: object) -> Iterator[None]:
+        assert stream is self.stream
         self.recording = True
         try:
             yield
