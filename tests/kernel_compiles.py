@@ -124,6 +124,7 @@ def compiled_alone(findings: Findings) -> Iterator[None]:
     original = JITFunction.run
 
     def run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        self.device_caches[driver.active.get_current_device()]  # its first use sets `compile`
         self.compile = findings.compile
         return original(self, *args, grid=grid, warmup=True, **kwargs)
 

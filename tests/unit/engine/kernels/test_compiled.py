@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[4]
 PAIRS = (("8.0", "9.0", "12.0"), ("8.6", "8.9", "10.0"))
 
 
-@pytest.mark.timeout(400)  # over a minute of compiling on each of two cores
+@pytest.mark.timeout(900)  # a minute of compiling on each of two cores, if they have time for it
 def test_every_kernel_compiles_and_fits_every_card() -> None:
     """Shared memory is what the compiler counts, for all batches, pieces and 8-bit formats.
 
@@ -31,4 +31,4 @@ def test_every_kernel_compiles_and_fits_every_card() -> None:
         assert program.returncode == 0, said
         found = [json.loads(line) for line in said.splitlines()]
         assert [line["capability"] for line in found] == list(cards)
-        assert all(line["kernels"] > 60 and line["most_shared"] > 64 * 1024 for line in found)
+        assert all(line["kernels"] > 100 and line["most_shared"] > 64 * 1024 for line in found)
