@@ -65,3 +65,10 @@ def test_a_host_has_so_many() -> None:
     for each in slow:
         each.close()
     server.stop()
+
+
+def test_metrics_over_ipv6() -> None:
+    """A pod may have no other address."""
+    with pages.metrics_page("::1", 0) as port, socket.create_connection(("::1", port), 5) as probe:
+        probe.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert probe.makefile("rb").readline().startswith(b"HTTP/1.0 200")
