@@ -260,7 +260,11 @@ def server(settings: AdminSettings, on_secret: Callable[[str], None]) -> uvicorn
         create_app(build(settings), on_secret),
         listen_on(settings.admin_host),
         settings.admin_port,
-        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
+        HttpLimits(
+            settings.http_max_connections,
+            settings.http_max_connections_per_host,
+            settings.forwarded_allow_ips,
+        ),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         timeout_graceful_shutdown=3,
     )

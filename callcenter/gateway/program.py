@@ -252,7 +252,11 @@ def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None
         create_app(parts),
         listen_on(settings.gateway_host),
         settings.gateway_port,
-        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
+        HttpLimits(
+            settings.http_max_connections,
+            settings.http_max_connections_per_host,
+            settings.forwarded_allow_ips,
+        ),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,

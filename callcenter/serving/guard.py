@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 import uvicorn
@@ -31,7 +31,9 @@ class HttpLimits:
 
     Attributes:
         connections: at once, of all hosts together.
-        connections_per_host: of one address, or one /64 of IPv6; all clients of a proxy share its.
+        connections_per_host: of one address, or one /64 of IPv6.
+        proxies: addresses and networks that speak for many, so that only `connections` bounds them;
+            they bound their own clients.
         headers_s: from the connection, or from a further request's first byte, to the end of the
             headers.
         headers_bytes: of a request's line and headers.
@@ -42,6 +44,7 @@ class HttpLimits:
 
     connections: int = 1_000
     connections_per_host: int = 250
+    proxies: tuple[str, ...] = ()
     headers_s: float = 10.0
     headers_bytes: int = 65_536
     body_s: float = 20.0
@@ -56,15 +59,24 @@ class Guard:
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
         self._hosts: Counter[str] = Counter()
+        self._proxies = [ip_network(proxy, strict=False) for proxy in limits.proxies]
 
     def enter(self, host: str) -> bool:
         """Counts one more; False if there are enough."""
         limits, key = self.limits, _network(host)
-        full = self._hosts.total() >= limits.connections
-        if full or self._hosts[key] >= limits.connections_per_host:
+        if self._hosts.total() >= limits.connections:
+            return False
+        if self._hosts[key] >= limits.connections_per_host and not self._is_proxy(host):
             return False
         self._hosts[key] += 1
         return True
+
+    def _is_proxy(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:  # a socket without addresses
+            return False
+        return any(address in proxy for proxy in self._proxies)
 
     def leave(self, host: str) -> None:
         """Counts one less."""
