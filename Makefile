@@ -16,8 +16,12 @@ LOCKING := .venv-lock/installed
 
 .PHONY: demo test check unit deploy-test lock sbom digests clean
 
+# make demo PORT=8081 DATA=folder ENGINE=rehearsal LOG=json
 demo: $(DEMO)
-	.venv-demo/bin/python -m callcenter demo
+	@echo "4 of 4: starting"
+	@.venv-demo/bin/python -m callcenter demo $(if $(PORT),--port $(PORT)) \
+		$(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) $(if $(DATA),--data '$(DATA)') \
+		$(if $(ENGINE),--engine $(ENGINE)) $(if $(LOG),--log $(LOG))
 
 test: check unit
 
@@ -64,12 +68,9 @@ digests: $(DEMO)
 LOCKED := install --quiet --require-hashes --no-deps --only-binary=:all: -r
 
 # No torch in here: the demo's engines run without it.
-$(DEMO): pyproject.toml deploy/demo.lock deploy/images/build.lock
-	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python -m pip $(LOCKED) deploy/images/build.lock
-	.venv-demo/bin/python -m pip $(LOCKED) deploy/demo.lock
-	.venv-demo/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+$(DEMO): pyproject.toml deploy/demo.lock deploy/images/build.lock deploy/demo_environment.py
+	@$(PYTHON) deploy/demo_environment.py .venv-demo
+	@touch $@
 
 $(LOCKING): deploy/tools.lock
 	$(PYTHON) -m venv .venv-lock

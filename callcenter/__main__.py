@@ -1,4 +1,4 @@
-"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,admin-key,call,...}`.
+"""The command line: `python -m callcenter {demo,gateway,sip,worker,admin,admin-key,keys,call,...}`.
 
 Each command imports its program only when it runs, so that a gateway never loads torch and a test
 call never loads the gateway. Nothing is decided here.
@@ -100,6 +100,22 @@ def admin_key(
 
 
 @app.command()
+def keys(
+    seed: Annotated[
+        str, typer.Option(envvar="CONFIG_SIGNING_KEY", help="Print its public key only.")
+    ] = "",
+) -> None:
+    """Make the pair of keys for the published configuration, as environment variables."""
+    from callcenter.published import signing
+
+    if seed:
+        typer.echo(f"CONFIG_PUBLIC_KEY={signing.public_text(signing.signer(seed, ''))}")
+        return
+    private, public = signing.new_pair()
+    typer.echo(f"CONFIG_SIGNING_KEY={private}\nCONFIG_PUBLIC_KEY={public}")
+
+
+@app.command()
 def demo(
     port: Annotated[int, typer.Option(help="Where the gateway listens on 127.0.0.1.")] = 8080,
     slots: Annotated[int, typer.Option(help="Calls at once.")] = 4,
@@ -108,11 +124,14 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps the admin app's database.")
     ] = None,
+    log: Annotated[
+        str, typer.Option(help="json, text, or auto: warnings as text on a terminal.")
+    ] = "auto",
 ) -> None:
     """Start everything on this machine: Valkey, a worker without a GPU, the console, a gateway."""
     from callcenter.gateway import demo as program
 
-    program.run(port, slots, engine, admin_port, data)
+    program.run(port, slots, engine, admin_port, data, log)
 
 
 @app.command()

@@ -8,6 +8,7 @@ CallcenterError
 │   ├── NoCapacity         no free slot
 │   └── Draining           the worker takes no new session
 ├── BrokerUnavailable      Redis does not answer
+│   └── NotGenuine         (published.signing) ... or holds what the admin app did not make
 ├── LinkLost               the connection to the worker ended without an "end"
 └── ConfigurationError     a setting, route or persona file is wrong; names the place
 """

@@ -7,6 +7,7 @@ moment when the thing was heard.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,15 +62,25 @@ class LegMarkPlayed:
     name: str
 
 
+class LegEnd(enum.StrEnum):
+    """Why a leg ended; in the record it is the call's end code."""
+
+    HANGUP = "hangup"  # in order: somebody hung up, or took the caller over
+    LOST = "lost"  # the connection broke, or the far end no longer answered
+    RTP_TIMEOUT = "rtp_timeout"  # signalling was there, but no audio came any more
+    SESSION_EXPIRED = "session_expired"  # the far end no longer refreshed the call (RFC 4028)
+    NO_ACK = "no_ack"  # our answer was never acknowledged (RFC 3261 13.3.1.4)
+
+
 @dataclass(frozen=True, slots=True)
 class LegEnded:
     """The caller or the carrier is gone.
 
     Attributes:
-        reason: "hangup" after an orderly end, "lost" when the connection just broke.
+        reason: why.
     """
 
-    reason: str
+    reason: LegEnd
 
 
 @dataclass(frozen=True, slots=True)

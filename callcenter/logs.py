@@ -5,6 +5,10 @@ transcripts) are dropped here unless they were asked for, so that a line of code
 without deciding who may read them. It knows no program and no call; `call_id` comes with the
 context that the caller bound.
 
+An exception's own text may quote what tripped it: a number, a name, words of a call. Unless
+personal data was asked for, a traceback therefore shows where and of what kind the error was, and
+its text only where it is the system's (`OSError`).
+
 Lines are written by a thread of their own: a full pipe or a slow disk behind standard error holds
 up no audio loop. When the writer is `MAX_WAITING` lines behind, further lines are lost.
 """
@@ -15,7 +19,8 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from logging.handlers import QueueHandler, QueueListener
 from queue import Full, Queue
 from typing import Any, Literal
@@ -24,6 +29,7 @@ import structlog
 
 PII_PREFIX = "pii."
 MAX_WAITING = 10_000
+MAX_ERRORS = 10  # of one chain or group that are shown
 CHATTY_LIBRARIES = ("alembic", "httpx", "httpcore", "websockets", "uvicorn.access", "uvicorn.error")
 
 Fields = MutableMapping[str, Any]
@@ -52,7 +58,11 @@ def configure(level: str, program: str, show_pii: bool, form: Format = "json") -
         _named(program),
     ]
     if not show_pii:
-        shared.append(drop_pii)
+        shared += [
+            structlog.processors.ExceptionRenderer(without_texts),
+            without_arguments,
+            drop_pii,
+        ]
     renderer = _text() if _for_people(form) else _json()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -125,6 +135,37 @@ def _for_reading(logger: Any, method: str, fields: Fields) -> Fields:
     fields["timestamp"] = str(fields["timestamp"])[11:19]
     fields["event"] = f"{fields.pop('program'):8} {fields['event']}"
     fields.pop("logger", None)
+    return fields
+
+
+def without_texts(exc_info: Any) -> str:
+    """A traceback, the chain of causes and groups included, without the errors' own texts."""
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    return "\n".join(_shown(error, MAX_ERRORS)) if error is not None else ""
+
+
+def _shown(error: BaseException, room: int) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and room:
+        yield from _shown(before, room - 1)
+        yield "which led to:"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    yield f"{kind}: {error}" if isinstance(error, OSError) else kind
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions[:room]:
+            yield "in it:"
+            yield from _shown(each, room - 1)
+
+
+def without_arguments(logger: Any, method: str, fields: Fields) -> Fields:
+    """A structlog processor: asyncio's own lines show the arguments of what failed; cuts them off.
+
+    "Exception in callback deliver([...])" becomes "Exception in callback deliver".
+    """
+    if fields.get("logger") == "asyncio":
+        first, *_ = str(fields["event"]).splitlines() or [""]
+        fields["event"] = first.partition("(")[0]
     return fields
 
 

@@ -28,6 +28,11 @@ CALLS = Counter(
     "Calls by outcome: answered, abandoned, transferred, rejected_capacity, rejected, failed.",
     ["transport", "outcome"],
 )
+LEG_ENDS = Counter(
+    "callcenter_leg_ends_total",
+    "Legs that ended by themselves: hangup, lost, rtp_timeout, session_expired, no_ack.",
+    ["transport", "reason"],
+)
 CALL_SETUP_SECONDS = Histogram(
     "callcenter_call_setup_seconds",
     "From the carrier's first message about a call to media in both directions.",
@@ -44,6 +49,11 @@ REFUSALS = Counter(
     "callcenter_refusals_total",
     "Webhooks and sockets that were refused, by the refusal's code.",
     ["transport", "code"],
+)
+PUBLISHED_REFUSED = Counter(
+    "callcenter_published_refused_total",
+    "What stood in Redis as the admin app's and was refused: snapshot or command; by the reason.",
+    ["kind", "reason"],
 )
 SESSIONS = Counter(
     "callcenter_sessions_total",
@@ -156,6 +166,13 @@ MEDIA_PACKETS_CONCEALED = Counter(
     ["transport"],
 )
 
+MEDIA_DATAGRAMS_REFUSED = Counter(
+    "media_datagrams_refused_total",
+    "Datagrams that media sockets dropped before a library saw them, by reason: size, not_media, "
+    "malformed, forged, stranger, type, flood.",
+    ["transport", "reason"],
+)
+
 # --- browser calls --------------------------------------------------------------------------------
 
 WEBRTC_PACKETS = Counter(
@@ -247,6 +264,35 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     "event_loop_lag_seconds",
     "How late the event loop wakes a timer.",
     buckets=CONTROL_BUCKETS_S,
+)
+
+# --- background tasks and the admin app -----------------------------------------------------------
+
+BACKGROUND_RESTARTS = Counter(
+    "callcenter_background_restarts_total",
+    "Ends of tasks that should run for ever, by task; each is started again.",
+    ["kind"],
+)
+JOURNAL_REFUSED = Counter(
+    "callcenter_journal_refused_total",
+    "Entries of the journal that were put aside: not_understood or not_stored.",
+    ["reason"],
+)
+WEBHOOK_DELIVERIES = Counter(
+    "callcenter_webhook_deliveries_total",
+    "Attempts to deliver to webhooks: delivered, retried (again later) or failed (given up).",
+    ["result"],
+)
+WATCHERS_DROPPED = Counter(
+    "callcenter_watchers_dropped_total",
+    "People's live views that were ended: slow (did not read in time) or refused (too many).",
+    ["reason"],
+)
+HTTP_REFUSED = Counter(
+    "callcenter_http_refused_total",
+    "HTTP connections that were closed: slow_headers, large_headers, slow_body, slow_reader, "
+    "connections (too many).",
+    ["reason"],
 )
 
 # --- SIP and RTP ----------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
-"""How far two ways to compute the same model lie apart, on fixed inputs.
+"""How far two ways to compute the same model lie apart, on the same inputs.
 
-Both are led through the same random codes and words (teacher-forced); at the last positions their
-logits are compared: how often the most probable token is the same, and how many bits of
-surprise the one would feel at the other's choices (Kullback-Leibler divergence, in nats).
+Both are led through the same codes and words (teacher-forced); at the last positions their logits
+are compared: how often the most probable token is the same, and how much surprise, in nats, the one
+would feel on average at the other's choices (Kullback-Leibler divergence).
+
+What they are led through is what calls begin with: a voice and a role text, then talk, in which
+most text tokens are padding. A trained model has its largest keys and values at first positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,12 +18,27 @@ import torch
 from torch import Tensor
 
 from engine.calibration import HiddenStates
-from engine.config import AGENT_CODEBOOKS, AGENT_STREAMS, STREAMS, LMConfig
-from engine.model.kv import PrefillAttend, new_pool
+from engine.config import AGENT_CODEBOOKS, AGENT_STREAMS, PAD_TEXT, STREAMS, Format, LMConfig
+from engine.model.kv import PrefillAttend, new_pool, position_scales
 from engine.model.lm import LanguageModel
+from engine.prefill import Prefix
 
 PAGE = 64
-CHUNK = 128
+CHUNK = 64
+PADDING = 0.75  # of the text tokens in talk
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What a model is led through.
+
+    Attributes:
+        inputs: [T, dim], the model's inputs.
+        following: int64 [n, 17], the columns after the last n positions: the depth steps' lead.
+    """
+
+    inputs: Tensor
+    following: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,14 @@ class Agreement:
     text_kl: float
     audio_kl: float
 
+    def within(self, text_kl: float, audio_kl: float) -> bool:
+        """Whether neither divergence is larger; what is no number is not within anything."""
+        return self.text_kl <= text_kl and self.audio_kl <= audio_kl
+
+    def __str__(self) -> str:
+        """The divergences, for a log."""
+        return f"text {self.text_kl:.2g}, codes {self.audio_kl:.2g} nats"
+
 
 def columns(config: LMConfig, positions: int, seed: int = 0) -> Tensor:
     """Random grid columns, int64 [positions, 17]."""
@@ -55,36 +82,68 @@ def columns(config: LMConfig, positions: int, seed: int = 0) -> Tensor:
     return made
 
 
+def talk(config: LMConfig, positions: int, seed: int) -> Tensor:
+    """Random columns whose text is mostly padding, int64 [positions, 17]."""
+    made = columns(config, positions, seed)
+    generator = torch.Generator().manual_seed(seed)
+    silent = torch.rand(positions, generator=generator) < PADDING
+    made[:, 0] = torch.where(silent, torch.full_like(made[:, 0], PAD_TEXT), made[:, 0])
+    return made
+
+
+def lead_of_columns(lm: LanguageModel, grid: Tensor, last: int) -> Lead:
+    """A lead through a grid, int64 [T + 1, 17]; its last column is there for the depth steps."""
+    grid = grid.to(lm.text_linear.weight.device)
+    return Lead(lm.embed(grid[:-1]), grid[len(grid) - last :])
+
+
+def lead_of_prompt(lm: LanguageModel, prefix: Prefix, positions: int, last: int, seed: int) -> Lead:
+    """A lead through a prompt and talk behind it: `positions` in all, or the whole prompt and more.
+
+    Args:
+        lm: embeds the columns.
+        prefix: the prompt.
+        positions: how many.
+        last: of the positions, how many are compared; talk alone.
+        seed: of the talk.
+    """
+    weight = lm.text_linear.weight
+    after = talk(lm.config, max(last, positions - prefix.positions) + 1, seed)
+    grid = torch.cat([torch.from_numpy(prefix.prompt.columns), after]).to(weight.device)
+    embedded = lm.embed(grid[:-1])
+    inputs = torch.cat([prefix.embeddings.to(weight), embedded])
+    return Lead(inputs, grid[len(grid) - last :])
+
+
 @torch.inference_mode()
 def forced_logits(
     lm: LanguageModel,
     hidden: HiddenStates,
-    grid: Tensor,
-    last: int,
+    lead: Lead,
     scales: Tensor | None = None,
+    kv: Format = "bf16",
 ) -> Logits:
-    """Leads a model through a grid and takes its logits at the last positions.
+    """Leads a model through its inputs and takes its logits at the last positions.
 
     Args:
-        lm: the language model, for embeddings, heads and depth steps.
+        lm: the language model, for heads and depth steps.
         hidden: its temporal transformer, plain or in kernels.
-        grid: int64 [T + 1, 17]; the last column is only what the depth steps are led by.
-        last: how many positions to compare, at most 128.
-        scales: float32 [layers, 2, H], to keep keys and values in fp8.
+        lead: what to lead it through.
+        scales: float32 [layers, 2, H], for keys and values in fp8.
+        kv: how keys and values are kept.
     """
-    device, total = lm.text_linear.weight.device, len(grid) - 1
-    grid = grid.to(device)
+    like, total, last = lm.text_linear.weight, len(lead.inputs), len(lead.following)
     pages = -(-total // PAGE)
-    like = lm.text_linear.weight
-    pool = new_pool(lm.config, 1 + pages, PAGE, like, scales is not None)
-    table = torch.arange(1, 1 + pages, dtype=torch.int32, device=device)
-    bounds = [*range(0, total - last, CHUNK), total - last, total]
+    pool = new_pool(lm.config, 1 + pages, PAGE, like, kv)
+    kept = {"bf16": None, "fp8": scales, "int8": position_scales(pool)}[kv]
+    table = torch.arange(1, 1 + pages, dtype=torch.int32, device=like.device)
+    bounds = [*range(0, total, CHUNK), total]
+    states = []
     for start, stop in pairwise(bounds):
-        if start < stop:
-            attend = PrefillAttend(lm.config, pool, table, start, stop, scales)
-            state = hidden(lm.embed(grid[start:stop]), attend)
-    following = grid[total - last + 1 :]
-    return Logits(lm.text_linear(state).float(), _depth_logits(lm, state, following))
+        attend = PrefillAttend(lm.config, pool, table, start, stop, kept)
+        states.append(hidden(lead.inputs[start:stop], attend))
+    state = torch.cat(states)[-last:]
+    return Logits(lm.text_linear(state).float(), _depth_logits(lm, state, lead.following))
 
 
 def _depth_logits(lm: LanguageModel, state: Tensor, following: Tensor) -> Tensor:
@@ -104,6 +163,17 @@ def compare(reference: Logits, other: Logits) -> Agreement:
         audio_top1=tuple(_same_top(reference.audio, other.audio).mean(0).tolist()),
         text_kl=_divergence(reference.text, other.text),
         audio_kl=_divergence(reference.audio, other.audio),
+    )
+
+
+def compare_all(references: Sequence[Logits], others: Iterable[Logits]) -> Agreement:
+    """Compares over several leads at once."""
+    return compare(_joined(references), _joined(list(others)))
+
+
+def _joined(parts: Sequence[Logits]) -> Logits:
+    return Logits(
+        torch.cat([part.text for part in parts]), torch.cat([part.audio for part in parts])
     )
 
 

@@ -1,26 +1,42 @@
 """Puts the step together on its device: kernels or plain, recorded or not, and the KV pages.
 
-A fast way that fails at start is given up for the plain one, and the reason is reported: no call
-ever meets it. Knows no session.
+What was asked for and cannot be had is an error that says what to change, or is reported where
+calls do not suffer: keys and values that stay plain, a batch size without a recording. Knows no
+session.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from engine.agreement import columns, compare, forced_logits
 from engine.calibration import HiddenStates, kv_scales
-from engine.config import EngineLimits, Execution
+from engine.config import EngineLimits, Execution, Format
+from engine.device import Device, Unsuited
+from engine.gate import CALIBRATION_SEEDS, MOST_CODES_KL, MOST_TEXT_KL, Gate, leads
 from engine.graphs import CapturedStep, Report, StepFunction
-from engine.memory import GIB, MemoryPlan, check_pages, plan
-from engine.model.kv import new_pool
+from engine.memory import (
+    GIB,
+    REMEDY,
+    MemoryPlan,
+    NoMemory,
+    Room,
+    check_pages,
+    choose_formats,
+    fitting_slots,
+    plan,
+    temporal_weights,
+)
+from engine.model.kv import new_pool, position_scales
 from engine.model.lm import LanguageModel
 from engine.model.sampling import CounterNoise, Noise
 from engine.phases import all_spans
+from engine.prefill import Prefix
 from engine.scheduler import settle_pages
 from engine.step import Rows, Step
 from engine.weights import Models
@@ -30,9 +46,6 @@ if TYPE_CHECKING:
 
 
 PROMPT_PIECES = (16, 32, 64, 128)  # the kernels' blocks of rows: pieces in between share their code
-
-CHECKED_POSITIONS = 512
-MOST_TEXT_KL = 0.1  # nats: as much as a tenth of the words' probability going elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,36 @@ class Machine:
     memory: MemoryPlan | None
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is settled before the rows are allocated.
+
+    Attributes:
+        device: the card.
+        limits: with as many slots as there will be pages for.
+        kv: how keys and values are kept.
+        weights: how the temporal layers' weights are kept.
+    """
+
+    device: Device
+    limits: EngineLimits
+    kv: Format
+    weights: Format
+
+
+@contextmanager
+def memory_said(doing: str) -> Iterator[None]:
+    """Turns the device's running out of memory into `NoMemory` with what to change.
+
+    Raises:
+        NoMemory: names what was being done.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise NoMemory(f"the device ran out of memory {doing}: {REMEDY} ({error})") from error
+
+
 def settle_batches(limits: EngineLimits, device: torch.device) -> tuple[int, ...]:
     """The batch sizes: on a GPU few enough to record, dense enough to waste little."""
     if limits.buckets or device.type != "cuda":
@@ -69,6 +112,50 @@ def settle_codec(execution: Execution) -> None:
     torch.backends.cudnn.deterministic = True
     # cuDNN plans its attention anew for every shape, up to a second each; prompts come in all.
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def settle_layout(
+    models: Models, limits: EngineLimits, execution: Execution, row: int, device: torch.device
+) -> Layout:
+    """Settles formats and slots, from the card and from what the loaded weights left free.
+
+    Args:
+        models: the loaded checkpoint, on the device.
+        limits: what the engine may hold.
+        execution: how it is to run.
+        row: bytes of one slot's rows.
+        device: where.
+
+    Raises:
+        Unsuited: the card has not the arithmetic that was asked for.
+    """
+    card = Device.of(torch.cuda.get_device_properties(device))
+    check_card(card, execution)
+    free, _ = torch.cuda.mem_get_info(device)
+    config = models.lm.config
+    saved = temporal_weights(config) * (models.lm.text_linear.weight.element_size() - 1)
+    room = Room(free, round(execution.reserve_gib * GIB), row, saved, card.eight_bits)
+    kv, weights = choose_formats(execution, limits, config, room)
+    return Layout(card, fitting_slots(limits, config, room, kv, weights), kv, weights)
+
+
+def check_card(card: Device, execution: Execution) -> None:
+    """Refuses what the card cannot do.
+
+    Raises:
+        Unsuited: says what to ask for instead.
+    """
+    if execution.kernels and not card.runs_kernels:
+        raise Unsuited(
+            f"{card.name} has compute capability {'.'.join(map(str, card.capability))}; the "
+            "kernels need 8.0 or later. ENGINE_KERNELS=false starts without them, for few calls"
+        )
+    for name, wish in (("KV_FORMAT", execution.kv), ("WEIGHTS_FORMAT", execution.weights)):
+        if wish == "fp8" and card.eight_bits != "fp8":
+            raise Unsuited(
+                f"{name}=fp8 needs compute capability 8.9 and {card.name} has "
+                f"{'.'.join(map(str, card.capability))}: use {name}=int8 or auto"
+            )
 
 
 def assemble_plain(models: Models, limits: EngineLimits, noise: Noise) -> Machine:
@@ -103,38 +190,49 @@ def plain_step(
 
 
 def assemble_on_gpu(
-    models: Models, limits: EngineLimits, execution: Execution, rows: Rows, report: Report
+    models: Models,
+    layout: Layout,
+    execution: Execution,
+    rows: Rows,
+    prompts: Sequence[Prefix],
+    report: Report,
 ) -> Machine:
-    """The step in kernels and graphs, or as much of that as works.
+    """The step in kernels and graphs, as asked for.
 
     Args:
         models: the loaded checkpoint, on the device.
-        limits: what the engine may hold.
+        layout: formats and slots.
         execution: how it is to run.
         rows: the rows' memory.
+        prompts: what calls begin with, for the checks.
         report: hears what was given up and why.
 
     Raises:
         NoMemory: the device cannot hold the engine.
+        Unsuited: the kernels do not run here, or do not say what the model says.
     """
-    config, page_size = models.lm.config, limits.page_size
-    limits = replace(limits, buckets=settle_batches(limits, rows.frame.live.device))
-    fused = _fuse(models, limits, execution, report) if execution.kernels else None
-    hidden = fused.hidden if fused else models.lm.hidden
-    scales = _checked_scales(models.lm, hidden, page_size, report) if execution.fp8_kv else None
+    lm, page_size, device = models.lm, layout.limits.page_size, rows.frame.live.device
+    limits = replace(layout.limits, buckets=settle_batches(layout.limits, device))
+    gate = Gate(lm, prompts)
+    fused = fuse(lm, limits, layout) if execution.kernels else None
+    hidden = fused.hidden if fused else lm.hidden
+    with kernels_said() if fused else nullcontext():
+        if fused:
+            check_model(gate, hidden, layout.weights)
+        kv, scales = checked_pages(lm, gate, hidden, layout.kv, page_size, prompts, report)
+    del gate
 
     torch.cuda.empty_cache()
-    free, total = torch.cuda.mem_get_info()
-    value_bytes = models.lm.text_linear.weight.element_size() if scales is None else 1
+    free, total = torch.cuda.mem_get_info(device)
     limits, memory = plan(
-        limits, config, value_bytes, total - free, free, round(execution.reserve_gib * GIB),
-        rows.nbytes,
-    )  # fmt: skip
-    like = models.lm.text_linear.weight
-    pool = new_pool(config, limits.pages, page_size, like, fp8=scales is not None)
+        limits, lm.config, kv, total - free, free, round(execution.reserve_gib * GIB), rows.nbytes
+    )
+    pool = new_pool(lm.config, limits.pages, page_size, lm.text_linear.weight, kv)
+    if kv == "int8":
+        scales = position_scales(pool)
     step = plain_step(models, limits, pool, scales, CounterNoise())
     if fused:
-        step = _rehearsed(step, fused, rows, limits, execution, report)
+        step = rehearsed(step, fused, rows, limits)
     run: StepFunction = step
     if execution.graphs:
         step(rows)  # idle rows: whatever PyTorch sets up on first use is set up before recording
@@ -142,30 +240,45 @@ def assemble_on_gpu(
     return Machine(step, run, limits, memory)
 
 
-def _fuse(
-    models: Models, limits: EngineLimits, execution: Execution, report: Report
-) -> FusedModel | None:
-    """The language model in kernels; None if there are none to be had."""
-    try:
-        from engine.kernels.model import FusedModel
-    except ImportError as error:  # a PyTorch without Triton
-        if execution.fp8_weights:
-            raise
-        report(f"no kernels: {error}")
-        return None
+@contextmanager
+def kernels_said() -> Iterator[None]:
+    """Turns a kernel that does not compile or run into an error that says what to change.
+
+    Raises:
+        Unsuited: with the compiler's or the driver's words.
+    """
     from triton.errors import TritonError
 
     try:
-        # The rows that it will ever be given: all slots, a piece of a prompt, the checks at start.
-        rows = max(limits.slots, *PROMPT_PIECES)
-        fused = FusedModel(models.lm, rows, execution.fp8_weights)
-        fused.hidden(models.lm.text_emb.weight[: limits.prefill_chunk], _values_alone)
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TritonError) as error:
+        raise Unsuited(
+            f"the kernels do not run on this card: {error}. ENGINE_KERNELS=false starts without "
+            "them, for few calls"
+        ) from error
+
+
+def fuse(lm: LanguageModel, limits: EngineLimits, layout: Layout) -> FusedModel:
+    """The language model in kernels.
+
+    Raises:
+        Unsuited: there are none to be had.
+    """
+    try:
+        from engine.kernels.model import FusedModel
+    except ImportError as error:  # a PyTorch without Triton
+        raise Unsuited(
+            f"the kernels need Triton: {error}. ENGINE_KERNELS=false starts without them, for "
+            "few calls"
+        ) from error
+    # The rows that it will ever be given: all slots, a piece of a prompt, the checks at start.
+    rows = max(limits.slots, *PROMPT_PIECES)
+    with kernels_said():
+        fused = FusedModel(lm, rows, layout.device, layout.weights)
+        fused.hidden(lm.text_emb.weight[: limits.prefill_chunk], _values_alone)
         torch.cuda.synchronize()
-    except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
-        if execution.fp8_weights:  # the plain weights are gone
-            raise
-        report(f"no kernels: {error}")
-        return None
     return fused
 
 
@@ -174,47 +287,65 @@ def _values_alone(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return v
 
 
-def _checked_scales(
-    lm: LanguageModel, hidden: HiddenStates, page_size: int, report: Report
-) -> Tensor | None:
-    """The scales of fp8 pages, or None if this model's words suffer too much from them."""
-    scales = kv_scales(lm, hidden, page_size)
-    grid = columns(lm.config, CHECKED_POSITIONS + 1)
-    plain = forced_logits(lm, hidden, grid, CHECKED_POSITIONS // 4)
-    kept = forced_logits(lm, hidden, grid, CHECKED_POSITIONS // 4, scales)
-    found = compare(plain, kept).text_kl
-    if found <= MOST_TEXT_KL:  # NaN is no agreement either
-        return scales
-    report(f"no fp8 keys and values: they move the words by {found:.3f} nats, over {MOST_TEXT_KL}")
-    return None
+def check_model(gate: Gate, hidden: HiddenStates, weights: Format) -> None:
+    """Sees to it that the kernels say what the model says, weights in 8 bits included.
+
+    Raises:
+        Unsuited: with the divergence.
+    """
+    found = gate.judge(hidden)
+    if found.within(MOST_TEXT_KL, MOST_CODES_KL):
+        return
+    moved = f"move what the model says by {found}; {MOST_TEXT_KL} and {MOST_CODES_KL} are too far"
+    if weights == "bf16":
+        raise Unsuited(f"the kernels {moved}: ENGINE_KERNELS=false starts without them")
+    raise Unsuited(f"weights in {weights} {moved}: WEIGHTS_FORMAT=bf16 keeps them as they are")
 
 
-def _rehearsed(
-    step: Step,
-    fused: FusedModel,
-    rows: Rows,
-    limits: EngineLimits,
-    execution: Execution,
+def checked_pages(
+    lm: LanguageModel,
+    gate: Gate,
+    hidden: HiddenStates,
+    kv: Format,
+    page_size: int,
+    prompts: Sequence[Prefix],
     report: Report,
-) -> Step:
-    """The fused step, compiled for every batch and piece of prompt; else the plain one."""
-    from triton.errors import TritonError
+) -> tuple[Format, Tensor | None]:
+    """How to keep keys and values, with fp8's scales; plain if this model suffers too much."""
+    scales = None
+    if kv == "fp8":
+        with torch.inference_mode():
+            inputs = [lead.inputs for lead in leads(lm, prompts, CALIBRATION_SEEDS)]
+        scales = kv_scales(lm, hidden, page_size, inputs)
+    if kv == "bf16":
+        return kv, None
+    found = gate.judge(hidden, scales, kv)
+    if found.within(MOST_TEXT_KL, MOST_CODES_KL):
+        return kv, scales
+    report(
+        f"no keys and values in {kv}: they move what the model says by {found}; {MOST_TEXT_KL} and "
+        f"{MOST_CODES_KL} are too far"
+    )
+    return "bf16", None
 
+
+def rehearsed(step: Step, fused: FusedModel, rows: Rows, limits: EngineLimits) -> Step:
+    """The fused step, compiled for every batch and piece of prompt.
+
+    Raises:
+        Unsuited: a kernel does not compile or run.
+    """
+    from engine.kernels.mimi import FusedCodec
     from engine.kernels.step import FusedStep
 
     parts = {field.name: getattr(step, field.name) for field in fields(step)}
-    candidate = FusedStep(**parts, model=fused)
-    try:
+    made = FusedStep(**parts, model=fused, fused_codec=FusedCodec(step.mimi))
+    with kernels_said():
         for span in all_spans(limits):
-            candidate(rows.narrow(span))
+            made(rows.narrow(span))
         pages = -(-max(PROMPT_PIECES) // limits.page_size)
         scratch = torch.zeros(pages, dtype=torch.int32, device=step.pool.device)
         for piece in PROMPT_PIECES:
-            candidate.prompt(step.lm.text_emb.weight[:piece], scratch, 0)
+            made.prompt(step.lm.text_emb.weight[:piece], scratch, 0)
         torch.cuda.synchronize()
-    except (RuntimeError, TritonError) as error:  # the compiler, or the device's limits
-        if execution.fp8_weights:  # the plain weights are gone
-            raise
-        report(f"no kernels: {error}")
-        return step
-    return candidate
+    return made

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 # --- Mimi, the audio codec ---------------------------------------------------------------------
 
@@ -233,30 +233,38 @@ class EngineLimits:
         return -(-self.slots // self.phases)
 
 
+Format = Literal["bf16", "fp8", "int8"]
+"""How numbers are kept: bf16 stands for whatever the model computes in, on a CPU float32."""
+
+FormatWish = Literal["auto", "bf16", "fp8", "int8"]
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """How an engine runs on its device. On a CPU everything is plain, whatever is asked for.
 
     Attributes:
-        kernels: run the language model in fused kernels.
+        kernels: run the language model in fused kernels; without them a GPU serves few calls.
         graphs: record the step as CUDA graphs.
-        fp8_kv: keep keys and values in 8 bits: twice the calls.
-        fp8_weights: keep the temporal layers' weights in 8 bits: 6.1 GiB less; needs `kernels`.
+        kv: how keys and values are kept: 8 bits hold twice the calls. `auto` takes 8 bits where
+            the memory does not hold every slot's full window otherwise.
+        weights: how the temporal layers' weights are kept: 8 bits leave 6.1 GiB more for keys and
+            values, and need `kernels`. `auto` takes them where the slots do not fit otherwise.
         tf32: let the codec's products round their inputs to 10 bits of mantissa.
         reserve_gib: device memory that KV pages leave free, for graphs and prompt work.
     """
 
     kernels: bool = True
     graphs: bool = True
-    fp8_kv: bool = False
-    fp8_weights: bool = False
+    kv: FormatWish = "auto"
+    weights: FormatWish = "auto"
     tf32: bool = True
     reserve_gib: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""
-        if self.fp8_weights and not self.kernels:
-            raise ValueError("fp8_weights needs kernels")
+        if self.weights in ("fp8", "int8") and not self.kernels:
+            raise ValueError("weights in 8 bits need kernels")
 
 
 # --- Checkpoint --------------------------------------------------------------------------------

@@ -13,8 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.assembly import assemble_on_gpu, assemble_plain, settle_codec
+from engine.assembly import (
+    assemble_on_gpu,
+    assemble_plain,
+    memory_said,
+    settle_codec,
+    settle_layout,
+)
 from engine.config import EngineLimits, Execution
+from engine.gate import sample_prompts
 from engine.handoff import SessionState
 from engine.intake import Intake
 from engine.interface import (
@@ -29,12 +36,12 @@ from engine.model.sampling import CounterNoise, Noise
 from engine.moving import Mover
 from engine.phases import Span, phase_of
 from engine.prefill import Prefiller
-from engine.scheduler import Scheduler
-from engine.seating import Seating, allocate_rows, fresh_codec
+from engine.scheduler import Scheduler, admitted_calls
+from engine.seating import Seating, allocate_rows, fresh_codec, row_bytes
 from engine.shelf import VoiceShelf
 from engine.text import TextStream
 from engine.transfer import HostFrames, Received
-from engine.weights import Checkpoint, Models, load_models
+from engine.weights import Checkpoint, Models, check_room, load_models
 
 BROKEN = "the model computed no numbers for this session"
 
@@ -85,7 +92,8 @@ class PersonaPlexEngine:
         execution: how the engine runs on a GPU.
 
     Attributes:
-        limits: with pages and batch sizes settled.
+        slots: how many sessions it takes: as many as were asked for, or as there are pages for.
+        limits: with slots, pages and batch sizes settled.
         memory: how the device's memory is divided; None on a CPU.
         voices: takes more of them at any time, from any thread.
         fallbacks: what was asked for and could not be had at start, each with its reason.
@@ -102,13 +110,24 @@ class PersonaPlexEngine:
         noise: Noise | None = None,
         execution: Execution | None = None,
     ) -> None:
-        execution = execution or Execution()
-        device = models.lm.text_linear.weight.device
+        self._device = device = models.lm.text_linear.weight.device
+        self._enter()
+        with memory_said("while the engine was put together"):
+            self._build(models, limits, voices, noise, execution or Execution(), device)
+
+    def _build(
+        self,
+        models: Models,
+        limits: EngineLimits,
+        voices: Mapping[str, Path],
+        noise: Noise | None,
+        execution: Execution,
+        device: torch.device,
+    ) -> None:
         on_gpu = device.type == "cuda"
         if on_gpu:
             settle_codec(execution)
         window = models.lm.config.window_positions
-        self.slots, self.phases = limits.slots, limits.phases
         self.prompt_budget = min(limits.prompt_positions, window // 2)
         self.text = TextStream(models.tokenizer)
         self.voices = VoiceShelf(voices, models.mimi, models.lm.config)
@@ -118,14 +137,22 @@ class PersonaPlexEngine:
         self._specs: dict[int, SessionSpec] = {}
         self._shortened = 0
 
-        self.rows = allocate_rows(models, limits, self.prompt_budget, device)
         fresh = fresh_codec(models, device)
         self.fallbacks: list[str] = []
         if on_gpu and noise is None:
-            machine = assemble_on_gpu(models, limits, execution, self.rows, self.fallbacks.append)
+            row = row_bytes(models, limits, self.prompt_budget)
+            layout = settle_layout(models, limits, execution, row, device)
+            self.rows = allocate_rows(models, layout.limits, self.prompt_budget, device)
+            prompts = sample_prompts(self.voices, self.text, models.lm)
+            machine = assemble_on_gpu(
+                models, layout, execution, self.rows, prompts, self.fallbacks.append
+            )
         else:
+            self.rows = allocate_rows(models, limits, self.prompt_budget, device)
             machine = assemble_plain(models, limits, noise or CounterNoise())
         self.limits, self.memory = machine.limits, machine.memory
+        self.slots = admitted_calls(self.limits, window)
+        self.phases = self.limits.phases
         self._step = step = machine.step
         self._run = machine.run
         self.scheduler = Scheduler(self.limits, window)
@@ -134,7 +161,7 @@ class PersonaPlexEngine:
             models, self.voices, self.text, self.prompt_budget, step.text_k, step.audio_k
         )
         self._prefiller = Prefiller(models.lm, step.prompt)
-        self._frames = HostFrames(self.slots, device)
+        self._frames = HostFrames(self.limits.slots, device)
         self._mover = Mover(
             models.weights_id, self.rows, step, self.scheduler, self._prefiller, self._intake,
             self.seating, reference_compat=limits.reference_compat,
@@ -153,10 +180,21 @@ class PersonaPlexEngine:
         Raises:
             CheckpointError: names what is wrong with the checkpoint.
             NoMemory: the device cannot hold the engine.
+            Unsuited: the device cannot run it as was asked for.
         """
-        models = load_models(checkpoint, torch.device(device), limits.reference_compat)
+        device = torch.device(device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            check_room(checkpoint, torch.cuda.mem_get_info(device)[0])
+        with memory_said("while the weights were loaded"):
+            models = load_models(checkpoint, device, limits.reference_compat)
         voices = {**checkpoint.voices(), **voices}
         return PersonaPlexEngine(models, limits, voices, execution=execution)
+
+    def _enter(self) -> None:
+        """Makes the engine's device the thread's own: launches go to the current one."""
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
 
     def phase_of(self, slot: int) -> int:
         """The phase group of a slot; see `PhasedEngine.phase_of`."""
@@ -180,6 +218,7 @@ class PersonaPlexEngine:
         Raises:
             NoFreeSlot: the device has no memory for the work; the slots that wait must be released.
         """
+        self._enter()
         try:
             return self._start_ready() or self._compute_piece()
         except torch.OutOfMemoryError as error:
@@ -219,6 +258,7 @@ class PersonaPlexEngine:
             KeyError: a slot is free or not ready; nothing has happened.
             ValueError: a frame is not int16 [1920]; nothing has happened.
         """
+        self._enter()
         _check_frames(inputs)
         plan = self.scheduler.plan(inputs)
         self.seating.publish(plan.changed)
@@ -271,6 +311,7 @@ class PersonaPlexEngine:
             KeyError: the slot is free.
             HandoffRefused: the session's prompt is not computed yet.
         """
+        self._enter()
         if slot not in self._specs:
             raise KeyError(f"slot {slot} is free; there is nothing to export")
         return self._mover.take_out(slot, self._specs[slot])
@@ -283,6 +324,7 @@ class PersonaPlexEngine:
             PromptRejected: this engine has not the session's voice, or cannot draw as it does.
             NoFreeSlot: every slot is taken, or too few pages are free.
         """
+        self._enter()
         slot = self._mover.put_in(state)
         self._specs[slot] = state.spec
         return slot

@@ -35,11 +35,15 @@ class CapturedStep:
         self._step = step
         self._graphs: dict[Span, torch.cuda.CUDAGraph] = {}
         pool = torch.cuda.graph_pool_handle()
+        # Of the device at hand: PyTorch's own is the first device's that the process recorded on.
+        self._stream = torch.cuda.Stream()
         # The largest first: the smaller ones then find their memory in the pool.
         for span in sorted(spans, key=lambda span: span.batch, reverse=True):
             try:
                 self._graphs[span] = self._record(rows.narrow(span), pool)
-            except RuntimeError as error:  # an operation that cannot be captured, or memory
+            except torch.OutOfMemoryError:  # a RuntimeError, too: to run eagerly takes no less
+                raise
+            except RuntimeError as error:  # an operation that cannot be captured
                 report(f"no CUDA graph for {span.batch} rows from {span.first} on: {error}")
 
     @property
@@ -50,7 +54,7 @@ class CapturedStep:
     def _record(self, rows: Rows, pool: tuple[int, int]) -> torch.cuda.CUDAGraph:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        with torch.cuda.graph(graph, pool=pool, stream=self._stream):
             self._step(rows)
         return graph
 

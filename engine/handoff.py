@@ -57,8 +57,9 @@ class SessionState:
     Attributes:
         spec: what it was admitted with.
         standing: where it stands.
-        tensors: on the host. "sink" and "live" are pages [layers, n, ...] as bytes, "last.*" the
-            prompt's last result, "scales" those of fp8 pages, "grid.*" and "codec.*" rows.
+        tensors: on the host. "sink" and "live" are pages [layers, n, ...] as bytes, with
+            int8 "sink_scales" and "live_scales" as well; "last.*" is the prompt's last result,
+            "scales" those of fp8 pages, "grid.*" and "codec.*" rows.
     """
 
     spec: SessionSpec

@@ -5,6 +5,7 @@ What such data looks like is said in `handoff.py`. Between two ticks; nobody els
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
 
 import torch
@@ -59,7 +60,10 @@ class Mover:
         self._weights_id = weights_id
         self._rows = rows
         self._step = step
-        self._pool, self._scales = step.pool, step.scales
+        self._pool = step.pool
+        by_position = step.pool.dtype == torch.int8
+        self._by_position = step.scales if by_position else None
+        self._by_head = None if by_position else step.scales
         self._scheduler = scheduler
         self._prefiller = prefiller
         self._intake = intake
@@ -77,13 +81,13 @@ class Mover:
         assert prefix.last is not None  # noqa: S101 - the session is live
         codec = self._rows.codec.export_row(slot)
         tensors = {
-            "sink": read_pages(self._pool, list(scheduler.sink_pages(slot))),
-            "live": read_pages(self._pool, live.pages()),
+            **self._read("sink", list(scheduler.sink_pages(slot))),
+            **self._read("live", live.pages()),
             **export_rows("grid", self._rows.grid, slot),
             **{f"codec.{name}": tensor.cpu() for name, tensor in codec.items()},
             "last.state": prefix.last.state.cpu(),
             "last.text_logits": prefix.last.text_logits.cpu(),
-            **({} if self._scales is None else {"scales": self._scales.cpu()}),
+            **({} if self._by_head is None else {"scales": self._by_head.cpu()}),
         }
         standing = Standing(
             weights_id=self._weights_id,
@@ -107,20 +111,45 @@ class Mover:
             key, standing.prompt, standing.first_page, tensors["live"].shape[1], standing.stop
         )
         self._prefiller.forget(self._scheduler.forgotten())
-        live = self._scheduler.live(slot)
-        live.floor = max(live.floor, standing.floor)
-        kept = tensors["live"][:, live.first_page - standing.first_page :]
-        if empty:
-            self._fill_prompt(slot, prefix, state)
-            self._prefiller.replace(key, prefix)
-        write_pages(self._pool, live.pages(), kept)
-        self._seating.resume(slot, state.spec, standing, tensors)
+        try:
+            live = self._scheduler.live(slot)
+            live.floor = max(live.floor, standing.floor)
+            if empty:
+                self._fill_prompt(slot, prefix, state)
+                self._prefiller.replace(key, prefix)
+            self._write("live", live.pages(), tensors, live.first_page - standing.first_page)
+            self._seating.resume(slot, state.spec, standing, tensors)
+        except BaseException:  # such as memory that ran out: the seat would be held for ever
+            self._leave(slot, key, empty=empty)
+            raise
         return slot
+
+    def _leave(self, slot: int, key: Hashable, *, empty: bool) -> None:
+        """Gives a seat back whose session did not come in whole, and a prompt that is not there."""
+        if empty:
+            self._scheduler.prompts[key].done = 0
+        self._scheduler.release(slot)
+        self._prefiller.forget(self._scheduler.forgotten())
+
+    def _read(self, name: str, pages: list[int]) -> dict[str, Tensor]:
+        """Pages, and with int8 their scales, on the host."""
+        found = {name: read_pages(self._pool, pages)}
+        if self._by_position is not None:
+            found[f"{name}_scales"] = read_pages(self._by_position, pages)
+        return found
+
+    def _write(
+        self, name: str, pages: list[int], tensors: Mapping[str, Tensor], first: int = 0
+    ) -> None:
+        """Puts pages back, from the `first` on that came along."""
+        write_pages(self._pool, pages, tensors[name][:, first:])
+        if self._by_position is not None:
+            write_pages(self._by_position, pages, tensors[f"{name}_scales"][:, first:])
 
     def _fill_prompt(self, slot: int, prefix: Prefix, state: SessionState) -> None:
         """The prompt came along: nobody has to compute it here."""
         sink, last = list(self._scheduler.sink_pages(slot)), under("last", state.tensors)
-        write_pages(self._pool, sink, state.tensors["sink"])
+        self._write("sink", sink, state.tensors)
         device = self._pool.device
         prefix.last = Hidden(**{name: tensor.to(device) for name, tensor in last.items()})
 
@@ -140,8 +169,8 @@ class Mover:
         if (standing.prompt, standing.prompt_sha256) != (prefix.positions, prefix.sha256):
             raise HandoffRefused(f"voice {state.spec.voice!r} is another one in this engine")
         check_tensors(state.tensors, self._tensors_of(standing))
-        if self._scales is not None and not torch.equal(
-            state.tensors["scales"], self._scales.cpu()
+        if self._by_head is not None and not torch.equal(
+            state.tensors["scales"], self._by_head.cpu()
         ):
             raise HandoffRefused("the session's fp8 pages were written with other scales")
         config = self._step.config
@@ -165,18 +194,23 @@ class Mover:
                 f"the session stands at {standing.stop} with {live} pages from "
                 f"{standing.first_page} on; this engine's calls hold up to {ring}"
             )
-        page = self._pool.view(torch.uint8)[0, 0]
         like = self._step.lm.text_linear.weight
 
-        def pages(count: int) -> Tensor:
-            return page.new_empty(len(self._pool), count, *page.shape, device="meta")
+        def pages(name: str, count: int) -> dict[str, Tensor]:
+            kinds = {name: self._pool, f"{name}_scales": self._by_position}
+            wanted = {key: kind for key, kind in kinds.items() if kind is not None}
+            return {
+                key: page.new_empty(len(self._pool), count, *page.shape, device="meta")
+                for key, kind in wanted.items()
+                for page in [kind.view(torch.uint8)[0, 0]]
+            }
 
         return {
-            "sink": pages(-(-standing.prompt // size)),
-            "live": pages(live),
+            **pages("sink", -(-standing.prompt // size)),
+            **pages("live", live),
             **{f"grid.{f.name}": getattr(rows.grid, f.name)[0] for f in fields(rows.grid)},
             **{f"codec.{name}": tensor[0] for name, tensor in rows.codec.tensors.items()},
             "last.state": like.new_empty(1, config.dim, device="meta"),
             "last.text_logits": like.new_empty(1, config.text_card, device="meta"),
-            **({} if self._scales is None else {"scales": self._scales}),
+            **({} if self._by_head is None else {"scales": self._by_head}),
         }

@@ -310,6 +310,19 @@ def least_pages(limits: EngineLimits, window: int) -> int:
     return 1 + floor_pages(limits, window) + -(-prompt // limits.page_size)
 
 
+def admitted_calls(limits: EngineLimits, window: int) -> int:
+    """Calls that are let in for certain, with the longest prompts: at most `limits.slots`.
+
+    As many different prompts count as are kept; in `reference_compat` every call has its own.
+    """
+    prompt = -(-min(limits.prompt_positions, window // 2) // limits.page_size)
+    kept = limits.slots if limits.reference_compat else max(1, limits.cached_prompts)
+    floor, room = floor_pages(limits, window), limits.pages - 1
+    each_its_own = room // (floor + prompt)
+    calls = each_its_own if each_its_own < kept else (room - kept * prompt) // floor
+    return max(0, min(limits.slots, calls))
+
+
 def settle_pages(limits: EngineLimits, window: int) -> int:
     """Pages for full windows in all slots and the prompts to keep, with the scratch page."""
     prompt_pages = -(-limits.prompt_positions // limits.page_size)

@@ -7,6 +7,7 @@ is and where it stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -41,6 +42,12 @@ def allocate_rows(
         sampling=SamplingRows.allocate(slots, device),
         codec=MimiState.allocate(models.mimi.config, slots, device),
     )
+
+
+def row_bytes(models: Models, limits: EngineLimits, prompt_budget: int) -> int:
+    """Bytes of one slot's row; nothing is allocated."""
+    one = replace(limits, slots=1, phases=1, buckets=())
+    return allocate_rows(models, one, prompt_budget, torch.device("meta")).nbytes
 
 
 def fresh_codec(models: Models, device: torch.device) -> dict[str, Tensor]:

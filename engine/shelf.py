@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -41,6 +40,7 @@ class VoiceShelf:
 
     Attributes:
         rejected: why a file cannot be used, by name.
+        codec_sha256: tells one codec from another: SHA-256 of its codebooks.
     """
 
     def __init__(self, files: Mapping[str, Path], mimi: Mimi, config: LMConfig) -> None:
@@ -54,6 +54,13 @@ class VoiceShelf:
                 self._voices[name] = load_voice(path, mimi, config)
             except PromptRejected as error:
                 self.rejected[name] = str(error)
+
+        self.codec_sha256 = _codec_sha256(mimi)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the voices that are there, in order."""
+        return sorted(self._voices)
 
     def __contains__(self, name: object) -> bool:
         return name in self._voices
@@ -95,15 +102,6 @@ class VoiceShelf:
             found = codes.unpack(content, sha256, self.codec_sha256, self._config.audio_card)
             self._voices[sha256] = voice_of_codes(found, self._config)
 
-    @cached_property
-    def codec_sha256(self) -> str:
-        """Tells one codec from another: SHA-256 of its codebooks."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._mimi.quantizer.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.float().cpu().numpy().tobytes())
-        return digest.hexdigest()
-
     def _frames(self, pcm: Tensor) -> list[Tensor]:
         """The codes frame by frame: each int64 [8]."""
         device = next(self._mimi.parameters()).device
@@ -121,3 +119,12 @@ class VoiceShelf:
         return (
             torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()
         )
+
+
+def _codec_sha256(mimi: Mimi) -> str:
+    """At start, once: some 67 MB of codebooks would hold up whoever asks later."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(mimi.quantizer.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().cpu().numpy().tobytes())
+    return digest.hexdigest()

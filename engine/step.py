@@ -8,6 +8,7 @@ It knows no session, no page pool and no clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -115,6 +116,18 @@ class NextColumn:
     broken: Tensor
 
 
+class Codec(Protocol):
+    """One frame of every row, either way; see `Mimi`."""
+
+    def encode_frame(self, pcm: Tensor, state: RowState, live: Tensor) -> Tensor:
+        """float32 [B, 1920] -> int64 [B, 8]."""
+        ...
+
+    def decode_frame(self, codes: Tensor, state: RowState, live: Tensor) -> Tensor:
+        """int64 [B, 8] -> float32 [B, 1920]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The models and what they share.
@@ -123,7 +136,7 @@ class Step:
         lm: the language model.
         mimi: the codec.
         pool: the KV pages of all layers.
-        scales: float32 [layers, 2, H], what one fp8 step is worth in them; None for plain pages.
+        scales: what one step is worth in 8-bit pages; see `DecodeAttend`.
         noise: where the draws come from.
         text_k: largest text top-k of any row.
         audio_k: largest audio top-k of any row.
@@ -142,14 +155,20 @@ class Step:
         """The language model's sizes."""
         return self.lm.config
 
+    @property
+    def codec(self) -> Codec:
+        """What encodes and decodes the tick's frames."""
+        return self.mimi
+
     @torch.inference_mode()
     def __call__(self, rows: Rows) -> None:
         """Hears `rows.frame.pcm_in`, says `rows.frame.pcm_out`, and advances the live rows."""
         frame, grid, cache = rows.frame, rows.grid, rows.cache
         live = frame.live
-        heard = self.mimi.encode_frame(frame.pcm_in.float() / PCM16_SCALE, rows.codec, live)
+        codec = self.codec
+        heard = codec.encode_frame(frame.pcm_in.float() / PCM16_SCALE, rows.codec, live)
         drawn = self.next_column(grid.column(heard), rows)
-        spoken = self.mimi.decode_frame(grid.agent_frame(drawn.agent), rows.codec, live)
+        spoken = codec.decode_frame(grid.agent_frame(drawn.agent), rows.codec, live)
 
         frame.pcm_out.copy_(pcm16(spoken))
         frame.text.copy_(grid.text)

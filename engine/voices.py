@@ -29,6 +29,7 @@ from engine.prompts import Columns, Prompt, continued, frames, from_start, role_
 SHORTEST_CLIP_S = 0.4  # one loudness block of ITU-R BS.1770
 LONGEST_CLIP_S = 60.0
 LOUDNESS_LUFS = -24.0
+BLOCK_SAMPLES = 65_536
 
 PUBLISHED_SUFFIX = ".pt"
 
@@ -108,16 +109,35 @@ def decode_clip(source: Path | BinaryIO, name: str) -> NDArray[np.float32]:
         with soundfile.SoundFile(source) as file:
             rate_hz, length = file.samplerate, file.frames
             _check_duration(name, length / rate_hz)
-            channels = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+            mono = _mono(file)
+    except soundfile.LibsndfileError as error:
+        raise PromptRejected(f"voice clip {name} cannot be read: {error.error_string}") from error
+    except (soundfile.SoundFileError, OSError, ValueError, OverflowError) as error:
+        # Not there, or a header that promises what no file holds.
         raise PromptRejected(f"voice clip {name} cannot be read: {error}") from error
-    clip = soxr.resample(channels.mean(axis=1), rate_hz, SAMPLE_RATE_HZ)
+    _check_duration(name, len(mono) / rate_hz)
+    if not np.isfinite(mono).all():
+        raise PromptRejected(f"voice clip {name} holds samples that are no numbers")
+    clip = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
     with np.errstate(divide="ignore"):  # silence: the logarithm of no energy
         loudness = pyloudnorm.Meter(SAMPLE_RATE_HZ).integrated_loudness(clip)
     if not np.isfinite(loudness):
         raise PromptRejected(f"voice clip {name} is silent: record it again")
     gain = 10 ** ((LOUDNESS_LUFS - loudness) / 20)
     return np.asarray(clip * gain, dtype=np.float32)
+
+
+def _mono(file: soundfile.SoundFile) -> NDArray[np.float32]:
+    """All samples, float32 [N], in blocks.
+
+    Old telephone codecs can't be sought in, so that their length is known only at the end, and a
+    header may promise less than comes.
+    """
+    blocks, room = [], int(LONGEST_CLIP_S * file.samplerate) + 1  # one more shows what is too long
+    while room > 0 and len(block := file.read(min(room, BLOCK_SAMPLES), "float32", True)):
+        blocks.append(block.mean(axis=1))
+        room -= len(block)
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def _check_duration(name: str, duration_s: float) -> None:

@@ -13,12 +13,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.routing import BaseRoute
 
-from callcenter.admin import described
 from callcenter.admin.api import (
     audit,
     bundle,
@@ -39,6 +38,9 @@ from callcenter.admin.api import (
     workers,
 )
 from callcenter.admin.api.calls import CallEventView
+from callcenter.admin.api.watching import Watchers
+from callcenter.admin.aside import Aside
+from callcenter.admin.described import ABOUT, complete
 from callcenter.admin.erasing import Eraser
 from callcenter.admin.http import add_request_ids, methods_of
 from callcenter.admin.problems import Problem, from_validation
@@ -47,6 +49,8 @@ from callcenter.admin.security.gate import Gate
 from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.sessions import COOKIE, CSRF_HEADER, Rules
 from callcenter.admin.store.database import Database
+from callcenter.admin.store.faults import described, unavailable
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.published.board import Board, Clips
 from personas.library import Library
@@ -92,12 +96,16 @@ class State:
     Attributes:
         templates: personas to start from.
         follow: a call's events as they happen.
+        watchers: who follows.
+        aside: entries of the journal that could not be stored.
+        supervisor: keeps the tasks beside the routes running.
         master_secret: signing secrets of webhooks are derived from it.
         rules: of sessions.
         eraser: takes calls out of everything.
         database: for answers that are read in pieces.
     """
 
+    database: Database
     gate: Gate
     rates: RateLimits
     templates: Library
@@ -107,10 +115,12 @@ class State:
     brokers: Mapping[str, Broker]
     publisher: Publisher
     follow: Follow
+    watchers: Watchers
+    aside: Aside
+    supervisor: Supervisor
     master_secret: str
     rules: Rules
     eraser: Eraser
-    database: Database
 
 
 def create(state: State | None, lifespan: Lifespan | None = None) -> FastAPI:
@@ -169,10 +179,10 @@ def _description(app: FastAPI) -> dict[str, Any]:
             title=TITLE,
             version=VERSION,
             routes=app.routes,
-            description=described.ABOUT,
+            description=ABOUT,
             servers=[{"url": "/", "description": "This admin app."}],
         )
-        described.complete(found)
+        complete(found)
         found["components"]["securitySchemes"] = _SECURITY
         found["security"] = [{name: []} for name in _SECURITY]
         app.openapi_schema = found
@@ -187,11 +197,17 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """Whether gateways have been told what to do."""
+        """Whether gateways have been told what to do, and the tasks beside the routes run.
+
+        One that has ended once is named only: people need the console most when something fails.
+        """
         publisher: Publisher = app.state.publisher
-        if publisher.published is not None:
-            return JSONResponse({"status": "ready"})
-        why = publisher.trouble or "nothing is published yet"
+        supervisor: Supervisor = app.state.supervisor
+        trouble = supervisor.trouble()
+        if publisher.published is not None and not supervisor.failing():
+            named = {"trouble": trouble} if trouble else {}
+            return JSONResponse({"status": "ready", **named})
+        why = trouble or publisher.trouble or "nothing is published yet"
         return JSONResponse({"status": "not ready", "why": why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -233,14 +249,18 @@ def _add_errors(app: FastAPI) -> None:
             response.headers["Allow"] = methods
         return response
 
-    @app.exception_handler(DBAPIError)
-    async def database_error(_: Request, error: DBAPIError) -> Response:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+    @app.exception_handler(SQLAlchemyError)
+    async def database_error(_: Request, error: SQLAlchemyError) -> Response:
+        if not unavailable(error):
             raise error  # ours: a statement that should not have been sent
-        log.warning("database_unavailable", detail=str(error.orig))
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "database_unavailable",
-            "the database does not answer; calls go on without it",
-            retry_after_s=5,
-        ).response()
+        return _database_unavailable(described(error))
+
+
+def _database_unavailable(why: str) -> Response:
+    log.warning("database_unavailable", detail=why)
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database_unavailable",
+        "the database does not answer, or is busy; calls go on without it",
+        retry_after_s=5,
+    ).response()

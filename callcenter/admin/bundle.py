@@ -9,30 +9,37 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
+from yaml.resolver import Resolver
 
 from callcenter.admin import contents, personas
 from callcenter.admin.api.documents import parse, store_changed, store_new
 from callcenter.admin.api.voices import store_voice
-from callcenter.admin.api.webhooks import Webhook
-from callcenter.admin.problems import from_validation, invalid
+from callcenter.admin.api.webhooks import Webhook, given
+from callcenter.admin.problems import conflict, from_validation, invalid
 from callcenter.admin.security.bodies import check_text
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work
 from callcenter.admin.voices.audio import MAX_UPLOAD_BYTES
+from callcenter.admin.voices.clips import MeasuredClip, measured
 from callcenter.admin.voices.consent import Consent
 from callcenter.published.documents import Limit, Number, Route, Schedule
 from callcenter.published.trunk import Trunk
 from personas.tokens import TokenCounter
 
 VERSION = 1
+MAX_DEPTH = 40
+MAX_PARTS = 100_000  # a large configuration has some thousands
 _VOICE_FIELDS = ("name", "title", "gender", "language", "licence", "source", "transcript")
 _KINDS = ("trunk", "schedule", "route", "number", "limit")  # after what they refer to
 
@@ -94,8 +101,11 @@ async def export(work: Work) -> str:
     data["personas"] = [
         await _persona(work, record) for record in await documents.all_of(work.db, "persona")
     ]
-    for kind in (*_KINDS, "webhook"):
+    for kind in _KINDS:
         data[f"{kind}s"] = [record.document for record in await documents.all_of(work.db, kind)]
+    data["webhooks"] = [
+        given(record.document) for record in await documents.all_of(work.db, "webhook")
+    ]
     return await asyncio.to_thread(
         yaml.safe_dump, data, sort_keys=False, allow_unicode=True, width=100
     )
@@ -110,11 +120,14 @@ def _line_of(error: Exception) -> str:
 
 
 def read(text: str) -> Bundle:
-    """Reads a bundle; a Problem (422) that names what is wrong."""
+    """Reads a bundle; a Problem (422) that names what is wrong.
+
+    It computes for seconds where the file is large, so call it in a thread.
+    """
     try:
-        data = yaml.load(text, Loader=_NoAliases)  # noqa: S506  a SafeLoader
-    except _AliasUsed:
-        raise invalid("aliases (*name) are not understood here; write it out") from None
+        data = _Loader(text).get_single_data()
+    except _Refused as error:
+        raise invalid(f"the bundle is refused: {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise invalid(f"the bundle is not valid YAML{_line_of(error)}") from None
     _check_texts(data)
@@ -128,11 +141,35 @@ def read(text: str) -> Bundle:
     return bundle
 
 
-async def load(work: Work, bundle: Bundle, count: TokenCounter) -> ImportReport:
-    """Brings the configuration to what the bundle says."""
+def clips(voices: Iterable[BundledVoice]) -> dict[str, MeasuredClip]:
+    """The voices' clips by name, decoded and measured; a Problem (422) if one is none.
+
+    It computes for some tenths of a second each, so call it in a thread.
+    """
+    found = {}
+    for voice in voices:
+        try:
+            content = base64.b64decode(voice.clip, validate=True)
+        except ValueError:  # other characters than those of base64
+            raise invalid("the clip is not base64", f"/voices/{voice.name}/clip") from None
+        found[voice.name] = measured(content)
+    return found
+
+
+async def load(
+    work: Work, bundle: Bundle, measures: Mapping[str, MeasuredClip], count: TokenCounter
+) -> ImportReport:
+    """Brings the configuration to what the bundle says.
+
+    Args:
+        work: the transaction.
+        bundle: what is wanted.
+        measures: by name, the clips of the voices that were not there when it was read.
+        count: counts the prompts' text tokens.
+    """
     done: Counter[str] = Counter()
     for voice in bundle.voices:
-        done[await _put_voice(work, voice)] += 1
+        done[await _put_voice(work, voice, measures)] += 1
     for persona in bundle.personas:
         done[await _put_persona(work, persona, count)] += 1
     for trunk in bundle.trunks:
@@ -190,15 +227,13 @@ async def _persona(work: Work, record: Record) -> dict[str, Any]:
     }
 
 
-async def _put_voice(work: Work, voice: BundledVoice) -> str:
+async def _put_voice(work: Work, voice: BundledVoice, measures: Mapping[str, MeasuredClip]) -> str:
     fields = {name: getattr(voice, name) for name in _VOICE_FIELDS}
     record = await documents.find(work.db, "voice", voice.name)
     if record is None:
-        try:
-            content = base64.b64decode(voice.clip, validate=True)
-        except binascii.Error:
-            raise invalid("the clip is not base64", f"/voices/{voice.name}/clip") from None
-        await store_voice(work, fields, content, voice.consent)
+        if voice.name not in measures:
+            raise conflict("voice_gone", f"voice '{voice.name}' was deleted meanwhile; try again")
+        await store_voice(work, fields, measures[voice.name], voice.consent)
         return "created"
     consent = None if voice.consent is None else voice.consent.model_dump(mode="json")
     document = {**record.document, **fields, "consent": consent}
@@ -243,7 +278,7 @@ async def _put_webhook(work: Work, webhook: Webhook) -> str:
     if record is None:
         await documents.create(work, "webhook", webhook.name, document)
         return "created"
-    return await _put(work, record, document)
+    return await _put(work, record, {**record.document, **document})
 
 
 async def _put(work: Work, record: Record, document: dict[str, Any]) -> str:
@@ -254,17 +289,37 @@ async def _put(work: Work, record: Record, document: dict[str, Any]) -> str:
     return "updated"
 
 
-class _AliasUsed(yaml.YAMLError):
-    """The bundle has an alias (*name)."""
+class _Refused(yaml.YAMLError):
+    """YAML that is well-formed and not taken; says why."""
 
 
-class _NoAliases(yaml.SafeLoader):
-    """The safe loader without aliases: a small file of them can stand for gigabytes."""
+class _Loader(Composer, _Parser, SafeConstructor, Resolver):
+    """The safe loader, within limits, without aliases: a small file of them can be gigabytes.
+
+    Its parser is libyaml's. Its composer is not: that one keeps every other thread, the event loop
+    among them, from running until the whole file is read.
+    """
+
+    def __init__(self, text: str) -> None:
+        _Parser.__init__(self, text)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self._depth = self._parts = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """One more part of the file."""
         if self.check_event(yaml.AliasEvent):
-            raise _AliasUsed
-        return super().compose_node(parent, index)
+            raise _Refused("aliases (*name) are not understood here; write it out")
+        self._parts += 1
+        self._depth += 1
+        if self._depth > MAX_DEPTH or self._parts > MAX_PARTS:
+            raise _Refused(
+                f"it is nested more than {MAX_DEPTH} deep, or has more than {MAX_PARTS} parts"
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def _check_texts(data: Any) -> None:

@@ -5,6 +5,7 @@ The key's secret goes to the program that asked for it, once; only its hash is s
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
@@ -15,6 +16,7 @@ from callcenter.admin.security import keys
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.database import Database
 from callcenter.admin.store.work import SYSTEM, Work
+from callcenter.admin.voices.clips import measured
 from callcenter.admin.voices.consent import Consent
 from callcenter.published.documents import Number
 from callcenter.published.trunk import Trunk
@@ -91,7 +93,8 @@ async def _import_voice(work: Work, voice: Voice) -> None:
         scope="telephone agent",
         granted_at=work.now,
     )
-    await store_voice(work, fields, voice.clip.read_bytes(), consent)
+    clip = await asyncio.to_thread(measured, voice.clip.read_bytes())
+    await store_voice(work, fields, clip, consent)
 
 
 async def _import_persona(work: Work, persona: Persona, count: TokenCounter) -> None:

@@ -23,6 +23,7 @@ FORMS = {  # patterns of common fields, in words
     r"^[0-9*#A-D]{1,32}$": "Use the keys 0 to 9, *, # and A to D, at most 32.",
     r"^sips?:([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?"
     r"(;transport=(udp|tcp|tls))?$": "Write a SIP address, such as sip:pbx.example.com:5060.",
+    r"^[0-9]{1,5}$": "Use 1 to 5 digits, such as 00.",
     r"^\S(.*\S)?$": "Write something, with no space before or after it.",
     r"^[\p{L}][\p{L}'-]*( [\p{L}][\p{L}'-]*)*$": (
         "Write words as a caller says them: letters only, one space between them."

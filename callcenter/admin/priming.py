@@ -20,6 +20,7 @@ from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import BrokerUnavailable, LinkLost, ProtocolError, Refused
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import OpenSession, Sampling
+from callcenter.link.tls import LinkTls
 from callcenter.link.token import SessionToken, sign
 from callcenter.published.prompts import Prompt
 
@@ -35,11 +36,15 @@ class WorkerPrimer:
     Args:
         brokers: pool -> its broker.
         secret: signs session tokens; the workers hold the same.
+        tls: how workers are checked; None for plain links.
     """
 
-    def __init__(self, brokers: Mapping[str, Broker], secret: str) -> None:
+    def __init__(
+        self, brokers: Mapping[str, Broker], secret: str, tls: LinkTls | None = None
+    ) -> None:
         self._brokers = brokers
         self._secret = secret
+        self._tls = tls
 
     async def prime(self, wanted: list[Prompt]) -> None:
         """Primes as many workers as it can in a bounded time; never raises."""
@@ -72,7 +77,7 @@ class WorkerPrimer:
         try:
             link = await LinkClient.open(
                 claim.url, self._token(claim, persona.prompt_hash), _spec(call_id, prompt),
-                timeout_s=OPEN_WITHIN_S,
+                timeout_s=OPEN_WITHIN_S, tls=self._tls,
             )  # fmt: skip
             await link.close("primed")
             log.info("worker_primed", worker_id=worker.worker_id, persona=persona.name)

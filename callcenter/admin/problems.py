@@ -34,9 +34,9 @@ CODES = (
     "call_ended", "call_live", "call_not_live", "nobody_listens", "not_transferred",
     "not_pressed",
     # voices
-    "bad_audio", "bad_length", "clip_known", "no_consent", "voice",
+    "bad_audio", "bad_length", "clip_known", "no_consent", "voice", "voice_gone",
     # not now
-    "redis_unavailable", "database_unavailable",
+    "redis_unavailable", "database_unavailable", "files_are_read", "too_many_streams",
 )  # fmt: skip
 MEDIA_TYPE = "application/problem+json"
 

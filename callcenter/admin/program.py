@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +16,18 @@ import httpx
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import start_http_server
 from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from callcenter import logs
 from callcenter.admin import app, first_start, webhooks
 from callcenter.admin.api import oidc
+from callcenter.admin.api.watching import Watchers
 from callcenter.admin.console import pages as console
 from callcenter.admin.erasing import Eraser
+from callcenter.admin.following import Follower
 from callcenter.admin.housekeeping import Housekeeper
-from callcenter.admin.intake import Follower, Intake
+from callcenter.admin.intake import Intake
 from callcenter.admin.priming import WorkerPrimer
 from callcenter.admin.problems import Problem
 from callcenter.admin.publishing import Publisher
@@ -38,11 +39,16 @@ from callcenter.admin.security.rates import RateLimits
 from callcenter.admin.security.refusals import Refusals
 from callcenter.admin.security.sessions import Rules
 from callcenter.admin.store.database import Database
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.errors import ConfigurationError
+from callcenter.link.tls import client_tls
 from callcenter.published.board import Board, Clips
+from callcenter.published.signing import Signer, signer
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
+from callcenter.serving.pages import metrics_page
 from callcenter.settings import AdminSettings
 from callcenter.settings.common import listen_on
 from personas import library
@@ -70,6 +76,7 @@ class Parts:
     publisher: Publisher
     intake: Intake
     deliverer: webhooks.Deliverer
+    follower: Follower
     housekeeper: Housekeeper
     door: oidc.Door | None
 
@@ -88,18 +95,23 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     waiting = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S)
     binary = connect(settings.redis_url, timeout_s=LISTEN_TIMEOUT_S, decode_responses=False)
-    board, clips = Board(redis), Clips(binary)
+    board, clips = Board(redis, signer=_signer(settings)), Clips(binary)
     brokers = {
         pool: Broker(redis, pool, timeout_s=settings.redis_timeout_s)
         for pool in settings.admin_pools
     }
-    primer = WorkerPrimer(brokers, settings.link_secret.get_secret_value())
+    primer = WorkerPrimer(
+        brokers, settings.link_secret.get_secret_value(), client_tls(*settings.link_tls)
+    )
     publisher = Publisher(database, board, clips, primer)
     rates, master = rates or RateLimits(), settings.admin_secret.get_secret_value()
-    http = httpx.AsyncClient(follow_redirects=False)
+    http = webhooks.http_client()
+    follower = Follower(waiting, database)
+    intake = Intake(waiting, database, socket.gethostname(), webhooks.enqueue)
     rules, refused, eraser = _rules(settings), Refusals(), Eraser(redis)
     kept = timedelta(days=settings.calls_kept_days) if settings.calls_kept_days else None
     state = app.State(
+        database=database,
         gate=Gate(database, rates, publisher, rules, refused),
         rates=rates,
         templates=personas,
@@ -108,11 +120,13 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         board=board,
         brokers=brokers,
         publisher=publisher,
-        follow=Follower(waiting, database).follow,
+        follow=follower.follow,
+        watchers=Watchers(),
+        aside=intake.aside,
+        supervisor=Supervisor(),
         master_secret=master,
         rules=rules,
         eraser=eraser,
-        database=database,
     )
     key_file = settings.first_admin_key_file
     return Parts(
@@ -125,8 +139,9 @@ def build(settings: AdminSettings, rates: RateLimits | None = None) -> Parts:
         personas=personas,
         state=state,
         publisher=publisher,
-        intake=Intake(waiting, database, socket.gethostname(), webhooks.enqueue),
+        intake=intake,
         deliverer=webhooks.Deliverer(database, http, master, settings.webhooks_private),
+        follower=follower,
         housekeeper=Housekeeper(database, eraser, refused, kept, key_file),
         door=_door(settings, rules, database, refused, rates),
     )
@@ -193,18 +208,18 @@ def create_app(parts: Parts, on_secret: Callable[[str], None]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await prepare(parts, on_secret)
-        loops = (
-            parts.publisher.run(),
-            parts.intake.run(),
-            parts.deliverer.run(),
-            parts.housekeeper.run(),
-        )
-        tasks = [asyncio.create_task(loop) for loop in loops]
+        supervisor = parts.state.supervisor
+        supervisor.keep("publisher", parts.publisher.run)
+        supervisor.keep("intake", parts.intake.run)
+        supervisor.keep("deliverer", parts.deliverer.run, vital=False)
+        supervisor.keep("follower", parts.follower.run, vital=False)
+        supervisor.keep("housekeeper", parts.housekeeper.run, vital=False)
         log.info("admin_started", database=parts.database.kind)
         try:
             yield
-        finally:
-            await end_all(tasks)
+        finally:  # at a forced end, too: a loop may lose the one cancellation that it gets then
+            await supervisor.close()
+            await parts.deliverer.close()
             with suppress(SQLAlchemyError, OSError):  # the database is away
                 await parts.housekeeper.put_refusals_down(datetime.now(UTC))
             await parts.http.aclose()
@@ -243,14 +258,16 @@ def server(settings: AdminSettings, on_secret: Callable[[str], None]) -> uvicorn
     Raises:
         ConfigurationError: a setting or a persona file is wrong.
     """
-    config = uvicorn.Config(
+    config = guard.config(
         create_app(build(settings), on_secret),
-        host=listen_on(settings.admin_host),
-        port=settings.admin_port,
+        listen_on(settings.admin_host),
+        settings.admin_port,
+        HttpLimits(
+            settings.http_max_connections,
+            settings.http_max_connections_per_host,
+            settings.forwarded_allow_ips,
+        ),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=3,
     )
     return uvicorn.Server(config)
@@ -269,27 +286,6 @@ def run(settings: AdminSettings) -> None:
         served.run()  # uvicorn raises the signal again after its own clean end
 
 
-@contextmanager
-def metrics_page(host: str, port: int) -> Iterator[None]:
-    """Serves the metrics from a thread, apart from what browsers reach.
-
-    Raises:
-        ConfigurationError: the address can't be used.
-    """
-    try:
-        page, thread = start_http_server(port, host)
-    except OSError as error:
-        raise ConfigurationError(
-            f"METRICS_HOST={host} METRICS_PORT={port} can't be used: {error.strerror}"
-        ) from None
-    try:
-        yield
-    finally:
-        page.shutdown()
-        page.server_close()
-        thread.join()
-
-
 def write_key(file: Path, secret: str) -> None:
     """Writes the first admin's secret where only this user reads it, and says where.
 
@@ -298,7 +294,7 @@ def write_key(file: Path, secret: str) -> None:
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(f"{secret}\n")
-    log.warning("first_admin_key_written", file=str(file.resolve()), good_for_h=24)
+    log.info("first_admin_key_written", file=str(file.resolve()), good_for_h=24)
 
 
 def new_admin_key(settings: AdminSettings, name: str) -> str:
@@ -321,6 +317,11 @@ def new_admin_key(settings: AdminSettings, name: str) -> str:
         return asyncio.run(make())
     except Problem as problem:
         raise ConfigurationError(problem.detail) from None
+
+
+def _signer(settings: AdminSettings) -> Signer:
+    own = settings.config_signing_key
+    return signer(own.get_secret_value() if own else "", settings.admin_secret.get_secret_value())
 
 
 def _library(settings: AdminSettings) -> library.Library:

@@ -15,12 +15,13 @@ from typing import Protocol
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.configuration import load
 from callcenter.admin.store.database import Database
+from callcenter.admin.store.faults import described
 from callcenter.admin.voices.consent import read, why_blocked
 from callcenter.errors import BrokerUnavailable
 from callcenter.published.board import Board, Clips
@@ -83,10 +84,14 @@ class Publisher:
             try:
                 await self.publish()
                 self.trouble = ""
-            except (BrokerUnavailable, DBAPIError, OSError) as error:  # Redis or database away
-                away = "the database" if isinstance(error, DBAPIError) else "Redis"
-                self.trouble = f"{away} does not answer"
-                log.warning("not_published", detail=str(error))
+            except SQLAlchemyError as error:  # the database is away
+                self._note_trouble(described(error))
+            except (BrokerUnavailable, OSError) as error:  # Redis is
+                self._note_trouble("Redis does not answer")
+                log.warning("redis_unavailable", detail=str(error))
+            except (ValueError, LookupError, TypeError) as error:  # written by hand, or elsewhere
+                self._note_trouble(f"a stored document cannot be read ({type(error).__name__})")
+                log.error("document_not_readable", exc_info=error)
             self._round_over.set()
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
@@ -94,28 +99,42 @@ class Publisher:
             except TimeoutError:  # time to look whether Redis has lost it
                 pass
 
+    def _note_trouble(self, why: str) -> None:
+        self.trouble = why
+        log.warning("not_published", detail=why)
+
     async def publish(self) -> None:
-        """Publishes the present configuration unless it is on the board.
+        """Publishes the present configuration unless it is on the board, genuine and whole.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
+        # The board first: what the database says afterwards is never older, unless it was restored.
+        posted = await self._board.posted()
         async with self._database.reading() as db:
             revision = int(await db.scalar(select(tables.state.c.revision)) or 0)
-            if await self._board.revision() == revision:
+            if posted.revision == revision:
                 self.published = revision
                 return
             snapshot = await build(db, datetime.now(UTC))
             stale = await self._publish_clips(db)
         fresh = [prompt for prompt in prompts(snapshot) if prompt.key not in self._primed]
         if fresh:
-            await self._primer.prime(fresh)
-            self._primed.update(prompt.key for prompt in fresh)
-        await self._board.publish(snapshot)
+            await self._prime(fresh)
+        if not await self._board.replace(posted, snapshot):
+            self._wake.set()  # another process has published meanwhile: look again
+            return
         for sha256 in stale:  # nothing names them any more
             await self._clips.remove(sha256)
         self.published = snapshot.revision
         log.info("published", revision=snapshot.revision)
+
+    async def _prime(self, fresh: list[Prompt]) -> None:
+        """Readies the workers; what one of them does to it keeps nothing from being published."""
+        (failure,) = await asyncio.gather(self._primer.prime(fresh), return_exceptions=True)
+        if isinstance(failure, Exception):
+            log.error("priming_failed", exc_info=failure)
+        self._primed.update(prompt.key for prompt in fresh)
 
     async def _publish_clips(self, db: AsyncConnection) -> set[str]:
         """Brings the clips to Redis that are not there; returns those of deleted voices."""

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -27,6 +28,8 @@ from callcenter.broker.placement import State, WorkerInfo
 from callcenter.errors import BrokerUnavailable, NoCapacity
 
 REAP_LIMIT = 100
+
+log = structlog.get_logger(__name__)
 
 
 class Broker:
@@ -123,7 +126,8 @@ class Broker:
         found = []
         for pool in self._prefixes:
             rows = await self._run("workers", pool)
-            found += sorted((_info(pool, *row) for row in rows), key=lambda info: info.worker_id)
+            known = [info for row in rows if (info := _info(pool, row)) is not None]
+            found += sorted(known, key=lambda info: info.worker_id)
         return found
 
     # --- workers ----------------------------------------------------------------------------------
@@ -225,7 +229,16 @@ def _times_ms(lease_s: float) -> tuple[int, int]:
     return lease_ms, lease_ms * keys.RECORD_TTL_FACTOR
 
 
-def _info(pool: str, *row: Any) -> WorkerInfo:
+def _info(pool: str, row: Sequence[Any]) -> WorkerInfo | None:
+    """A worker as the books have it; None for what a stranger or another release wrote."""
+    try:
+        return _read_info(pool, *row)
+    except (ValueError, TypeError, AttributeError):
+        log.warning("worker_not_understood", pool=pool)
+        return None
+
+
+def _read_info(pool: str, *row: Any) -> WorkerInfo:
     worker_id, url, epoch, slots, used, kind, model, state, primed, tick_p99_ms, age_ms = row
     return WorkerInfo(
         worker_id=worker_id,

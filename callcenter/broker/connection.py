@@ -7,6 +7,7 @@ up in a part of that time, so that another Sentinel or node can still be asked.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,9 +24,17 @@ from callcenter.errors import ConfigurationError
 
 TIMEOUT_S = 0.5
 
+# What a server says that is no primary, or not yet. It has carried nothing out, so that sending the
+# command again, to whoever has the address now, is safe. BusyLoadingError is among the errors of
+# broken connections, which are tried again anyway.
+NOT_THE_PRIMARY = (exceptions.ReadOnlyError, exceptions.MasterDownError)
+
+# A server that vanished without a word is found out in 11 s, also by those who only listen.
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}
+
 
 def connect(url: str, *, timeout_s: float = TIMEOUT_S, decode_responses: bool = True) -> Redis:
-    """A client that fails fast: short time-outs, one retry on a broken connection.
+    """A client that fails fast: short time-outs, one retry where the connection was to blame.
 
     Args:
         url: as callcenter/broker/address.py describes it.
@@ -41,7 +50,9 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S, decode_responses: bool = 
     if isinstance(address, ClusterNodes):
         # It is no subclass, and takes the same commands.
         return cast(Redis, _cluster(address, timeout_s, decode_responses))
-    options = _options(timeout_s, decode_responses)
+    options = {**_options(timeout_s, decode_responses), "retry_on_error": list(NOT_THE_PRIMARY)}
+    if address.url.startswith("unix://"):
+        options = {name: value for name, value in options.items() if "keepalive" not in name}
     try:
         return Redis.from_url(address.url, **options)
     except ValueError as error:  # another scheme, or a port that is no number
@@ -73,8 +84,11 @@ def _cluster(address: ClusterNodes, timeout_s: float, decode_responses: bool) ->
 def _options(timeout_s: float, decode_responses: bool) -> dict[str, Any]:
     return {
         "decode_responses": decode_responses,
+        "encoding_errors": "replace",  # a stranger's odd byte spoils its own text, not the answer
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "socket_keepalive_options": _KEEPALIVE,
         "retry": Retry(NoBackoff(), 1),
     }
 

@@ -29,6 +29,10 @@ RELEASED_TTL_S = 5.0  # how long a heartbeat that was already on its way can't r
 # stays for ever even if every worker and gateway is gone.
 RECORD_TTL_FACTOR = 4
 
+# Other keys have these names in the same place: an account that may write a pool's books must not
+# reach them (deploy/redis/acl.sh).
+RESERVED_NAMES = frozenset({"published", "limits"})
+
 _POOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -36,8 +40,10 @@ def prefix(pool: str) -> str:
     """The prefix of all keys of a pool, with its hash tag.
 
     Raises:
-        ConfigurationError: the name could break the hash tag.
+        ConfigurationError: the name could break the hash tag, or is that of other keys.
     """
+    if pool in RESERVED_NAMES:
+        raise ConfigurationError(f"pool name {pool!r} is reserved; choose another one")
     if not _POOL_NAME.fullmatch(pool):
         raise ConfigurationError(
             f"pool name {pool!r}: use 1 to 64 letters, digits, '.', '_' or '-'"

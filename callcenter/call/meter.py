@@ -14,6 +14,7 @@ from callcenter.call.machine import Outcome
 from callcenter.events import (
     Backchannel,
     FalseStop,
+    LegEnd,
     MissedBargeIn,
     OverlapStart,
     TurnEvent,
@@ -67,6 +68,10 @@ class CallMeter:
             metrics.RECLAIMS.labels("lost").inc()
         metrics.CALLS_ACTIVE.labels(self._transport).dec()
         metrics.CALLS.labels(self._transport, outcome.value).inc()
+
+    def leg_ended(self, reason: LegEnd) -> None:
+        """The caller or the carrier is gone."""
+        metrics.LEG_ENDS.labels(self._transport, reason.value).inc()
 
     def session_ready(self, now: float, engine: str) -> None:
         """Media flows both ways; only a call's first session counts as its set-up."""

@@ -46,6 +46,7 @@ from callcenter.events import (
     GatewayStops,
     LegAudio,
     LegDigit,
+    LegEnded,
     LegMarkPlayed,
     LegMisbehaved,
     LegStarted,
@@ -219,6 +220,9 @@ class CallRunner:
                     log.info("digit")  # which one may be part of a card number
                 case LegStarted():
                     self._tell(self._start_audio(event))
+                case LegEnded(reason=reason):
+                    self._meter.leg_ended(reason)
+                    self._tell(event)
                 case _:
                     self._tell(event)
 

@@ -22,6 +22,7 @@ from callcenter.errors import BrokerUnavailable, LinkLost, NoCapacity, ProtocolE
 from callcenter.events import SessionLost, SessionReady, SlotClaimed, SlotRefused
 from callcenter.link.client import LinkClient
 from callcenter.link.protocol import OpenSession
+from callcenter.link.tls import LinkTls
 from callcenter.link.token import SessionToken, sign
 from callcenter.media.units import Pcm16
 
@@ -59,6 +60,7 @@ class LinkAccess:
         token_ttl_s: how long a session token may be used to open a link.
         open_timeout_s: from the first packet to the worker's "ready".
         unix_time: clock of the tokens' expiry, in seconds.
+        tls: how workers are checked; None for plain links.
     """
 
     gateway_id: str
@@ -66,6 +68,7 @@ class LinkAccess:
     token_ttl_s: float
     open_timeout_s: float
     unix_time: Callable[[], float] = time.time
+    tls: LinkTls | None = None
 
 
 class CallSession:
@@ -103,6 +106,7 @@ class CallSession:
                     self._token(claim),
                     self.spec,
                     timeout_s=self._access.open_timeout_s,
+                    tls=self._access.tls,
                 )
         except Refused as refusal:  # the worker is the authority: it may know better than Redis
             return SessionLost(refusal.code)

@@ -18,12 +18,12 @@ import structlog
 from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.routes import Choice
 from callcenter.gateway.trunks import RegisterAt, TrunkRoutes, names_of
+from callcenter.published import number as numbers
 from callcenter.published import trunk
 from callcenter.published.routing import IncomingCall
-from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.trunk import Trunk
-from callcenter.telephony.sip.uri import parse_uri
+from callcenter.telephony.sip.uri import SipUri, parse_uri
 
 EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 DEFAULT_CHANNELS = 100
@@ -53,13 +53,14 @@ class SipRoutes:
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """What to do with a call: the first choice that works counts; none refuses it."""
         own = self._files.get(call.trunk)
-        if own is not None and own.answers:
+        if own is None:
+            return self._published.plan(call_id, call)
+        if own.answers:
             route = own.find(call.called)
             return () if route is None else (route,)
-        found = self._published.plan(call_id, call)
-        if not found and call.called.isdecimal():  # trunks that leave the plus out
-            found = self._published.plan(call_id, replace(call, called=f"+{call.called}"))
-        return found
+        prefixes = own.trunk.international_prefixes
+        called, caller = (numbers.canonical(text, prefixes) for text in (call.called, call.caller))
+        return self._published.plan(call_id, replace(call, called=called, caller=caller))
 
     def lines(self) -> list[TrunkRoutes]:
         """All trunks that calls may come over now, the file's first."""
@@ -69,13 +70,14 @@ class SipRoutes:
 
 
 def carriers_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a published trunk may name as its secret: none of our own programs'.
+    """The variables that a published trunk may name as its secret: TRUNK_... and no others.
 
-    A login's digest goes to whatever host the trunk names; none of LINK_SECRET may leave by it.
+    A login's digest goes to whatever host the trunk names: neither LINK_SECRET nor anything else
+    that happens to stand in the environment may leave by it.
     """
-    programs = (AdminSettings, GatewaySettings, SipSettings, WorkerSettings)
-    ours = {name.upper() for settings in programs for name in settings.model_fields}
-    return {name: value for name, value in environment.items() if name not in ours}
+    return {
+        name: value for name, value in environment.items() if name.startswith(trunk.SECRETS_PREFIX)
+    }
 
 
 def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes | None:
@@ -86,14 +88,14 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
     """
     sip = published.sip or trunk.SipOptions()
     registrar = sip.registrar
-    asked = [published.secret_ref, registrar.secret_ref if registrar else None]
-    missing = [name for name in asked if name and not secrets.get(name)]
+    missing = [name for name in published.secret_refs().values() if not secrets.get(name)]
     if not published.addresses and published.secret_ref is None:
         missing.append("addresses or secret_ref")
     if missing:
         log.error("trunk_left_out", trunk=published.name, missing=missing)
         return None
-    register_at = _register_at(registrar, secrets) if registrar else None
+    proxy = parse_uri(sip.outbound_proxy) if sip.outbound_proxy else None
+    register_at = _register_at(registrar, proxy, secrets) if registrar else None
     networks = tuple(ipaddress.ip_network(text) for text in published.addresses)
     login = None
     if published.secret_ref is not None:
@@ -107,11 +109,18 @@ def line_of(published: trunk.Trunk, secrets: Mapping[str, str]) -> TrunkRoutes |
         srtp=sip.srtp,
         codecs=tuple(sip.codecs),
         max_channels=published.max_channels or DEFAULT_CHANNELS,
-        names=names_of(register_at),
+        international_prefixes=tuple(sip.international_prefixes),
+        outbound_proxy=proxy,
+        trust_identity=sip.trust_identity,
+        names=names_of(register_at, proxy),
     )
     return TrunkRoutes(made, {}, None, register_at)
 
 
-def _register_at(registrar: trunk.Registrar, secrets: Mapping[str, str]) -> RegisterAt:
-    login = Credentials(registrar.username, secrets[registrar.secret_ref])
-    return RegisterAt(parse_uri(registrar.uri), login, registrar.expires_s)
+def _register_at(
+    registrar: trunk.Registrar, proxy: SipUri | None, secrets: Mapping[str, str]
+) -> RegisterAt:
+    name = registrar.auth_username or registrar.username
+    login = Credentials(name, secrets[registrar.secret_ref])
+    uri = parse_uri(registrar.uri)
+    return RegisterAt(uri, login, registrar.expires_s, registrar.username, proxy)

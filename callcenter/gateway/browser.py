@@ -9,8 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
 from fastapi import FastAPI
 
+from callcenter.broker.once import Once
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway.live import LiveCalls
@@ -20,6 +22,10 @@ from callcenter.gateway.routes import Route, Routes
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.records.journal import Journal
 from callcenter.settings import GatewaySettings
+
+EVERY_PERSONA = "*"
+
+log = structlog.get_logger(__name__)
 
 logging.getLogger("aioice").setLevel(logging.WARNING)  # its info lines hold visitors' addresses
 
@@ -45,6 +51,7 @@ def build(
     access: LinkAccess,
     journal: Journal,
     quotas: Quotas,
+    once: Once | None = None,
 ) -> BrowserDoor | None:
     """The door; None when WEBRTC_SECRET is not set.
 
@@ -89,6 +96,7 @@ def build(
         ),
         journal=journal,
         quotas=quotas,
+        once=once,
     )
     return BrowserDoor(webrtc.create_app(calls, slots.engine_kinds), calls.close)
 
@@ -96,14 +104,20 @@ def build(
 def _open_routes(
     settings: GatewaySettings, routes: Routes | PublishedRoutes
 ) -> Mapping[str, Route]:
-    """The routes that browsers may take."""
+    """The routes that browsers may take: those to the personas that are named for them."""
+    named = settings.webrtc_personas
+    if not named:
+        log.warning("no_persona_for_browsers", detail="WEBRTC_PERSONAS is empty; * names all")
+    everybody = EVERY_PERSONA in named
     if isinstance(routes, PublishedRoutes):
-        return routes.by_persona(settings.webrtc_personas)
+        return routes.by_persona(None if everybody else named)
     known = routes.by_persona()
-    unknown = [name for name in settings.webrtc_personas if name not in known]
+    if everybody:
+        return known
+    unknown = [name for name in named if name not in known]
     if unknown:
         raise ConfigurationError(
             f"WEBRTC_PERSONAS: no route leads to {', '.join(unknown)}; "
             f"{settings.routes_file} has routes to {', '.join(known)}"
         )
-    return {name: known[name] for name in settings.webrtc_personas} or known
+    return {name: known[name] for name in named}

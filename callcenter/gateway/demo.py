@@ -24,6 +24,8 @@ import typer
 
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import program
+from callcenter.gateway.browser import EVERY_PERSONA
+from callcenter.published.signing import new_pair
 from callcenter.settings import GatewaySettings
 from personas import library
 
@@ -31,6 +33,7 @@ HOST = "127.0.0.1"
 START_S = 120.0  # the cascade's first start reads its models from a cold disk
 STOP_S = 5.0
 FIRST_NUMBER = 15_550_100  # the admin app gives the shipped personas numbers from here on
+LOGS = ("auto", "json", "text")
 KEPT_SECRET = Path("admin_secret")
 QUESTION = library.SHIPPED / "question.wav"  # for the first number's persona
 
@@ -43,7 +46,9 @@ SWITCH = """For PersonaPlex itself, the full-duplex model, run a worker on a mac
   ENGINE=personaplex CHECKPOINT=... DEVICE=cuda python -m callcenter worker"""
 
 
-def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) -> None:
+def run(
+    port: int, slots: int, engine: str, admin_port: int, data: Path | None, log: str = "auto"
+) -> None:
     """Runs until Ctrl-C.
 
     Args:
@@ -52,27 +57,33 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
         engine: one of `ENGINES`.
         admin_port: of the admin app.
         data: keeps the admin app's database; without it, everything is thrown away at the end.
+        log: `json` or `text`: every line of every part; `auto` on a terminal: warnings as text, so
+            that the addresses stay in sight.
 
     Raises:
         ConfigurationError: the port is taken, or a part is missing or does not start.
     """
     os.umask(0o077)  # the database and the secrets beside it are for whoever runs the demo
     _check_engine(engine)
+    _quiet(log)
     _check_port(port, "--port")
     _check_port(admin_port, "--admin-port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, all parts end
     admin_port = admin_port or _free_port()
     auth_token, link_secret = secrets.token_hex(16), secrets.token_hex(32)
-    metrics_port = _free_port()
+    metrics_port, (signing_key, public_key) = _free_port(), new_pair()
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         redis_url = stack.enter_context(_valkey())
         typer.echo(f"Starting the {engine} engine ...")
-        stack.enter_context(_worker(redis_url, link_secret, slots, engine))
+        stack.enter_context(_worker(redis_url, link_secret, public_key, slots, engine))
         folder = data or Path(stack.enter_context(_temporary_folder()))
-        admin_secret = stack.enter_context(_admin(redis_url, link_secret, admin_port, port, folder))
+        admin_secret = stack.enter_context(
+            _admin(redis_url, link_secret, signing_key, admin_port, port, folder)
+        )
         settings = GatewaySettings.load(
             redis_url=redis_url,
             link_secret=link_secret,
+            config_public_key=public_key,
             gateway_host=HOST,
             gateway_port=port,
             metrics_port=metrics_port,
@@ -81,11 +92,22 @@ def run(port: int, slots: int, engine: str, admin_port: int, data: Path | None) 
             gateway_drain_s=1.0,
             webrtc_secret=secrets.token_hex(32),
             webrtc_origins=_origins(port, admin_port),
+            webrtc_personas=EVERY_PERSONA,
             webrtc_requests_per_minute=60,
         )
-        welcome = _welcome(port, metrics_port, auth_token, engine, admin_port, admin_secret)
-        program.run(settings, on_start=lambda: typer.echo(welcome))
+        welcome = _welcome(port, auth_token, engine, metrics_port)
+        box = _box(port, admin_port, admin_secret, data)
+        program.run(settings, on_start=lambda: typer.echo(f"{welcome}\n{box}"))
     typer.echo("The demo has ended.")
+
+
+def _quiet(log: str) -> None:
+    """Says how this process and its children write their logs, unless the environment says it."""
+    if log not in LOGS:
+        raise ConfigurationError(f"--log {log}: give {', '.join(LOGS[:-1])} or {LOGS[-1]}")
+    os.environ.setdefault("LOG_FORMAT", log)
+    if log == "auto" and sys.stderr.isatty():
+        os.environ.setdefault("LOG_LEVEL", "warning")
 
 
 def _origins(*ports: int) -> str:
@@ -106,8 +128,13 @@ def _check_port(port: int, option: str) -> None:
         except OSError as error:
             raise ConfigurationError(
                 f"{HOST}:{port} cannot be used ({error.strerror}); "
-                f"choose another port: python -m callcenter demo {option} {port + 1}"
+                f"choose another: make demo {_variable(option)}={port + 1}, or {option} {port + 1}"
             ) from None
+
+
+def _variable(option: str) -> str:
+    """`--admin-port` as the Makefile's variable."""
+    return option.strip("-").replace("-", "_").upper()
 
 
 def _check_engine(engine: str) -> None:
@@ -128,12 +155,24 @@ def _valkey() -> Iterator[str]:
         ) from None
     # Left to itself it looks for a port from a fixed one on, and of two demos that start at once
     # one fails.
-    with ValkeyServer(port=_free_port()) as server:
+    server = ValkeyServer(port=_free_port())
+    # Ctrl-C goes to every process of a terminal. A blocked signal stays blocked in a child, so that
+    # this one ends last, when nobody needs it any more.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
         yield str(server.connection_url)
+    finally:
+        server.stop()
 
 
 @contextmanager
-def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterator[None]:
+def _worker(
+    redis_url: str, link_secret: str, public_key: str, slots: int, engine: str
+) -> Iterator[None]:
     """A worker process, ready to serve."""
     http_port = _free_port()
     environment = {
@@ -141,6 +180,7 @@ def _worker(redis_url: str, link_secret: str, slots: int, engine: str) -> Iterat
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
+        "CONFIG_PUBLIC_KEY": public_key,
         "ENGINE": engine,
         "WORKER_POOL": "main",
         "WORKER_HOST": HOST,
@@ -169,7 +209,7 @@ def _cache_folder() -> Path:
 
 @contextmanager
 def _admin(
-    redis_url: str, link_secret: str, port: int, gateway_port: int, folder: Path
+    redis_url: str, link_secret: str, signing_key: str, port: int, gateway_port: int, folder: Path
 ) -> Iterator[str]:
     """The admin app's process, ready to serve; gives the first admin's secret, or ""."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -178,6 +218,7 @@ def _admin(
         **os.environ,
         "REDIS_URL": redis_url,
         "LINK_SECRET": link_secret,
+        "CONFIG_SIGNING_KEY": signing_key,
         "ADMIN_SECRET": _kept_secret(folder / KEPT_SECRET),
         "ADMIN_HOST": HOST,
         "ADMIN_PORT": str(port),
@@ -258,34 +299,39 @@ def _admin_key(file: Path, environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _welcome(
-    port: int,
-    metrics_port: int,
-    auth_token: str,
-    engine: str,
-    admin_port: int,
-    admin_secret: str,
-) -> str:
+def _welcome(port: int, auth_token: str, engine: str, metrics_port: int) -> str:
     numbers = {f"+{FIRST_NUMBER + index}": name for index, name in enumerate(library.load())}
     first = next(iter(numbers))
+    return "\n".join(
+        [
+            "",
+            ENGINES[engine],
+            SWITCH,
+            "",
+            "Numbers:",
+            *(f"  {number}  {name}" for number, name in numbers.items()),
+            f"Metrics: http://{HOST}:{metrics_port}/metrics",
+            "",
+            "A call from another terminal; the answer is in heard.wav (any WAV of speech will do):",
+            f"  TWILIO_AUTH_TOKEN={auth_token} {sys.executable} -m callcenter call \\",
+            f"    --number {first} --server http://{HOST}:{port} --wav {QUESTION} --out heard.wav",
+        ]
+    )
+
+
+def _box(port: int, admin_port: int, admin_secret: str, data: Path | None) -> str:
+    """The three lines that people need, and what becomes of their changes."""
+    kept = (
+        f"Changes are kept in {data}."
+        if data
+        else (
+            "Changes are lost when the demo ends; keep them with --data DIR (make demo DATA=DIR)."
+        )
+    )
     lines = [
-        "",
-        f"The call center answers on http://{HOST}:{port}  (Ctrl-C ends it)",
-        f"The gateway's metrics: http://{HOST}:{metrics_port}/metrics",
-        "",
-        ENGINES[engine],
-        SWITCH,
-        "",
-        f"The console is at http://{HOST}:{admin_port}/admin",
-        f"  log in with: {admin_secret}   (good for 24 h, or until another admin gets in)",
-        f"Talk to it: open http://{HOST}:{port} in a browser and allow the microphone.",
-        "",
-        *(f"  {number}  {name}" for number, name in numbers.items()),
-        "",
-        "Or ask it from another terminal; the answer is in heard.wav (any WAV of speech does):",
-        "",
-        f"  TWILIO_AUTH_TOKEN={auth_token} {sys.executable} -m callcenter call \\",
-        f"    --number {first} --server http://{HOST}:{port} --wav {QUESTION} --out heard.wav",
-        "",
+        f"Talk here:     http://{HOST}:{port}  (allow the microphone)",
+        f"Console here:  http://{HOST}:{admin_port}/admin",
+        f"Log in with:   {admin_secret}  (for 24 h)",
     ]
-    return "\n".join(lines)
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join(["", rule, *lines, rule, kept, "Ctrl-C ends the demo.", ""])

@@ -1,30 +1,44 @@
-"""Health, readiness, metrics, and the event loop's own pulse.
+"""Health, readiness, and the event loop's own pulse.
 
 Health and readiness are pages beside the carriers' ones: a balancer asks there. The metrics tell
-about the business and have a port of their own, so that no proxy rule can show them to the public
-by mistake. It knows the gateway only by two questions: does it drain, and is there a worker.
+about the business and have a port of their own (`callcenter.serving.pages`), so that no proxy rule
+can show them to the public by mistake. It knows the gateway only by two questions: does it drain,
+and is there a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from prometheus_client import start_http_server
 
 from callcenter import metrics
-from callcenter.errors import ConfigurationError
 
 PULSE_S = 0.25
 
 
-def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> APIRouter:
-    """The routes for whoever watches this process."""
+def router(
+    draining: Callable[[], bool],
+    worker_known: Callable[[], bool],
+    warnings: Callable[[], list[str]] = list,
+    unconfigured: Callable[[], str] = str,
+    trouble: Callable[[], str] = str,
+) -> APIRouter:
+    """The routes for whoever watches this process.
+
+    Args:
+        draining: whether it takes no new call.
+        worker_known: whether a call would find a worker.
+        warnings: what a person should look at, though calls are answered.
+        unconfigured: why no call could be answered as it should; "" if it could.
+        trouble: what does not run as it should beside the calls, or "". Calls are answered without
+            it, from memory, so the process stays ready and says so.
+    """
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -39,34 +53,16 @@ def router(draining: Callable[[], bool], worker_known: Callable[[], bool]) -> AP
             return _not_ready("draining")
         if not worker_known():
             return _not_ready("no worker is known: is one running, in one of GATEWAY_POOLS?")
-        return JSONResponse({"status": "ready"})
+        if why := unconfigured():
+            return _not_ready(why)
+        named: dict[str, Any] = {"status": "ready"}
+        if found := warnings():
+            named["warnings"] = found
+        if why := trouble():
+            named["trouble"] = why
+        return JSONResponse(named)
 
     return routes
-
-
-@contextmanager
-def metrics_page(host: str, port: int) -> Iterator[int]:
-    """Serves the metrics in Prometheus' text format, from a thread; gives the port.
-
-    Args:
-        host: address to listen on.
-        port: 0 takes a free one.
-
-    Raises:
-        ConfigurationError: the address can't be used.
-    """
-    try:
-        server, thread = start_http_server(port, host)
-    except OSError as error:
-        raise ConfigurationError(
-            f"METRICS_HOST={host} METRICS_PORT={port} can't be used: {error.strerror}"
-        ) from None
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def measure_loop_lag() -> None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Sequence
+from functools import partial
 
 import structlog
 
+from callcenter.background import end_all
 from callcenter.errors import BrokerUnavailable
 from callcenter.gateway.live import Carried, LiveCalls
 from callcenter.published.board import Board, Command
 from callcenter.telephony.leg import CallControlFailed
 
 ANSWER_WITHIN_S = 2.0  # less than the admin app waits
+MAX_AT_ONCE = 200
 
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _KEYS = re.compile(r"[0-9*#A-D]{1,32}")
@@ -29,16 +32,36 @@ log = structlog.get_logger(__name__)
 async def carry_out(board: Board, live: LiveCalls, transfer_prefixes: Sequence[str] = ()) -> None:
     """Obeys for ever; cancel it at the end of the process.
 
+    Each order has a task of its own, so that one which fails or waits keeps no other from being
+    obeyed.
+
     Args:
         board: where orders are heard and answered.
         live: the calls that are carried here.
         transfer_prefixes: beginnings of the numbers that calls may be transferred to.
     """
-    async with asyncio.TaskGroup() as tasks:
+    obeying: set[asyncio.Task[None]] = set()
+    try:
         async for order in board.orders():
             carried = live.find(order.call_id)
-            if carried is not None:
-                tasks.create_task(_obey(board, carried, order, transfer_prefixes))
+            if carried is None:
+                continue
+            if len(obeying) >= MAX_AT_ONCE:  # nobody gives so many by hand
+                log.warning("order_refused", call_id=order.call_id, why="too many at once")
+                continue
+            task = asyncio.create_task(_obey(board, carried, order, transfer_prefixes))
+            obeying.add(task)
+            task.add_done_callback(partial(_obeyed, obeying, order.call_id))
+        while obeying:
+            await asyncio.wait(obeying)
+    finally:
+        await end_all(obeying)
+
+
+def _obeyed(obeying: set[asyncio.Task[None]], call_id: str, task: asyncio.Task[None]) -> None:
+    obeying.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("order_failed", call_id=call_id, exc_info=error)
 
 
 def why_no_transfer(number: str, prefixes: Sequence[str], own: str | None) -> str:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,10 +24,11 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from callcenter import logs, tracing
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
+from callcenter.broker.once import Once
 from callcenter.call.session import LinkAccess
 from callcenter.errors import ConfigurationError
 from callcenter.gateway import browser, health, orders, routes, twilio
@@ -36,9 +38,14 @@ from callcenter.gateway.published import PublishedRoutes
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import Policy, Reception
 from callcenter.gateway.slots import GatewaySlots
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
+from callcenter.serving.pages import metrics_page
 from callcenter.settings import GatewaySettings
 from callcenter.settings.common import listen_on
 from callcenter.telephony.twilio.control import CallResource, Fallback, SignatureCheck
@@ -71,7 +78,7 @@ def build(settings: GatewaySettings) -> Parts:
     """Makes the parts; connects to nothing.
 
     Raises:
-        ConfigurationError: a route or persona file is wrong.
+        ConfigurationError: a route or persona file is wrong, or CONFIG_PUBLIC_KEY is.
     """
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
     http = httpx.AsyncClient()
@@ -79,10 +86,14 @@ def build(settings: GatewaySettings) -> Parts:
     broker = Broker(redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
     slots = GatewaySlots(broker, LastKnownWorkers())
     live = LiveCalls(settings.max_calls)
-    board, journal, quotas = Board(redis), Journal(redis), Quotas(redis)
+    board = Board(redis, key_ring(settings.config_public_key))
+    journal, quotas = Journal(redis), Quotas(redis)
     published, table, access = PublishedRoutes(board), None, _link_access(settings)
     if settings.routes_file is not None:
         table = _routes(settings.routes_file, settings.personas_dir)
+    door = browser.build(
+        settings, table or published, slots, live, access, journal, quotas, Once(redis)
+    )
     reception = Reception(
         table or published,
         slots,
@@ -106,45 +117,63 @@ def build(settings: GatewaySettings) -> Parts:
         board=board,
         journal=journal,
         published=None if table else published,
-        browser=browser.build(settings, table or published, slots, live, access, journal, quotas),
+        browser=door,
     )
 
 
 def create_app(parts: Parts) -> FastAPI:
     """The ASGI application over the parts."""
-    prefixes = parts.settings.transfer_prefixes
+    supervisor = Supervisor()
+    obey = partial(orders.carry_out, parts.board, parts.live, parts.settings.transfer_prefixes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         load_model()  # or else the first call would wait for it
         await parts.slots.refresh()
-        watch = [
-            asyncio.create_task(parts.journal.run()),
-            asyncio.create_task(orders.carry_out(parts.board, parts.live, prefixes)),
-            asyncio.create_task(parts.slots.keep_table()),
-            asyncio.create_task(health.measure_loop_lag()),
-        ]
+        supervisor.keep("journal", parts.journal.run)
+        supervisor.keep("workers", parts.slots.keep_table)
+        supervisor.keep("loop_lag", health.measure_loop_lag, vital=False)
+        if parts.published is not None or not parts.board.keys.learns:
+            # With a routes file and no key, there is no admin app whose orders could be told.
+            supervisor.keep("orders", obey)
         if parts.published is not None:
             await parts.published.refresh()
-            watch.append(asyncio.create_task(parts.published.keep_current()))
+            supervisor.keep("configuration", parts.published.keep_current)
         freeze_garbage()
-        log.info("gateway_started", gateway_id=parts.settings.gateway_id)
-        yield
-        if parts.browser is not None:
-            await parts.browser.close()
-        await end_all(watch)
-        await parts.journal.flush()
-        await parts.http.aclose()
-        await parts.redis.aclose()
-        tracing.shutdown()
+        log.info(
+            "gateway_started",
+            gateway_id=parts.settings.gateway_id,
+            twilio=bool(parts.settings.auth_tokens),
+            browsers=parts.browser is not None,
+        )
+        try:
+            yield
+        finally:  # at a forced end, too: a loop may lose the one cancellation that it gets then
+            if parts.browser is not None:
+                await parts.browser.close()
+            await supervisor.close()
+            await parts.journal.flush()
+            await parts.http.aclose()
+            await parts.redis.aclose()
+            tracing.shutdown()
 
     app = FastAPI(title="Gateway", lifespan=lifespan, openapi_url=None)
-    app.include_router(health.router(lambda: parts.live.draining, parts.slots.ready))
+    warnings, unconfigured = _health_of(parts.published)
     app.include_router(
-        twilio.router(
-            parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+        health.router(
+            lambda: parts.live.draining,
+            parts.slots.ready,
+            warnings,
+            unconfigured,
+            supervisor.trouble,
         )
     )
+    if parts.settings.auth_tokens:  # without one nobody could be told from Twilio
+        app.include_router(
+            twilio.router(
+                parts.reception, parts.signatures, parts.calls, parts.settings.max_message_bytes
+            )
+        )
     if parts.browser is not None:
         app.mount("/", parts.browser.app)
     return app
@@ -219,17 +248,19 @@ def server(settings: GatewaySettings, on_start: Callable[[], None] | None = None
         ConfigurationError: a route or persona file is wrong.
     """
     parts = build(settings)
-    config = uvicorn.Config(
+    config = guard.config(
         create_app(parts),
-        host=listen_on(settings.gateway_host),
-        port=settings.gateway_port,
+        listen_on(settings.gateway_host),
+        settings.gateway_port,
+        HttpLimits(
+            settings.http_max_connections,
+            settings.http_max_connections_per_host,
+            settings.forwarded_allow_ips,
+        ),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,  # audio does not shrink, and the time is not there
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=5,
     )
     return Server(config, parts.live, settings.gateway_drain_s, on_start)
@@ -242,10 +273,16 @@ def run(settings: GatewaySettings, on_start: Callable[[], None] | None = None) -
         ConfigurationError: a route or persona file is wrong, or the metrics' port is taken.
     """
     logs.configure(settings.log_level, "gateway", settings.log_pii, settings.log_format)
-    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    page = metrics_page(settings.metrics_host, settings.metrics_port)
     tracing.configure("gateway", settings.otel_exporter_otlp_endpoint)
     with page, suppress(KeyboardInterrupt):  # uvicorn raises the signal again after its clean end
         server(settings, on_start).run()
+
+
+def _health_of(
+    published: PublishedRoutes | None,
+) -> tuple[Callable[[], list[str]], Callable[[], str]]:
+    return (list, str) if published is None else (published.warnings, published.unconfigured)
 
 
 def _routes(file: Path, personas: Path | None) -> routes.Routes:
@@ -261,6 +298,7 @@ def _link_access(settings: GatewaySettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

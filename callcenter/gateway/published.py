@@ -2,12 +2,15 @@
 
 Every call is decided on the snapshot that is in memory, so nothing here waits for Redis, the admin
 app or its database: without them the last configuration counts. A new snapshot is rendered before
-it replaces the old one, and one that cannot be read replaces nothing.
+it replaces the old one, one persona at a time so that calls go on between, and only what is new in
+it; one that cannot be read replaces nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import structlog
 
 from callcenter.errors import BrokerUnavailable
-from callcenter.gateway.routes import Choice, Route, without_punctuation
+from callcenter.gateway.routes import Choice, Route
 from callcenter.published.board import Board
 from callcenter.published.routing import (
     TRIAL_PREFIX,
@@ -29,6 +32,7 @@ from callcenter.published.trunk import Trunk
 from personas.schema import RenderedPersona
 
 LOOK_EVERY_S = 2.0
+MAX_RENDERED = 5_000  # prompts of a few kB
 BROWSER = "webrtc"
 
 log = structlog.get_logger(__name__)
@@ -54,6 +58,7 @@ class PublishedRoutes:
         self._board = board
         self._clock = clock
         self._snapshot = Snapshot(revision=-1)
+        self._trouble = ""
         self._rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
 
     @property
@@ -67,11 +72,7 @@ class PublishedRoutes:
 
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """What to do with a call: the first choice that works counts."""
-        called = call.called
-        if not called.startswith(TRIAL_PREFIX):
-            called = without_punctuation(called)
-        facts = IncomingCall(call.trunk, called, call.caller, call.headers)
-        decision = decide(self._snapshot, facts, self._clock(), _draw(call_id))
+        decision = decide(self._snapshot, call, self._clock(), _draw(call_id))
         choices = [
             self._route(action, decision.route, call.trunk)
             if isinstance(action, Answer)
@@ -80,17 +81,20 @@ class PublishedRoutes:
         ]
         return tuple(choice for choice in choices if choice is not None)
 
-    def by_persona(self, only: Collection[str] = ()) -> Mapping[str, Route]:
+    def by_persona(self, only: Collection[str] | None) -> Mapping[str, Route]:
         """The published personas that browsers may call, and trials by their made-up numbers.
 
+        A trial needs no name here: an operator made its number, which nobody can guess, and it ends
+        by itself.
+
         Args:
-            only: names; none for all.
+            only: their names; None for all.
         """
         return _Personas(self, only)
 
-    def published(self, only: Collection[str]) -> list[str]:
+    def published(self, only: Collection[str] | None) -> list[str]:
         """Names of the personas that are published now."""
-        return [name for name in self._snapshot.current if not only or name in only]
+        return [name for name in self._snapshot.current if only is None or name in only]
 
     def of_persona(self, name: str) -> Route | None:
         """The route straight to a persona's published version, or to a trial."""
@@ -111,22 +115,52 @@ class PublishedRoutes:
             await self.refresh()
             await self._board.wait_for_change(LOOK_EVERY_S)
 
+    def warnings(self) -> list[str]:
+        """What a person should look at."""
+        found = [self._board.refused] if self._board.refused else []
+        if self._board.keys.learns:
+            found.append("CONFIG_PUBLIC_KEY is not set: the first key that was seen is trusted")
+        return found
+
+    def unconfigured(self) -> str:
+        """Why there is no configuration, though one is published; "" else.
+
+        So at an upgrade, calls stay with the old gateways until the admin app has signed anew.
+        """
+        return self._board.refused if self.revision < 0 else ""
+
     async def refresh(self) -> None:
-        """Takes over what is published now; with Redis away, what is in memory stays."""
+        """Takes over what is published now; if it cannot be had, what is in memory stays."""
         try:
-            if await self._board.revision() == self._snapshot.revision:
+            known = await self._board.revision() == self._snapshot.revision
+            if known and not self._board.refused:
                 return
             snapshot = await self._board.snapshot()
-        except BrokerUnavailable as error:
-            log.warning("configuration_unchanged", detail=str(error))
+        except BrokerUnavailable as error:  # Redis is away, or a stranger wrote there
+            self._say("configuration_unchanged", str(error))
             return
+        self._say("configuration_readable", "")
         if snapshot is not None and snapshot.revision != self._snapshot.revision:
-            self._take_over(snapshot)
+            await self._take_over(snapshot)
 
-    def _take_over(self, snapshot: Snapshot) -> None:
-        self._snapshot, self._rendered = snapshot, {}
+    def _say(self, event: str, trouble: str) -> None:
+        """Logs what is wrong when that changes, not every other second."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.log(logging.WARNING if trouble else logging.INFO, event, detail=trouble)
+
+    async def _take_over(self, snapshot: Snapshot) -> None:
+        before = {(each.name, each.version): each.content for each in self._snapshot.personas}
+        rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
         for persona in snapshot.personas:
-            self._render(persona.name, persona.version, persona.content, {})
+            key = _key(persona.name, persona.version, persona.content, {})
+            same = before.get((persona.name, persona.version)) == persona.content
+            if same and key in self._rendered:
+                rendered[key] = self._rendered[key]
+            else:
+                rendered[key] = _rendered(persona.name, persona.version, persona.content, {})
+                await asyncio.sleep(0)
+        self._snapshot, self._rendered = snapshot, rendered
         log.info("configuration_changed", revision=snapshot.revision)
         self.on_change()
 
@@ -164,20 +198,36 @@ class PublishedRoutes:
     def _render(
         self, name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
     ) -> RenderedPersona | None:
-        key = (name, version, str(content) if not version else "", *sorted(variables.items()))
+        key = _key(name, version, content, variables)
         if key not in self._rendered:
-            try:
-                self._rendered[key] = read_persona(content).render(variables)
-            except ValueError as error:  # a variable without a value, another release's form
-                log.error("persona_not_usable", persona=name, version=version, detail=str(error))
-                self._rendered[key] = None
+            if len(self._rendered) >= MAX_RENDERED:  # values may be callers': as many as there are
+                self._rendered.clear()
+            self._rendered[key] = _rendered(name, version, content, variables)
         return self._rendered[key]
+
+
+def _key(
+    name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
+) -> tuple[Any, ...]:
+    """A version's content never changes; a trial, version 0, has none of its own."""
+    return (name, version, str(content) if not version else "", *sorted(variables.items()))
+
+
+def _rendered(
+    name: str, version: int, content: dict[str, Any], variables: Mapping[str, str]
+) -> RenderedPersona | None:
+    try:
+        return read_persona(content).render(variables)
+    except ValueError as error:  # a variable without a value, another release's form
+        why = {"detail": type(error).__name__, "pii.detail": str(error)}  # quotes prompts
+        log.error("persona_not_usable", persona=name, version=version, **why)
+        return None
 
 
 class _Personas(Mapping[str, Route]):
     """A view that is always that of the newest snapshot."""
 
-    def __init__(self, routes: PublishedRoutes, only: Collection[str]) -> None:
+    def __init__(self, routes: PublishedRoutes, only: Collection[str] | None) -> None:
         self._routes = routes
         self._only = only
 

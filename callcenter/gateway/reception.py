@@ -27,6 +27,7 @@ from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.routes import Choice, Route, RouteSource
 from callcenter.link.protocol import OpenSession, Sampling
+from callcenter.published import number as numbers
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
@@ -117,8 +118,16 @@ class Reception:
         self._policy = policy
 
     async def announce(self, call: Announcement) -> Answer:
-        """Finds a persona and a slot for a call; the same announcement gets the same answer."""
+        """Finds a persona and a slot for a call.
+
+        The same announcement gets the same answer for as long as its address is good, and none of
+        it after that.
+        """
         log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
+        if await self._grants.is_replay(call.call_sid, call.signature):
+            log.warning("webhook_replayed")
+            metrics.REFUSALS.labels(TRANSPORT, "webhook_replayed").inc()
+            return Answer(HTTPStatus.FORBIDDEN, reject_twiml("rejected"))
         incoming = _incoming(call)
         choices = self._routes.plan(call.call_sid, incoming)
         if not choices:
@@ -247,7 +256,8 @@ def read_announcement(form: Mapping[str, str], signature: str) -> Announcement:
         raise ProtocolError("the webhook has no usable CallSid: is it a voice webhook?")
     if not form.get("To"):
         raise ProtocolError("the webhook has no To: is it a voice webhook?")
-    return Announcement(call_sid, form["To"], form.get("From", ""), signature)
+    called, caller = (numbers.canonical(form.get(name, "")) for name in ("To", "From"))
+    return Announcement(call_sid, called, caller, signature)
 
 
 def open_session(call_id: str, route: Route) -> OpenSession:

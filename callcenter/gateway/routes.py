@@ -6,7 +6,6 @@ It does not know carriers, slots or workers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from callcenter.errors import ConfigurationError
+from callcenter.published import number as numbers
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from personas.errors import PersonaError
 from personas.library import Library
 from personas.schema import Limits, RenderedPersona, Sampling
-
-_PUNCTUATION = re.compile(r"[ ()./-]")
-_E164 = re.compile(r"\+[1-9]\d{5,14}")
 
 
 class _Strict(BaseModel):
@@ -47,7 +44,7 @@ class _NumberRoute(_Target):
     @field_validator("number")
     @classmethod
     def _check_number(cls, value: str) -> str:
-        return normalised(value)
+        return address(value)
 
 
 class _File(_Strict):
@@ -116,7 +113,7 @@ class Routes:
     """All routes.
 
     Attributes:
-        by_number: E.164 number -> route.
+        by_number: E.164 number, SIP address or client -> route.
         default: for every other number; None refuses those calls.
     """
 
@@ -125,7 +122,7 @@ class Routes:
 
     def find(self, called: str) -> Route | None:
         """The route of a dialled number in any common spelling."""
-        return self.by_number.get(without_punctuation(called), self.default)
+        return numbers.find_in(self.by_number, called) or self.default
 
     def plan(self, call_id: str, call: IncomingCall) -> tuple[Choice, ...]:
         """The one route of the dialled number, if any."""
@@ -166,15 +163,21 @@ def normalised(number: str) -> str:
     Raises:
         ValueError: it is not one.
     """
-    bare = without_punctuation(number)
-    if not _E164.fullmatch(bare):
+    bare = numbers.canonical(number)
+    if not numbers.E164.fullmatch(bare):
         raise ValueError("must be an E.164 number in quotes, such as '+15550100'")
     return bare
 
 
-def without_punctuation(number: str) -> str:
-    """A telephone number without what people put between its digits."""
-    return _PUNCTUATION.sub("", number)
+def address(text: str) -> str:
+    """What can be dialled: a number in E.164, a SIP address, or one of Twilio's clients.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if text.lower().startswith(("sip:", "sips:", "client:")):
+        return numbers.canonical(text)
+    return normalised(text)
 
 
 def _read(path: Path) -> _File:

@@ -27,9 +27,11 @@ from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
 from callcenter.gateway.reception import open_session
 from callcenter.gateway.routes import Choice, Route, RouteSource
+from callcenter.published import number as numbers
 from callcenter.published.documents import MessageTarget, RejectTarget, TransferTarget
 from callcenter.published.routing import IncomingCall
 from callcenter.records.journal import Journal
+from callcenter.telephony.sip import parties
 from callcenter.telephony.sip.call import State
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.leg import SipLeg
@@ -114,13 +116,14 @@ class SipReception:
 
     async def _receive(self, call: InboundCall, trunk: Trunk) -> None:
         with structlog.contextvars.bound_contextvars(call_id=call_name(call), trunk=trunk.name):
-            log.info("call_announced", **{"pii.called": call.called, "pii.caller": call.caller})
+            facts = incoming(call, trunk)
+            log.info("call_announced", **{"pii.called": facts.called, "pii.caller": facts.caller})
             if call.state is State.ENDED:  # its CANCEL was read in the same turn of the loop
                 self._count(call, trunk, Outcome.ABANDONED.value, "hangup")
                 return
-            choices = self._routes.plan(call_name(call), incoming(call, trunk))
+            choices = self._routes.plan(call_name(call), facts)
             if not choices:
-                log.warning("no_route", **{"pii.called": call.called})
+                log.warning("no_route", **{"pii.called": facts.called})
                 self._refuse(call, trunk, 404, "no_route", "rejected")
                 return
             if not isinstance(choices[0], Route):
@@ -206,7 +209,7 @@ class SipReception:
             call,
             trunk,
             self._open_port,
-            partial(_stream, trunk),
+            partial(_stream, trunk, call.dialog.peer.host),
             local,
             self._policy.rtp_timeout_s,
             {"trunk": trunk.name, **call.attributes()},
@@ -259,20 +262,24 @@ class SipReception:
         self.agent.settle(call)
 
 
-def _stream(trunk: Trunk) -> MediaStream:
+def _stream(trunk: Trunk, caller_host: str) -> MediaStream:
     return MediaStream(
         ssrc=secrets.randbits(32),
         sequence=secrets.randbits(16),
         timestamp=secrets.randbits(32),
-        trusted=trunk.knows,
+        trusted=lambda host: host == caller_host or trunk.vouches_for(host),
         cname=secrets.token_hex(8),
         unix_time=time.time,
     )
 
 
 def incoming(call: InboundCall, trunk: Trunk) -> IncomingCall:
-    """What routes may look at."""
-    return IncomingCall(trunk.name, call.called, call.caller, call.attributes())
+    """What routes may look at, with numbers in their canonical form."""
+    caller = parties.caller(call.invite, trusted=trunk.trust_identity)
+    called, caller = (
+        numbers.canonical(text, trunk.international_prefixes) for text in (call.called, caller)
+    )
+    return IncomingCall(trunk.name, called, caller, call.attributes())
 
 
 def call_name(call: InboundCall) -> str:

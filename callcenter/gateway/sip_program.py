@@ -13,13 +13,14 @@ import signal
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from callcenter import logs, tracing
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.last_known import LastKnownWorkers
@@ -35,14 +36,20 @@ from callcenter.gateway.registrations import Registrations
 from callcenter.gateway.sip import SipPolicy, SipReception
 from callcenter.gateway.slots import GatewaySlots
 from callcenter.gateway.trunks import TrunkRoutes
+from callcenter.link.tls import client_tls
 from callcenter.media.vad import load_model
 from callcenter.published.board import Board
+from callcenter.published.signing import key_ring
 from callcenter.records.journal import Journal
+from callcenter.serving import guard
+from callcenter.serving.guard import HttpLimits
+from callcenter.serving.pages import metrics_page
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip.auth import DigestServer
 from callcenter.telephony.sip.endpoint import Endpoint
 from callcenter.telephony.sip.identity import Identity
 from callcenter.telephony.sip.ports import PortPool
+from callcenter.telephony.sip.resolver import Resolver
 from callcenter.telephony.sip.stream_limits import StreamLimits
 from callcenter.telephony.sip.transport import Transports
 from callcenter.telephony.sip.trunk import Trunks
@@ -77,10 +84,11 @@ class SipGateway:
         pool, *overflow = settings.gateway_pools
         broker = Broker(self._redis, pool, overflow=overflow, timeout_s=settings.redis_timeout_s)
         self._slots = GatewaySlots(broker, LastKnownWorkers())
-        self._board, self._journal = Board(self._redis), Journal(self._redis)
+        self._board = Board(self._redis, key_ring(settings.config_public_key))
+        self._journal = Journal(self._redis)
         self._published = PublishedRoutes(self._board)
         self._routes = SipRoutes(_trunks(settings), self._published, carriers_secrets(os.environ))
-        self._watch: list[asyncio.Task[None]] = []
+        self._supervisor = Supervisor()
 
     async def start(self) -> None:
         """Listens."""
@@ -96,27 +104,26 @@ class SipGateway:
         identity = Identity(settings.advertised_host, self.ports)
         self._endpoint = Endpoint(identity, known, digest, lambda: secrets.token_hex(8))
         self._agent = reception.agent = UserAgent(self._endpoint, reception.ring)
+        resolver = Resolver(settings.dns_servers)
         self._transports = Transports(
             self._agent.received, self._endpoint.admission.knows_host, self._client_tls,
-            self._agent.unreachable, _stream_limits(settings), self._endpoint.uses,
+            self._agent.unreachable, _stream_limits(settings), self._endpoint.uses, resolver,
         )  # fmt: skip
         self._agent.transports = self._transports
         load_model()  # or else the first call would wait for it
         await self._slots.refresh()
         await self._listen()
-        self._registrations = Registrations(self._agent, identity)
+        self._registrations = Registrations(self._agent, identity, resolver)
         self._take_over()
         self._published.on_change = self._take_over
-        self._watch = [
-            asyncio.create_task(self._slots.keep_table()),
-            asyncio.create_task(self._published.keep_current()),
-            asyncio.create_task(self._journal.run()),
-            asyncio.create_task(
-                orders.carry_out(self._board, self.live, settings.transfer_prefixes)
-            ),
-            asyncio.create_task(health.measure_loop_lag()),
-            asyncio.create_task(self._registrations.watch()),
-        ]
+        keep = self._supervisor.keep
+        obey = partial(orders.carry_out, self._board, self.live, settings.transfer_prefixes)
+        keep("workers", self._slots.keep_table)
+        keep("configuration", self._published.keep_current)
+        keep("journal", self._journal.run)
+        keep("orders", obey)
+        keep("loop_lag", health.measure_loop_lag, vital=False)
+        keep("registrations", self._registrations.watch)
         log.info("sip_gateway_started", gateway_id=settings.gateway_id, **self.ports)
 
     async def drain(self, grace_s: float) -> None:
@@ -129,7 +136,7 @@ class SipGateway:
 
     async def stop(self) -> None:
         """Closes everything."""
-        await end_all(self._watch)
+        await self._supervisor.close()
         self._agent.close()
         await self._transports.close()
         await self._journal.flush()
@@ -138,7 +145,16 @@ class SipGateway:
     def app(self) -> FastAPI:
         """Health and readiness."""
         app = FastAPI(title="SIP gateway", openapi_url=None)
-        app.include_router(health.router(lambda: self.live.draining, self._slots.ready))
+        app.include_router(
+            health.router(
+                lambda: self.live.draining,
+                self._slots.ready,
+                self._published.warnings,
+                # A trunks file's own numbers are answered without what is published.
+                str if self.settings.trunks_file else self._published.unconfigured,
+                self._supervisor.trouble,
+            )
+        )
         return app
 
     async def _listen(self) -> None:
@@ -169,13 +185,11 @@ async def serve(settings: SipSettings) -> None:
     """
     gateway = SipGateway(settings)
     await gateway.start()
-    config = uvicorn.Config(
+    config = guard.config(
         gateway.app(),
-        host=settings.sip_http_host,
-        port=settings.sip_http_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
+        settings.sip_http_host,
+        settings.sip_http_port,
+        HttpLimits(settings.http_max_connections, settings.http_max_connections_per_host),
     )
     http = _Http(config)
     serving = asyncio.create_task(http.serve())
@@ -208,7 +222,7 @@ def run(settings: SipSettings) -> None:
     """
     logs.configure(settings.log_level, "sip", settings.log_pii, settings.log_format)
     tracing.configure("sip", settings.otel_exporter_otlp_endpoint)
-    page = health.metrics_page(settings.metrics_host, settings.metrics_port)
+    page = metrics_page(settings.metrics_host, settings.metrics_port)
     with suppress(KeyboardInterrupt), page:
         asyncio.run(serve(settings))
     tracing.shutdown()
@@ -263,6 +277,7 @@ def _access(settings: SipSettings) -> LinkAccess:
         secret=settings.link_secret.get_secret_value(),
         token_ttl_s=settings.session_token_ttl_s,
         open_timeout_s=settings.link_open_timeout_s,
+        tls=client_tls(*settings.link_tls),
     )
 
 

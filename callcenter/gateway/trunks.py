@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from callcenter.errors import ConfigurationError, ProtocolError
 from callcenter.gateway.routes import Route
+from callcenter.published import number as numbers
+from callcenter.published.trunk import Prefix, ProxyUri
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.media_plan import CODECS
-from callcenter.telephony.sip.networks import Network, address_of
+from callcenter.telephony.sip.networks import Network, is_address
 from callcenter.telephony.sip.trunk import Trunk
 from callcenter.telephony.sip.uri import SipUri, parse_uri
 from personas.errors import PersonaError
@@ -27,6 +29,7 @@ from personas.library import Library
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Dialled = Annotated[str, Field(pattern=r"^[+0-9A-Za-z*#._-]{1,64}$")]
+Username = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class _Strict(BaseModel):
@@ -44,13 +47,14 @@ class _Number(_Target):
 
 
 class _Login(_Strict):
-    username: Annotated[str, Field(min_length=1, max_length=128)]
+    username: Username
     password_file: str
 
 
 class _Register(_Strict):
     registrar: str
-    username: Annotated[str, Field(min_length=1, max_length=128)]
+    username: Username
+    auth_username: Username | None = None
     password_file: str
     expires_s: Annotated[int, Field(ge=60, le=86_400)] = 300
 
@@ -73,6 +77,11 @@ class _Trunk(_Strict):
     retry_after_s: Annotated[int, Field(ge=1, le=3_600)] = 5
     transfer_uri: str = "sip:{number}@{host}"
     transfer: Literal["blind", "attended"] = "blind"
+    international_prefixes: Annotated[list[Prefix], Field(max_length=8)] = Field(
+        default_factory=list
+    )
+    outbound_proxy: ProxyUri | None = None
+    trust_identity: bool = False
     numbers: list[_Number] = Field(default_factory=list)
     default: _Target | None = None
 
@@ -104,16 +113,24 @@ class _File(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class RegisterAt:
-    """Where a trunk wants us registered."""
+    """Where a trunk wants us registered.
+
+    Attributes:
+        credentials: for the registrar's challenges.
+        user: of the address of record; "" for the credentials' own name.
+        proxy: first hop; None for the registrar itself.
+    """
 
     registrar: SipUri
     credentials: Credentials
     expires_s: int
+    user: str = ""
+    proxy: SipUri | None = None
 
     @property
     def username(self) -> str:
-        """Of the account."""
-        return self.credentials.username
+        """Of the account; whom the password belongs to may have another name."""
+        return self.user or self.credentials.username
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +138,7 @@ class TrunkRoutes:
     """A trunk with what its numbers lead to.
 
     Attributes:
-        by_number: as the trunk dials it -> route.
+        by_number: number in its canonical form -> route.
         default: for every other number; None refuses those calls with 404.
     """
 
@@ -137,13 +154,15 @@ class TrunkRoutes:
 
     def find(self, called: str) -> Route | None:
         """The route of a dialled number."""
-        return self.by_number.get(called, self.default)
+        prefixes = self.trunk.international_prefixes
+        return numbers.find_in(self.by_number, called, prefixes) or self.default
 
 
-def names_of(register_at: RegisterAt | None) -> frozenset[str]:
-    """The hosts that a trunk's own configuration names: its registrar, where that is a name."""
-    host = register_at.registrar.host if register_at is not None else ""
-    return frozenset({host} if host and address_of(host.strip("[]")) is None else ())
+def names_of(register_at: RegisterAt | None, proxy: SipUri | None) -> frozenset[str]:
+    """The hosts that a trunk's own configuration gives by name: of its registrar and its proxy."""
+    uris = (register_at.registrar if register_at is not None else None, proxy)
+    hosts = {host for uri in uris if uri is not None for host in (uri.host, uri.peer().host)}
+    return frozenset(host for host in hosts if not is_address(host.strip("[]")))
 
 
 def load(path: Path, library: Library) -> dict[str, TrunkRoutes]:
@@ -179,9 +198,11 @@ def _read(path: Path) -> _File:
 def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRoutes:
     login, register = entry.login, entry.register_at
     outbound = _credentials(place, register, folder) if register else None
+    proxy = parse_uri(entry.outbound_proxy) if entry.outbound_proxy else None
     register_at = None
     if register is not None and outbound is not None:
-        register_at = RegisterAt(_uri(place, register.registrar), outbound, register.expires_s)
+        registrar = _uri(place, register.registrar)
+        register_at = RegisterAt(registrar, outbound, register.expires_s, register.username, proxy)
     trunk = Trunk(
         name=entry.name,
         networks=tuple(_networks(entry.networks)),
@@ -196,11 +217,29 @@ def _trunk(place: str, entry: _Trunk, folder: Path, library: Library) -> TrunkRo
         retry_after_s=entry.retry_after_s,
         transfer_uri=entry.transfer_uri,
         attended_transfer=entry.transfer == "attended",
-        names=names_of(register_at),
+        international_prefixes=tuple(entry.international_prefixes),
+        outbound_proxy=proxy,
+        trust_identity=entry.trust_identity,
+        names=names_of(register_at, proxy),
     )
-    numbers = {n.number: _route(f"{place}.{n.number}", n, library) for n in entry.numbers}
+    by_number = _by_number(place, entry, library)
     default = _route(f"{place}.default", entry.default, library) if entry.default else None
-    return TrunkRoutes(trunk, numbers, default, register_at)
+    return TrunkRoutes(trunk, by_number, default, register_at)
+
+
+def _by_number(place: str, entry: _Trunk, library: Library) -> dict[str, Route]:
+    """The routes by numbers in their canonical form.
+
+    Raises:
+        ConfigurationError: two spellings of one number.
+    """
+    found: dict[str, Route] = {}
+    for target in entry.numbers:
+        name = numbers.canonical(target.number, entry.international_prefixes)
+        if numbers.find_in(found, name) is not None:
+            raise ConfigurationError(f"{place}.numbers: {target.number} stands there twice")
+        found[name] = _route(f"{place}.{target.number}", target, library)
+    return found
 
 
 def _networks(texts: list[str]) -> list[Network]:
@@ -215,7 +254,8 @@ def _credentials(place: str, login: _Login | _Register, folder: Path) -> Credent
         raise ConfigurationError(f"{place}.password_file: {path} cannot be read") from None
     if not password:
         raise ConfigurationError(f"{place}.password_file: {path} is empty")
-    return Credentials(login.username, password)
+    name = login.auth_username if isinstance(login, _Register) else None
+    return Credentials(name or login.username, password)
 
 
 def _uri(place: str, text: str) -> SipUri:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,10 +22,17 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 from callcenter import metrics
 from callcenter.background import end_all
 from callcenter.broker.claims import Claim
+from callcenter.broker.once import Once
 from callcenter.call.machine import Limits
 from callcenter.call.runner import CallRunner
 from callcenter.call.session import CallSession, LinkAccess, Slots, claim_slot, release_slot
-from callcenter.errors import BrokerUnavailable, NoCapacity, ProtocolError, Refused, Unauthorized
+from callcenter.errors import (
+    BrokerUnavailable,
+    NoCapacity,
+    ProtocolError,
+    Refused,
+    Unauthorized,
+)
 from callcenter.gateway.live import LiveCalls
 from callcenter.gateway.milestones import Milestones
 from callcenter.gateway.quotas import Quotas
@@ -62,6 +68,12 @@ class TokenUsed(Unauthorized):
     """The visit token has served its one call."""
 
     code = "token_used"
+
+
+class TokenUnchecked(TokenUsed):
+    """Nobody can tell whether the visit token has served its call: Redis is away."""
+
+    code = "token_unchecked"
 
 
 class UnknownPersona(Refused):
@@ -117,6 +129,7 @@ class Visits:
         journal: where calls are put down.
         quotas: the admins' limits.
         unix_time: clock of the tokens, seconds.
+        once: where all gateways put down which visit tokens were used; without it none counts.
     """
 
     def __init__(
@@ -131,6 +144,7 @@ class Visits:
         journal: Journal,
         quotas: Quotas,
         unix_time: Callable[[], float] = time.time,
+        once: Once | None = None,
     ) -> None:
         self.routes = routes
         self._slots = slots
@@ -142,7 +156,7 @@ class Visits:
         self._milestones = Milestones(journal, access.gateway_id)
         self._quotas = quotas
         self._unix_time = unix_time
-        self._used: OrderedDict[str, float] = OrderedDict()  # visit id -> when its token expires
+        self._once = once
         self._begun: set[str] = set()  # ids of calls, from their offer to their end
         self._legs: dict[str, WebRtcLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -189,17 +203,21 @@ class Visits:
 
         Raises:
             OriginRefused, TokenExpired, TokenUsed, Unauthorized, UnknownPersona: as they say.
+            TokenUnchecked: Redis does not answer; the page may ask again with the same token.
             TooManyCalls, NoCapacity, Draining: no room for it.
             BrokerUnavailable: Redis does not answer.
             ProtocolError: the offer cannot be answered.
+            NoRestart: it is for a connection that is there already.
         """
         self._check_origin(origin)
+        offer.check_is_first()
         token = visit.verify(token_text, self._policy.secret, origin, self._unix_time())
         route, visitor = self._route(token.persona), visitor_of(address)
         with structlog.contextvars.bound_contextvars(call_id=token.visit_id):
             try:
                 self._check_room()
-                self._use_up(token)
+                await self._use_up(token)
+                self._check_room()  # others came while Redis was asked
                 return await self._begin(offer, token, route, visitor)
             except TokenUsed:  # a page that asks twice, of a call that was counted
                 raise
@@ -238,14 +256,19 @@ class Visits:
         if len(self._begun) >= self._policy.max_calls:
             raise NoCapacity(f"{self._policy.max_calls} browser calls (WEBRTC_MAX_CALLS)")
 
-    def _use_up(self, token: visit.VisitToken) -> None:
-        """A token is good for one call; those that have expired need not be remembered."""
-        now = self._unix_time()
-        while self._used and next(iter(self._used.values())) <= now:
-            self._used.popitem(last=False)
-        if token.visit_id in self._used:
+    async def _use_up(self, token: visit.VisitToken) -> None:
+        """A token is good for one call in the whole installation, or, in doubt, for none."""
+        left_s = token.expires_at_s - self._unix_time()
+        try:
+            if self._once is None:
+                raise BrokerUnavailable("there is no register of used tokens")
+            first = await self._once.is_first("visit", token.visit_id, left_s)
+        except BrokerUnavailable as error:
+            raise TokenUnchecked(
+                f"whether the visit token was used can't be told: {error}"
+            ) from None
+        if not first:
             raise TokenUsed("the visit token has been used")
-        self._used[token.visit_id] = token.expires_at_s
 
     def _route(self, persona: str) -> Route:
         route = self.routes.get(persona)

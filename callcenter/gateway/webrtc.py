@@ -35,10 +35,16 @@ from callcenter.errors import (
     Unauthorized,
 )
 from callcenter.gateway.quotas import LimitReached
-from callcenter.gateway.visits import TRANSPORT, OriginRefused, UnknownPersona, Visits
+from callcenter.gateway.visits import (
+    TRANSPORT,
+    OriginRefused,
+    TokenUnchecked,
+    UnknownPersona,
+    Visits,
+)
 from callcenter.telephony.webrtc.files import WIDGET, FreshFiles
 from callcenter.telephony.webrtc.limits import TooManyCalls, TooManyRequests
-from callcenter.telephony.webrtc.signaling import Candidates, Offer
+from callcenter.telephony.webrtc.signaling import Candidates, NoRestart, Offer
 
 MAX_BODY_BYTES = 65_536
 DEMO_PAGE_HEADERS = {
@@ -51,8 +57,10 @@ DEMO_PAGE_HEADERS = {
 
 _STATUS: dict[type[Exception], HTTPStatus] = {
     OriginRefused: HTTPStatus.FORBIDDEN,
+    TokenUnchecked: HTTPStatus.SERVICE_UNAVAILABLE,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     UnknownPersona: HTTPStatus.NOT_FOUND,
+    NoRestart: HTTPStatus.CONFLICT,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyCalls: HTTPStatus.TOO_MANY_REQUESTS,
     NoCapacity: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
@@ -33,6 +35,7 @@ from callcenter.link.protocol import (
     Stats,
     Text,
 )
+from callcenter.link.tls import LinkTls
 
 OPEN_TIMEOUT_S = 5.0
 STALL_S = 1.0  # a live worker sends a frame every 80 ms; this is twelve in a row
@@ -60,6 +63,7 @@ class LinkClient:
         *,
         timeout_s: float = OPEN_TIMEOUT_S,
         stall_s: float = STALL_S,
+        tls: LinkTls | None = None,
     ) -> LinkClient:
         """Connects, opens the session and waits until its prompt is in.
 
@@ -69,6 +73,7 @@ class LinkClient:
             spec: what the session is about.
             timeout_s: for all of it together.
             stall_s: `messages` gives the link up after so long without any message.
+            tls: how the worker is checked; with it a ws:// address is not used.
 
         Raises:
             NoCapacity: every slot is taken.
@@ -80,7 +85,7 @@ class LinkClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                link = cls(await _connect(url, auth_token), stall_s)
+                link = cls(await _connect(url, auth_token, tls), stall_s)
                 await link._start(spec)
                 return link
         except TimeoutError:
@@ -146,7 +151,12 @@ class LinkClient:
         return message
 
 
-async def _connect(url: str, auth_token: str) -> Channel[FromWorker]:
+async def _connect(url: str, auth_token: str, tls: LinkTls | None) -> Channel[FromWorker]:
+    secured: dict[str, Any] = {}
+    if tls is not None:
+        if not url.startswith("wss://"):  # whoever writes the books could turn encryption off
+            raise LinkLost(f"{url} is no wss:// address, and LINK_CA_FILE asks for TLS")
+        secured = {"ssl": tls.context, "server_hostname": tls.server_name or urlsplit(url).hostname}
     try:
         connection = await connect(
             url,
@@ -160,12 +170,14 @@ async def _connect(url: str, auth_token: str) -> Channel[FromWorker]:
             max_size=protocol.MAX_MESSAGE_BYTES,
             max_queue=READ_AHEAD_MESSAGES,
             write_limit=WRITE_LIMIT_BYTES,
+            **secured,
         )
     except InvalidStatus as error:
         raise refusals.from_http(error.response.status_code, bytes(error.response.body)) from None
     except InvalidURI as error:
         raise ProtocolError(f"the worker's address is no WebSocket URL: {error}") from None
     except (OSError, EOFError, InvalidHandshake) as error:
-        # Refused or reset connection, unknown host, or a server that speaks no WebSocket.
+        # Refused or reset connection, unknown host, a certificate that does not count, or a server
+        # that speaks no WebSocket.
         raise LinkLost(f"no worker answers at {url}: {error}") from None
     return Channel(connection, protocol.decode_from_worker)

@@ -8,6 +8,7 @@ business of the two callables it is given.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -72,8 +73,13 @@ class LinkServer:
         self._serve_session = serve_session
         self._server: Server | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Starts listening; port 0 takes a free one.
+
+        Args:
+            host: address to listen on.
+            port: 0 takes a free one.
+            tls: the worker's certificate; None for plain connections.
 
         Returns:
             The port.
@@ -85,6 +91,7 @@ class LinkServer:
             self._handle,
             host,
             port,
+            ssl=tls,
             process_request=self._process_request,
             compression=None,
             server_header=None,

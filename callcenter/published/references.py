@@ -19,9 +19,9 @@ from callcenter.published.documents import (
     Schedule,
     Target,
 )
-from callcenter.published.routing import fits
+from callcenter.published.number import fits
 from callcenter.published.schedule import ever_opens
-from callcenter.published.trunk import Trunk
+from callcenter.published.trunk import SECRETS_PREFIX, Trunk
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,10 @@ def problem_with(
     for reference in references(document):
         if explanation := _leads_nowhere(configuration, reference):
             return reference.place, explanation
+    if isinstance(document, Trunk):
+        for place, name in document.secret_refs().items():
+            if not name.startswith(SECRETS_PREFIX):
+                return place, f"a trunk's secret is in a variable named {SECRETS_PREFIX}..."
     if isinstance(document, Schedule) and document.force is None and not ever_opens(document, now):
         return "/weekly", "this schedule never opens; add a window, or force it closed on purpose"
     if isinstance(document, Route) and document.enabled:
@@ -118,7 +122,7 @@ def why_unreachable(configuration: Configuration, route: Route) -> str:
     if named:
         return ""
     called = route.match.called
-    if called is not None:
+    if called is not None and not any(char.isalpha() for char in called):  # an address needs none
         numbers = [n for n in configuration.numbers.values() if fits(called, n.name)]
         if not numbers:
             return f"no number fits {called}; add the number first"

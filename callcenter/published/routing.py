@@ -4,16 +4,18 @@
     number with a persona or a route        that one
     routes from the lowest priority up      the first whose conditions all hold
 
-It knows no carrier, no slot and no clock. Whether there is a free slot comes later: the decision is
-a chain of targets, the first one and the overflow after it.
+Numbers are compared by `number`, in any spelling. It knows no carrier, no slot and no clock.
+Whether there is a free slot comes later: the decision is a chain of targets, the first one and the
+overflow after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from callcenter.published import number as numbers
 from callcenter.published import schedule as hours
 from callcenter.published.documents import (
     Match,
@@ -37,7 +39,7 @@ class IncomingCall:
 
     Attributes:
         trunk: name of the trunk that it came over.
-        called, caller: E.164, or whatever the carrier says.
+        called, caller: as the carrier spells them.
         headers: the carrier's headers or attributes.
     """
 
@@ -99,13 +101,13 @@ def decide(snapshot: Snapshot, call: IncomingCall, at: datetime, draw: float) ->
         draw: a number in [0, 1) that picks among weighted personas; the same call must always
             bring the same one.
     """
-    steps: list[Step] = []
+    call, steps = spelled(snapshot, call), list[Step]()
     for trial in snapshot.trials:
         if trial.called == call.called and at < trial.expires_at:
             why = voice_blocked(snapshot, str(trial.persona.content.get("voice", "")), at)
             steps.append(Step(f"trial {trial.called}", not why, why or "a draft is being tried"))
             return Decision("", () if why else (Answer(trial.persona, {}, None),), tuple(steps))
-    number = next((number for number in snapshot.numbers if number.name == call.called), None)
+    number = _dialled(snapshot, call.called)
     if number is not None and (own := _of_number(snapshot, number, call, steps)) is not None:
         return _decided(snapshot, own, at, draw, steps)
     for route in sorted(snapshot.routes, key=lambda route: (route.priority, route.name)):
@@ -117,13 +119,30 @@ def decide(snapshot: Snapshot, call: IncomingCall, at: datetime, draw: float) ->
     return Decision("", (), tuple(steps))
 
 
+def spelled(snapshot: Snapshot, call: IncomingCall) -> IncomingCall:
+    """The call with its numbers in their canonical form, by the ways of its trunk."""
+    trunk = next((trunk for trunk in snapshot.trunks if trunk.name == call.trunk), None)
+    prefixes = trunk.sip.international_prefixes if trunk is not None and trunk.sip else []
+    called, caller = (numbers.canonical(text, prefixes) for text in (call.called, call.caller))
+    return replace(call, called=called, caller=caller)
+
+
+def _dialled(snapshot: Snapshot, called: str) -> Number | None:
+    """The number that was dialled: the one with its very spelling before one but for the plus."""
+    for name in numbers.variants(called):
+        for number in snapshot.numbers:
+            if number.name == name:
+                return number
+    return None
+
+
 def mismatch(snapshot: Snapshot, match: Match, call: IncomingCall, at: datetime) -> str:
     """The first condition that does not hold, in words; "" if all hold."""
     if match.trunk is not None and match.trunk != call.trunk:
         return f"the trunk is {call.trunk}, not {match.trunk}"
-    if match.called is not None and not fits(match.called, call.called):
+    if match.called is not None and not numbers.fits(match.called, call.called):
         return f"the called number is not {match.called}"
-    if match.caller is not None and not fits(match.caller, call.caller):
+    if match.caller is not None and not numbers.fits(match.caller, call.caller):
         return f"the caller is not {match.caller}"
     headers = {name.lower(): value for name, value in call.headers.items()}
     for name, pattern in match.headers.items():

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -37,6 +38,15 @@ STREAM_MAX_ENTRIES = 200_000  # some hours of a busy day; the admin app reads wi
 QUEUE_MAX_ENTRIES = 20_000
 BATCH = 200
 RETRY_S = 1.0
+MAX_CALL_ID_CHARS = 120
+MAX_KIND_CHARS = 40
+MAX_DATA_CHARS = 64_000  # of JSON; a call's quality, the largest of ours, has about 1,000
+MAX_DEPTH = 8  # of what is nested in the data
+FIRST_S = 946_684_800.0  # 2000-01-01: earlier than any call
+LAST_S = 4_102_444_800.0  # 2100-01-01: later than any call
+_NO_TEXT = str.maketrans(  # no database stores these: NUL, and halves of surrogate pairs
+    dict.fromkeys([0, *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}")
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,23 +82,58 @@ def encode(entry: Entry) -> dict[str, str]:
 def decode(fields: Mapping[str, str]) -> Entry:
     """Reads the fields of a stream entry.
 
+    What no database stores (NUL, halves of surrogate pairs, NaN) is replaced, so that a call with
+    an odd byte in a name is recorded all the same.
+
     Raises:
-        ValueError: they are not an entry of ours.
+        ValueError: they are not an entry of ours, or go beyond the limits of one.
     """
     try:
-        data = json.loads(fields["data"])
-        if not isinstance(data, dict):
-            raise ValueError("data is no object")
-        return Entry(fields["call"], float(fields["at"]), fields["kind"], data)
-    except KeyError as error:
-        raise ValueError(f"field {error} is missing") from None
+        call_id, kind, text = fields["call"], fields["kind"], fields["data"]
+        at_s = float(fields["at"])
+    except (KeyError, TypeError) as error:  # another release, a stranger
+        raise ValueError(f"a field is missing: {error}") from None
+    if not 0 < len(call_id) <= MAX_CALL_ID_CHARS or not 0 < len(kind) <= MAX_KIND_CHARS:
+        raise ValueError("the call's id or the kind has no usable length")
+    if not FIRST_S <= at_s < LAST_S:  # NaN fails both comparisons
+        raise ValueError("the moment is out of range")
+    if len(text) > MAX_DATA_CHARS:
+        raise ValueError(f"the data is longer than {MAX_DATA_CHARS} characters")
+    try:
+        data = json.loads(text)
+    except RecursionError:  # thousands of brackets
+        raise ValueError("the data is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError("data is no object")
+    return Entry(_clean_text(call_id), at_s, _clean_text(kind), _clean(data, MAX_DEPTH))
+
+
+def _clean_text(text: str) -> str:
+    return text.translate(_NO_TEXT)
+
+
+def _clean(value: Any, depth: int) -> Any:
+    """JSON data as databases store it; ValueError if it is nested too deeply."""
+    if isinstance(value, str):
+        return _clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else None
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        raise ValueError("the data is nested too deeply")
+    if isinstance(value, list):
+        return [_clean(item, depth - 1) for item in value]
+    return {_clean_text(name): _clean(item, depth - 1) for name, item in value.items()}
 
 
 class Journal:
     """Writes entries in the background.
 
     Attributes:
-        dropped: entries that were lost because Redis was away for too long.
+        dropped: entries that were lost because Redis was away for too long, or that are none.
     """
 
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
@@ -121,10 +166,11 @@ class Journal:
         """Writes what waits; False if Redis does not answer."""
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            written = [fields for entry in batch if (fields := self._encoded(entry))]
             try:
                 async with self._redis.pipeline(transaction=False) as pipe:
-                    for entry in batch:
-                        pipe.xadd(STREAM, encode(entry), maxlen=STREAM_MAX_ENTRIES)  # type: ignore[arg-type]
+                    for fields in written:
+                        pipe.xadd(STREAM, fields, maxlen=STREAM_MAX_ENTRIES)  # type: ignore[arg-type]
                     await pipe.execute()
             except (RedisError, OSError) as error:  # it is away; entries wait
                 self._queue.extendleft(reversed(batch))
@@ -132,3 +178,15 @@ class Journal:
                 return False
         self._waiting.clear()
         return True
+
+    def _encoded(self, entry: Entry) -> dict[str, str] | None:
+        """An entry's fields; None, counted, for one that no reader would take."""
+        try:
+            fields = encode(entry)
+        except (TypeError, ValueError, RecursionError):  # a value that is no JSON: a fault of ours
+            fields = {}
+        if fields and len(fields["data"]) <= MAX_DATA_CHARS:
+            return fields
+        self.dropped += 1
+        log.error("journal_entry_not_writable", call_id=entry.call_id, kind=entry.kind)
+        return None

@@ -13,6 +13,7 @@ from callcenter.settings.common import (
     HTTP_SCHEMES,
     LOCAL_PROXIES,
     CommonSettings,
+    LinkSettings,
     Names,
     Pools,
     Port,
@@ -87,7 +88,7 @@ class OidcSettings(CommonSettings):
         return self
 
 
-class AdminSettings(OidcSettings):
+class AdminSettings(OidcSettings, LinkSettings):
     """The admin app's settings.
 
     Attributes:
@@ -96,10 +97,15 @@ class AdminSettings(OidcSettings):
             commas: their X-Forwarded-For tells who a visitor is. Nobody else's is believed.
         metrics_host, metrics_port: the metrics page, on a port of its own that no public proxy
             passes.
-        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`.
+        database_url: `sqlite:///file.db` or `postgresql://user:password@host/name`. PostgreSQL
+            that is not on this machine must speak TLS, with a certificate of its name; after `?`,
+            `sslrootcert=/file.pem` names another authority than the system's, `sslmode` one of
+            verify-full, verify-ca, require (no look at the certificate) and disable.
         admin_pools: worker pools that it shows, drains and primes.
         admin_secret: webhook signing secrets and the signature of log-ins on their way are derived
             from it; keep it with the database.
+        config_signing_key: Ed25519 private key that signs what is published and ordered, as
+            `python -m callcenter keys` prints it, or PEM; derived from admin_secret when empty.
         admin_secure_cookies: cookies over https only, and browsers told to use nothing else for
             this host and those below it; off for a trial on this machine.
         admin_key_login: whether an API key's secret opens the console; off where all people come
@@ -110,7 +116,8 @@ class AdminSettings(OidcSettings):
             again; 12 h after a log-in it does so in any case.
         reauth_minutes: how old a log-in may be before keys and trunks are changed.
         calls_kept_days: how long a call is kept with its numbers and words; 0: for ever.
-        webhooks_private: whether webhooks may point into private networks.
+        webhooks_private: whether webhooks may point into private networks, or any other addresses
+            than those of the public internet. They are called directly, through no proxy.
         personas_dir: persona files that an empty store begins with; the shipped ones when empty.
         tokenizer_file: the checkpoint's sentencepiece model, for exact token counts; an estimate
             from above without it.
@@ -128,6 +135,7 @@ class AdminSettings(OidcSettings):
     forwarded_allow_ips: Proxies = LOCAL_PROXIES
     database_url: str = "sqlite:///callcenter.db"
     admin_secret: SharedSecret
+    config_signing_key: SecretStr | None = None
     admin_secure_cookies: bool = True
     admin_key_login: bool = True
     first_admin_key_file: Path = Path("first_admin_key")

@@ -5,9 +5,17 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callcenter.errors import ConfigurationError
@@ -65,10 +73,18 @@ class CommonSettings(BaseSettings):
         link_secret: signs the session tokens between gateway and worker (HMAC-SHA256).
         link_secret_secondary: accepted by workers beside the first while the secret is being
             rotated.
+        config_public_key: the admin app's public keys, separated by commas, as PEM or as
+            `python -m callcenter keys` prints them: what others publish or order counts nothing.
+            `none` where there is no admin app. When empty, the key of the first snapshot that is
+            seen is trusted, which is for trials: whoever writes in Redis first is the admin then.
         log_level: the least urgent kind of log line that is written.
         log_format: `json`, one object a line; `text` for people; `auto` is text where standard
             error is a terminal.
         log_pii: whether fields under `pii.` are written; off, they never leave the process.
+        http_max_connections: HTTP connections at once on the program's web port; those that have
+            become WebSockets do not count.
+        http_max_connections_per_host: the same of one address (of IPv6, one /64). All clients of a
+            reverse proxy have its address.
         otel_exporter_otlp_endpoint: where traces of call set-up go, as OTLP over HTTP; none are
             made without it.
     """
@@ -79,9 +95,12 @@ class CommonSettings(BaseSettings):
     redis_timeout_s: Seconds = 0.5
     link_secret: SharedSecret
     link_secret_secondary: SharedSecret | None = None
+    config_public_key: str = ""
     log_level: LogLevel = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_pii: bool = False
+    http_max_connections: Annotated[int, Field(gt=0)] = 1_000
+    http_max_connections_per_host: Annotated[int, Field(gt=0)] = 250
     otel_exporter_otlp_endpoint: str | None = None
 
     @property
@@ -103,6 +122,35 @@ class CommonSettings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+
+class LinkSettings(CommonSettings):
+    """What programs read that open links to workers.
+
+    Attributes:
+        link_ca_file: PEM file of the CA that workers' certificates are checked against; with it
+            only wss:// links are opened. Without one the link is plain: for a closed network.
+        link_certificate, link_key: PEM files, for workers that ask for a certificate.
+        link_server_name: what every worker's certificate names; the host in its address when empty.
+    """
+
+    link_ca_file: Path | None = None
+    link_certificate: Path | None = None
+    link_key: Path | None = None
+    link_server_name: str = ""
+
+    @model_validator(mode="after")
+    def _link_tls_is_whole(self) -> Self:
+        if (self.link_certificate is None) != (self.link_key is None):
+            raise ValueError("LINK_CERTIFICATE and LINK_KEY need each other")
+        if self.link_ca_file is None and (self.link_certificate or self.link_server_name):
+            raise ValueError("LINK_CERTIFICATE and LINK_SERVER_NAME need LINK_CA_FILE")
+        return self
+
+    @property
+    def link_tls(self) -> tuple[Path | None, Path | None, Path | None, str]:
+        """CA, certificate, key and name, as `link.tls.client_tls` takes them."""
+        return self.link_ca_file, self.link_certificate, self.link_key, self.link_server_name
 
 
 def unique_id(program: str) -> str:

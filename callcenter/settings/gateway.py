@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from callcenter.settings.common import (
     HTTP_SCHEMES,
     LOCAL_PROXIES,
-    CommonSettings,
+    LinkSettings,
     Names,
     NumberPrefixes,
     Pools,
@@ -26,9 +26,11 @@ from callcenter.settings.common import (
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 FallbackVerb = Literal["say", "redirect", "dial"]
+# Twilio's have 32 hexadecimal digits; a shorter one could be guessed by forging webhooks.
+TwilioToken = Annotated[SecretStr, Field(min_length=32)]
 
 
-class GatewaySettings(CommonSettings):
+class GatewaySettings(LinkSettings):
     """The gateway's settings.
 
     Attributes:
@@ -63,7 +65,8 @@ class GatewaySettings(CommonSettings):
             the body and asks the number's fallback URL, or tells the caller of an application
             error when there is none; with 200 the caller hears the TwiML itself.
         no_capacity_message: what the caller hears then.
-        twilio_auth_token: Twilio's secret: requests are signed with it.
+        twilio_auth_token: Twilio's secret: requests are signed with it. At least 32 characters, as
+            Twilio's own have; without one there is no door for Twilio.
         twilio_auth_token_secondary: accepted beside the first while the token is being rotated.
         twilio_account_sid: turns hang-up and transfer by REST on; without it the only way to
             leave a call is to close its socket, after which the fallback verb runs.
@@ -73,7 +76,9 @@ class GatewaySettings(CommonSettings):
         webrtc_secret: signs the tokens of browser calls; without it there are no browser calls.
         webrtc_origins: pages that may place calls, such as https://www.example.com, separated by
             commas; the gateway's own pages always may.
-        webrtc_personas: personas that browsers may call; all that have a route when empty.
+        webrtc_personas: personas that browsers may call, separated by commas; `*` for all that have
+            a route; none when empty. The console's test calls need no name here: they go to
+            drafts under made-up numbers that last half an hour.
         webrtc_token_ttl_s: from the click to the call's first message.
         webrtc_max_call_s: a browser call is hung up after this time.
         webrtc_max_calls: browser calls of this process at once.
@@ -112,8 +117,8 @@ class GatewaySettings(CommonSettings):
     no_capacity_status: Annotated[int, Field(ge=200, le=599)] = 503
     no_capacity_message: str = "All our lines are busy right now. Please call again in a minute."
 
-    twilio_auth_token: SecretStr
-    twilio_auth_token_secondary: SecretStr | None = None
+    twilio_auth_token: TwilioToken | None = None
+    twilio_auth_token_secondary: TwilioToken | None = None
     twilio_account_sid: str | None = None
     twilio_api_base_url: str = "https://api.twilio.com"
     twilio_fallback_verb: FallbackVerb = "say"
@@ -159,6 +164,16 @@ class GatewaySettings(CommonSettings):
     def _check_turn(self) -> GatewaySettings:
         if self.turn_urls and self.turn_secret is None:
             raise ValueError("TURN_URLS needs TURN_SECRET: credentials are minted with it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_twilio(self) -> GatewaySettings:
+        if self.twilio_auth_token is None and (
+            self.twilio_auth_token_secondary is not None or self.twilio_account_sid is not None
+        ):
+            raise ValueError(
+                "TWILIO_AUTH_TOKEN_SECONDARY and TWILIO_ACCOUNT_SID need TWILIO_AUTH_TOKEN"
+            )
         return self
 
     @property

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from callcenter.settings.common import (
-    CommonSettings,
+    LinkSettings,
+    Names,
     NumberPrefixes,
     Pools,
     Port,
@@ -17,7 +19,7 @@ from callcenter.settings.common import (
 )
 
 
-class SipSettings(CommonSettings):
+class SipSettings(LinkSettings):
     """The SIP gateway's settings.
 
     Attributes:
@@ -33,6 +35,9 @@ class SipSettings(CommonSettings):
         sip_tls_ca: PEM file that peers' certificates are checked against when we connect; the
             system's when empty.
         sip_tls_require_client: a peer that connects must show a certificate of that CA.
+        sip_dns_servers: who is asked for SRV, NAPTR and address records of registrars, proxies and
+            far ends, as addresses, or addresses and ports ("192.0.2.53:5353", "[2001:db8::1]:53");
+            the system's when empty.
         sip_connections: TCP and TLS connections at once, ours included.
         sip_connections_per_host: that one host may have opened; some trunks open one for each call.
         sip_message_s: a connection's first message must be whole within this time, and every other
@@ -70,6 +75,7 @@ class SipSettings(CommonSettings):
     sip_tls_key: Path | None = None
     sip_tls_ca: Path | None = None
     sip_tls_require_client: bool = False
+    sip_dns_servers: Names = ()
     sip_connections: Annotated[int, Field(ge=1)] = 500
     sip_connections_per_host: Annotated[int, Field(ge=1)] = 100
     sip_message_s: Seconds = 10.0
@@ -99,7 +105,39 @@ class SipSettings(CommonSettings):
             raise ValueError("RTP_FIRST_PORT to RTP_LAST_PORT must hold two ports for each call")
         return self
 
+    @field_validator("sip_dns_servers")
+    @classmethod
+    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            _address_and_port(server)
+        return servers
+
+    @property
+    def dns_servers(self) -> list[tuple[str, int]]:
+        """Address and port of each."""
+        return [_address_and_port(server) for server in self.sip_dns_servers]
+
     @property
     def advertised_host(self) -> str:
         """What peers are told."""
         return self.sip_advertised_host or self.sip_bind_host
+
+
+def _address_and_port(text: str) -> tuple[str, int]:
+    """Reads a DNS server.
+
+    Raises:
+        ValueError: no address, or no port.
+    """
+    host, port = text, "53"
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        if not bracket:
+            raise ValueError(f"{text!r} lacks its closing bracket")
+        port = port.removeprefix(":") or "53"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    ipaddress.ip_address(host)  # raises ValueError, which says what is wrong
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65_535):
+        raise ValueError(f"{port!r} is no port; write it as in '192.0.2.53:53'")
+    return host, int(port)

@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 from callcenter.settings.common import HTTP_SCHEMES, CommonSettings, Port, Seconds, unique_id
 
 EngineKind = Literal["rehearsal", "personaplex", "cascade"]
+FormatWish = Literal["auto", "bf16", "fp8", "int8"]
 
 
 class WorkerSettings(CommonSettings):
@@ -23,8 +24,10 @@ class WorkerSettings(CommonSettings):
         worker_host: where both ports listen.
         worker_port: the link's port (one WebSocket per call).
         worker_url: where gateways reach the link; derived from host and port when empty.
+        worker_tls_certificate, worker_tls_key: PEM files; with them the link is wss:// only.
+        worker_tls_client_ca: PEM file; gateways must then show a certificate of this CA.
         worker_http_port: port of /healthz, /readyz and /metrics.
-        worker_slots: how many calls at once.
+        worker_slots: how many calls at once; a GPU without memory for so many takes fewer.
         engine: which engine answers; `rehearsal` is a partner for tests, not a model.
         personas_dir: the personas to make ready at start; the shipped ones when empty.
         heartbeat_s: how often the worker tells the broker that it lives.
@@ -38,13 +41,17 @@ class WorkerSettings(CommonSettings):
         checkpoint_revision: pinned revision of the repo; needed when `checkpoint` is a repo id.
         hf_token: access token for the repo.
         voices_dir: voice clips; the voices that come with the personas when empty.
-        device: where the engine runs: `cpu`, `cuda` or `cuda:0`.
+        device: where the engine runs: `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`.
         engine_kernels, engine_graphs, engine_tf32: on a GPU, run the model in fused kernels, as
-            recorded graphs, its codec in TF32; false for the plain way, to find a fault.
-        kv_fp8: keep keys and values in 8 bits: twice the calls on a GPU.
+            recorded graphs, its codec in TF32; false for the plain way, to find a fault. A GPU on
+            which the kernels do not run is refused unless engine_kernels is false.
+        kv_format: how a GPU keeps keys and values: `bf16`, in 8 bits as `fp8` (compute capability
+            8.9 or later) or `int8`, which hold twice the calls, or `auto`: 8 bits where the memory
+            does not hold every slot's full window otherwise.
         kv_pages: pages of keys and values; 0 takes what every slot's full window needs, or what
             the device has.
-        weights_fp8: keep the model's layers in 8 bits: 6 GiB less; needs engine_kernels.
+        weights_format: the same for the model's layers: 8 bits take 6 GiB less and need
+            engine_kernels; `auto` takes them where they let a fifth more calls in.
         gpu_reserve_gib: device memory that stays free of keys and values.
         min_window_positions: under memory pressure a call remembers at least so much; 12.5 a
             second.
@@ -73,6 +80,9 @@ class WorkerSettings(CommonSettings):
     worker_host: str = "127.0.0.1"
     worker_port: Port = 8090
     worker_url: str | None = None
+    worker_tls_certificate: Path | None = None
+    worker_tls_key: Path | None = None
+    worker_tls_client_ca: Path | None = None
     worker_http_port: Port = 8091
     worker_slots: Annotated[int, Field(ge=1)] = 4
     engine: EngineKind = "rehearsal"
@@ -92,9 +102,9 @@ class WorkerSettings(CommonSettings):
     engine_kernels: bool = True
     engine_graphs: bool = True
     engine_tf32: bool = True
-    kv_fp8: bool = False
+    kv_format: FormatWish = "auto"
     kv_pages: Annotated[int, Field(ge=0)] = 0
-    weights_fp8: bool = False
+    weights_format: FormatWish = "auto"
     gpu_reserve_gib: Annotated[float, Field(ge=0)] = 3.0
     min_window_positions: Annotated[int, Field(ge=1)] = 1_500
     phase_groups: Annotated[int, Field(ge=1, le=2)] = 1
@@ -122,6 +132,16 @@ class WorkerSettings(CommonSettings):
         if not all(name.strip() and path.strip() for name, _, path in pairs):
             raise ValueError("write name=path, separated by commas")
         return {name.strip(): path.strip() for name, _, path in pairs}
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.worker_tls_certificate is None) != (self.worker_tls_key is None):
+            raise ValueError("WORKER_TLS_CERTIFICATE and WORKER_TLS_KEY need each other")
+        if self.worker_tls_client_ca is not None and self.worker_tls_certificate is None:
+            raise ValueError("WORKER_TLS_CLIENT_CA needs WORKER_TLS_CERTIFICATE")
+        if self.worker_tls_certificate and (self.worker_url or "wss://")[:6] != "wss://":
+            raise ValueError("WORKER_URL must begin with wss:// where the link's port speaks TLS")
+        return self
 
     @model_validator(mode="after")
     def _endpoint_is_whole(self) -> Self:

@@ -2,7 +2,8 @@
 
 A session is admitted only with a genuine session token that names this worker and this process,
 with the prompt that the token names, and under a claim that is not older than the last one seen of
-that call. A newer claim of a call that is live here supersedes the session it has.
+that call. A newer claim of a call that is live here supersedes the session it has. A token is good
+for one session: that is remembered here and not in Redis, without which a worker works too.
 
 It knows no clock, no network and no engine.
 """
@@ -21,6 +22,8 @@ from callcenter.link.token import SessionToken, verify
 
 REMEMBERED_CALLS = 10_000
 REMEMBERED_PROMPTS = 32
+# A token lives for half a minute, in which a worker opens at most some hundred sessions.
+REMEMBERED_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Admission:
         self._live: dict[str, SessionToken] = {}
         self._fences: OrderedDict[str, int] = OrderedDict()
         self._primed: OrderedDict[str, None] = OrderedDict()
+        self._used: OrderedDict[str, None] = OrderedDict()  # ids of tokens
         self.draining = False
 
     def judge(self, auth_token: str, now_s: float) -> SessionToken:
@@ -66,7 +70,7 @@ class Admission:
 
         Raises:
             Unauthorized: not genuine, expired, or meant for another worker.
-            StaleClaim: of another process, or overtaken by a newer claim of the call.
+            StaleClaim: used, of another process, or overtaken by a newer claim of the call.
             Draining: no new session.
             NoCapacity: every slot is taken.
         """
@@ -93,6 +97,9 @@ class Admission:
             raise Unauthorized("the session token is for another call")
         if not token.prompt_hash == spec.prompt_hash == prompt_hash(spec.voice, spec.role_text):
             raise Unauthorized("the session token is for another prompt")
+        self._used[token.token_id] = None
+        while len(self._used) > REMEMBERED_TOKENS:
+            self._used.popitem(last=False)
         self._fences[token.call_id] = token.fencing_token
         self._fences.move_to_end(token.call_id)
         while len(self._fences) > REMEMBERED_CALLS:
@@ -132,6 +139,8 @@ class Admission:
         held = self._live.get(token.call_id)
         if held is not None and token.fencing_token <= held.fencing_token:
             raise StaleClaim("this call already has its session here")
+        if token.token_id in self._used:
+            raise StaleClaim("this session token has opened a session here before")
         if self.draining:
             raise Draining("this worker takes no new session")
         if held is None and len(self._live) >= self._identity.slots:

@@ -11,6 +11,7 @@ from callcenter import metrics
 from callcenter.errors import ConfigurationError
 from callcenter.settings import WorkerSettings
 from engine.config import EngineLimits, Execution
+from engine.device import Unsuited
 from engine.engine import PersonaPlexEngine, Shortened
 from engine.memory import NoMemory
 from engine.weights import CheckpointError, download, open_checkpoint
@@ -27,10 +28,13 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
         prompts: how many prompts its calls will ask for, as far as that is known.
 
     Raises:
-        ConfigurationError: the checkpoint is missing or unusable, or the device is too small.
+        ConfigurationError: the checkpoint is missing or unusable, or the device is too small or
+            cannot run the engine as was asked for.
     """
-    if settings.weights_fp8 and not settings.engine_kernels:
-        raise ConfigurationError("WEIGHTS_FP8=true needs ENGINE_KERNELS=true")
+    if settings.weights_format in ("fp8", "int8") and not settings.engine_kernels:
+        raise ConfigurationError(
+            f"WEIGHTS_FORMAT={settings.weights_format} needs ENGINE_KERNELS=true"
+        )
     try:
         engine = PersonaPlexEngine.load(
             open_checkpoint(_checkpoint_folder(settings)),
@@ -44,8 +48,12 @@ def build(settings: WorkerSettings, voices: Mapping[str, Path], prompts: int) ->
     except NoMemory as error:
         raise ConfigurationError(
             f"WORKER_SLOTS={settings.worker_slots}, KV_PAGES={settings.kv_pages}, "
-            f"KV_FP8={str(settings.kv_fp8).lower()}: {error}"
+            f"KV_FORMAT={settings.kv_format}, WEIGHTS_FORMAT={settings.weights_format}: {error}"
         ) from None
+    except Unsuited as error:
+        raise ConfigurationError(f"DEVICE={settings.device}: {error}") from None
+    if engine.slots < settings.worker_slots:
+        log.warning("fewer_slots", wished=settings.worker_slots, slots=engine.slots)
     tell(engine)
     return engine
 
@@ -67,8 +75,8 @@ def execution(settings: WorkerSettings) -> Execution:
     return Execution(
         kernels=settings.engine_kernels,
         graphs=settings.engine_graphs,
-        fp8_kv=settings.kv_fp8,
-        fp8_weights=settings.weights_fp8,
+        kv=settings.kv_format,
+        weights=settings.weights_format,
         tf32=settings.engine_tf32,
         reserve_gib=settings.gpu_reserve_gib,
     )

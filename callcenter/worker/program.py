@@ -16,13 +16,14 @@ from collections.abc import AsyncIterator, Iterable
 import structlog
 
 from callcenter import logs, metrics, tracing
-from callcenter.background import end_all
+from callcenter.background import Supervisor
 from callcenter.broker import keys
 from callcenter.broker.broker import Broker
 from callcenter.broker.connection import connect
 from callcenter.broker.placement import WorkerInfo
 from callcenter.errors import ConfigurationError
 from callcenter.link.server import LinkServer
+from callcenter.link.tls import server_tls
 from callcenter.published.board import Clips
 from callcenter.settings import WorkerSettings
 from callcenter.worker import deletion_cost, engines
@@ -109,6 +110,7 @@ class Worker:
         self._server = LinkServer(self._admission.judge, self._service.serve)
         self._loop_beat_s = time.monotonic()
         self._told_to_end = asyncio.Event()
+        self._supervisor = Supervisor()
         self._exit_code = 0
         self.started = asyncio.Event()
         self.url = ""
@@ -144,16 +146,16 @@ class Worker:
             stack.push_async_callback(self._clips_redis.aclose)
             membership = await self._join(stack)
             cost = await self._deletion_cost(stack)
-            tasks = [
-                asyncio.create_task(self._pulse(), name="pulse"),
-                asyncio.create_task(membership.run(), name="heartbeat"),
-                *([asyncio.create_task(cost.run(), name="deletion-cost")] if cost else []),
-            ]
-            stack.push_async_callback(end_all, tasks)
+            self._supervisor.keep("pulse", self._pulse)
+            self._supervisor.keep("heartbeat", membership.run)
+            if cost is not None:
+                self._supervisor.keep("deletion_cost", cost.run, vital=False)
+            stack.push_async_callback(self._supervisor.close)
             metrics.WORKER_SLOTS_TOTAL.labels(self._engine.kind).set(self._engine.slots)
             # What start-up made stays for good: collections need not look at it again.
             gc.collect()
             gc.freeze()
+            stack.callback(gc.unfreeze)  # or else Python's end finds native objects still alive
             log.info(
                 "worker_started",
                 worker_id=self._identity.worker_id,
@@ -186,12 +188,20 @@ class Worker:
         """Why this process should get no new call, or ""."""
         if self._admission.draining:
             return "draining"
-        return self.dead() or self._ticker.unready(time.monotonic())
+        why = self.dead() or self._ticker.unready(time.monotonic())
+        if why or not self._supervisor.failing():
+            return why
+        return self._supervisor.trouble()
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._settings
         try:
-            port = await self._server.start(settings.worker_host, settings.worker_port)
+            tls = server_tls(
+                settings.worker_tls_certificate,
+                settings.worker_tls_key,
+                settings.worker_tls_client_ca,
+            )
+            port = await self._server.start(settings.worker_host, settings.worker_port, tls)
             stack.push_async_callback(self._server.stop)
             health = HealthServer(
                 settings.worker_host,
@@ -207,8 +217,9 @@ class Worker:
         health.start()
         stack.callback(health.stop)
         self.http_port = health.port
-        host = settings.worker_host
-        self.url = settings.worker_url or f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme, host = "ws" if tls is None else "wss", settings.worker_host
+        address = f"[{host}]" if ":" in host else host
+        self.url = settings.worker_url or f"{scheme}://{address}:{port}"
 
     async def _join(self, stack: contextlib.AsyncExitStack) -> Membership:
         """Registers and makes sure that the books forget this process at its end."""

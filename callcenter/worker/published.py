@@ -18,6 +18,7 @@ from callcenter.errors import BrokerUnavailable
 from callcenter.link.refusals import PromptRefused
 from callcenter.published.board import Board, Clips
 from callcenter.published.prompts import Prompt, prompts
+from callcenter.published.signing import key_ring
 from callcenter.settings import WorkerSettings
 from callcenter.worker.voices import VoiceIntake
 from engine.interface import Engine
@@ -29,10 +30,15 @@ log = structlog.get_logger(__name__)
 
 
 async def published_prompts(settings: WorkerSettings) -> list[Prompt]:
-    """The prompts that calls will bring, as far as they are published."""
+    """The prompts that calls will bring, as far as they are published.
+
+    Raises:
+        ConfigurationError: CONFIG_PUBLIC_KEY cannot be read.
+    """
+    keys = key_ring(settings.config_public_key)
     redis = connect(settings.redis_url, timeout_s=CLIP_TIMEOUT_S)
     try:
-        snapshot = await Board(redis).snapshot()
+        snapshot = await Board(redis, keys).snapshot()
     except BrokerUnavailable as error:
         log.warning("published_configuration_not_read", why=str(error))
         return []

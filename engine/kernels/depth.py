@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.fp8 import Weight
+from engine.formats import Weight
 from engine.kernels.linear import (
     Stream,
     Workspace,

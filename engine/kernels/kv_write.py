@@ -39,11 +39,23 @@ def _rotate(even, odd, cos, sin):
 
 
 @triton.jit
+def _to_int8(vectors, worth):
+    """Whole steps of [heads, D/2, 2], and each head's scale to `worth`; see `formats.to_int8`."""
+    most = tl.max(tl.max(tl.abs(vectors), axis=2), axis=1)
+    odd = tl.sum(tl.sum((vectors != vectors).to(tl.int32), axis=2), axis=1)
+    kept = (tl.where(odd > 0, float("nan"), most) / 127.0).to(worth.dtype.element_ty)
+    tl.store(worth, kept)
+    scale = tl.maximum(tl.where(odd > 0, 1.0, kept.to(tl.float32)), 1e-12)
+    whole = tl.floor(vectors / scale[:, None, None] + 0.5)
+    return tl.where(whole == whole, tl.minimum(tl.maximum(whole, -127.0), 127.0), 0.0)
+
+
+@triton.jit
 def _write_kv(
     packed,  # [B, 3, H, D]: queries, keys, values
     cos_live, sin_live, cos_sink, sin_sink,  # float32 [B, D/2]
     pages,  # [pages, 2, H, S, D]
-    scales,  # float32 [2, H]
+    scales,  # fp8: float32 [2, H]; int8: [pages, 2, H, S], written
     page_of,  # int32 [B]
     slot_of,  # int32 [B]
     query_live, query_sink,  # [B, H, D]
@@ -51,7 +63,8 @@ def _write_kv(
     SLOTS: tl.constexpr,
     DIM: tl.constexpr,
     GROUP: tl.constexpr,
-    QUANTISED: tl.constexpr,
+    BY_HEAD: tl.constexpr,
+    BY_POSITION: tl.constexpr,
 ):  # fmt: skip
     """One (row, group of heads)."""
     row = tl.program_id(0)
@@ -75,7 +88,7 @@ def _write_kv(
     tl.store(query_sink + out_at, sink.to(query_sink.dtype.element_ty))
 
     key = _rotate(key_even, key_odd, cos, sin)
-    if QUANTISED:
+    if BY_HEAD:
         # Out of range saturates: e4m3 has no infinity, the plain conversion would give NaN. A NaN
         # stays NaN, so that the row is noticed and ended.
         key_scale = tl.load(scales + head)[:, None, None]
@@ -83,7 +96,12 @@ def _write_kv(
         key = tl.clamp(key / key_scale, -448.0, 448.0, tl.PropagateNan.ALL)
         value = tl.clamp(value / value_scale, -448.0, 448.0, tl.PropagateNan.ALL)
     page = tl.load(page_of + row).to(tl.int64) * (2 * HEADS * SLOTS * DIM)
-    slot_at = (head[:, None, None] * SLOTS + tl.load(slot_of + row)) * DIM + inside
+    place = head * SLOTS + tl.load(slot_of + row)
+    if BY_POSITION:
+        worth = scales + page // DIM + place
+        key = _to_int8(key, worth)
+        value = _to_int8(value, worth + HEADS * SLOTS)
+    slot_at = place[:, None, None] * DIM + inside
     kept = pages.dtype.element_ty
     tl.store(pages + page + slot_at, key.to(kept))
     tl.store(pages + page + HEADS * SLOTS * DIM + slot_at, value.to(kept))
@@ -107,7 +125,8 @@ def write_kv(
         page_of: int32 [B], page to write; idle rows name the scratch page.
         slot_of: int32 [B], slot inside the page.
         heads: H.
-        scales: float32 [2, H], the worth of fp8 keys and values; for fp8 pages.
+        scales: fp8 pages: float32 [2, H], the worth of keys and values; int8 pages:
+            [pages, 2, H, S], written as well.
 
     Returns:
         The queries for live pages and for sink pages, [B, H, D] each, in `packed`'s dtype.
@@ -117,10 +136,11 @@ def write_kv(
     query_live = packed.new_empty(rows, heads, dim)
     query_sink = packed.new_empty(rows, heads, dim)
     group = math.gcd(_HEADS_A_PROGRAM, heads)
+    by_head = scales is not None and scales.dim() == 2
     _write_kv[(rows, heads // group)](
         packed, rotation.cos_live, rotation.sin_live, rotation.cos_sink, rotation.sin_sink,
         pages, scales, page_of, slot_of, query_live, query_sink,
         HEADS=heads, SLOTS=pages.shape[3], DIM=dim, GROUP=group,
-        QUANTISED=scales is not None, num_warps=2,
+        BY_HEAD=by_head, BY_POSITION=scales is not None and not by_head, num_warps=2,
     )  # fmt: skip
     return query_live, query_sink

@@ -17,8 +17,8 @@ import torch
 import triton
 import triton.language as tl
 
-from engine.fp8 import Weight
-from engine.kernels.tiles import Tile
+from engine.formats import Weight
+from engine.kernels.tiles import Tile, block_of_rows
 
 _MOST_SPLITS = 4
 
@@ -53,7 +53,7 @@ class Workspace:
     @staticmethod
     def allocate(outputs: int, rows: int, device: torch.device | str) -> Workspace:
         """Room for projections to `outputs` outputs, in up to four splits, of `rows` rows."""
-        padded = _block_of_rows(rows) * triton.cdiv(rows, _block_of_rows(rows))
+        padded = block_of_rows(rows) * triton.cdiv(rows, block_of_rows(rows))
         return Workspace(
             torch.empty(_MOST_SPLITS * outputs * padded, dtype=torch.float32, device=device),
             torch.zeros(outputs * padded // 256, dtype=torch.int32, device=device),
@@ -96,11 +96,16 @@ def _project(
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """One (block of outputs, split of the depth, block of rows)."""
-    block = tl.program_id(0)
-    split = tl.program_id(1)
+    """One (block of rows, block of outputs, split of the depth).
+
+    Blocks of rows that share a block of outputs run side by side: the weight is read from memory
+    once, and by the others from the second-level cache.
+    """
+    row_block = tl.program_id(0)
+    block = tl.program_id(1)
+    split = tl.program_id(2)
     n = block * BLOCK_N + tl.arange(0, BLOCK_N)
-    b = tl.program_id(2) * BLOCK_B + tl.arange(0, BLOCK_B)
+    b = row_block * BLOCK_B + tl.arange(0, BLOCK_B)
     k = tl.arange(0, BLOCK_K)
     has_row = b < batch
     row_mask = has_row[None, :]
@@ -127,8 +132,7 @@ def _project(
         # on the order of arrival.
         cell = tl.arange(0, BLOCK_N)[:, None] * BLOCK_B + tl.arange(0, BLOCK_B)[None, :]
         size: tl.constexpr = BLOCK_N * BLOCK_B * (2 if GATED else 1)
-        blocks = tl.num_programs(0)
-        group = tl.program_id(2) * blocks + block
+        group = row_block * tl.num_programs(1) + block
         base = partial + group * (SPLITS * size) + cell
         tl.store(base + split * size, acc)
         if GATED:
@@ -178,11 +182,6 @@ def _project(
             tl.store(squares_out + block * batch + b, tl.sum(result * result, axis=0), mask=has_row)
 
 
-def _block_of_rows(rows: int) -> int:
-    """Rows of one program: the matrix instruction wants at least 16, registers at most 128."""
-    return min(128, max(16, triton.next_power_of_2(rows)))
-
-
 def _launch(
     x: torch.Tensor,
     weight: Weight,
@@ -201,8 +200,8 @@ def _launch(
     rows, depth = x.shape
     outputs = out.shape[1]
     tile = tile.fit(outputs, depth, x.element_size())
-    block_rows = _block_of_rows(rows)
-    _project[(outputs // tile.outputs, tile.splits, triton.cdiv(rows, block_rows))](
+    block_rows = tile.rows or block_of_rows(rows)
+    _project[(triton.cdiv(rows, block_rows), outputs // tile.outputs, tile.splits)](
         x, weight.matrix, weight.scale, squares, out, norm_weight, weighted, squares_out,
         workspace.partial, workspace.arrivals,
         rows, outputs, x.stride(0), out.stride(0), eps,

@@ -1,8 +1,9 @@
 """The language model as a chain of fused kernels, over the same weights.
 
-Built from a loaded `LanguageModel`, whose parameters it shares; with fp8 weights it takes the
-temporal layers over, and the plain model can no longer run them. A step is about 480 launches:
-7 x 32 for the temporal layers, 32 for each of the 8 depth steps, and a few around them.
+Built from a loaded `LanguageModel`, whose parameters it shares; with 8-bit weights it takes the
+temporal layers over, and the plain model can no longer run them. A step is about 500 launches:
+7 x 32 for the temporal layers (10 x 32 for many rows), 32 for each of the 8 depth steps, and a few
+around them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.config import AGENT_CODEBOOKS
-from engine.fp8 import Weight, quantise_weight
+from engine.config import AGENT_CODEBOOKS, Format
+from engine.device import Device
+from engine.formats import Weight, quantise_weight
 from engine.kernels.depth import DepthLayer, DepthStep, run_depth
 from engine.kernels.embedding import embed
 from engine.kernels.kv_write import Rotation
@@ -20,6 +22,7 @@ from engine.kernels.linear import Stream, Workspace, project_normed
 from engine.kernels.sampler import DepthStart, Draw, sample
 from engine.kernels.temporal import AttendPacked, DecodePages, TemporalLayer, run_temporal
 from engine.kernels.tiles import depth_tiles, temporal_tiles
+from engine.kernels.wide import run_wide
 from engine.model.attention import rotary_angles
 from engine.model.kv import DecodeAttend
 from engine.model.layers import NORM_EPS
@@ -28,6 +31,8 @@ from engine.model.sampling import SamplingRows
 from engine.model.transformer import Attend
 from engine.step import NextColumn
 
+WIDE_ROWS = 64  # above it the library's products are faster than our own; see `wide.py`
+
 
 class FusedModel:
     """The model's decode step and its prompt work, in kernels.
@@ -35,15 +40,19 @@ class FusedModel:
     Args:
         lm: the loaded model, on a CUDA device, `prepare`d.
         rows: the largest number of rows that will ever be given; more are refused.
-        quantise: keep the temporal layers' weights in fp8. Their plain form is freed.
+        device: the card.
+        weights: how to keep the temporal layers' weights; in 8 bits their plain form is freed.
     """
 
-    def __init__(self, lm: LanguageModel, rows: int, quantise: bool = False) -> None:
+    def __init__(
+        self, lm: LanguageModel, rows: int, device: Device, weights: Format = "bf16"
+    ) -> None:
         self._lm = lm
         self._most_rows = rows
-        self._quantised = quantise
+        self._device = device
+        self._quantised = weights != "bf16"
         self._audio_table = _joined_tables(lm)
-        self._layers = _temporal_layers(lm, quantise)
+        self._layers = _temporal_layers(lm, weights)
         self._first_norm = lm.transformer.layers[0].norm1.alpha.view(-1)
         self._depth = tuple(_depth_step(lm, step) for step in range(AGENT_CODEBOOKS))
         widest = max(lm.config.dim, lm.config.text_card)
@@ -72,7 +81,7 @@ class FusedModel:
         Args:
             x: [T, dim], inputs at positions start .. start + T - 1.
             pool: [layers, pages, 2, H, S, D].
-            scales: float32 [layers, 2, H] for fp8 pages.
+            scales: for 8-bit pages; see `DecodePages`.
             pages: int32 [n], the prompt's pages from its beginning.
             start: the piece's first position; the keys of those before are there.
 
@@ -105,12 +114,19 @@ class FusedModel:
     def _through_layers(self, x: Tensor, attend: AttendPacked) -> Tensor:
         self._check_rows(len(x))
         value = x.contiguous().clone()
+        if self._wide(len(x)):
+            return run_wide(self._layers, value, self._first_norm, attend, NORM_EPS)
         squares = value.float().square().sum(-1)[None]
         stream = run_temporal(
             self._layers, Stream(value, value * self._first_norm, squares), attend, eps=NORM_EPS,
-            tiles=temporal_tiles(len(x), self._quantised), workspace=self._workspace,
+            tiles=temporal_tiles(len(x), self._quantised, self._device),
+            workspace=self._workspace,
         )  # fmt: skip
         return self._lm.out_norm(stream.value)
+
+    def _wide(self, rows: int) -> bool:
+        """Whether the library's products serve so many rows; they take plain weights alone."""
+        return rows > WIDE_ROWS and not self._quantised
 
     def next_column(
         self, column: Tensor, attend: DecodeAttend, sampling: SamplingRows, ks: tuple[int, int]
@@ -123,23 +139,35 @@ class FusedModel:
             sampling: how they draw.
             ks: the largest text and audio top-k of any row.
         """
-        rows, config = len(column), self._lm.config
+        rows = len(column)
         self._check_rows(rows)
-        tiles = temporal_tiles(rows, self._quantised)
-        heads = temporal_tiles(rows, quantised=False).heads
         stream = embed(column, self._lm.text_emb.weight, self._audio_table, self._first_norm)
+        pages = _decode_pages(attend)
+        logits, projected = (self._wide_heads if self._wide(rows) else self._heads)(stream, pages)
+        views = projected.view(rows, AGENT_CODEBOOKS, -1)
+        return self._draw(logits, views, attend.rows.position + 1, sampling, ks)
+
+    def _heads(self, stream: Stream, pages: DecodePages) -> tuple[Tensor, Tensor]:
+        """Text logits [B, V] and all depth inputs [B, K * D] of a step's embedded columns."""
+        rows, config, work = len(stream.value), self._lm.config, self._workspace
+        tiles = temporal_tiles(rows, self._quantised, self._device)
         stream = run_temporal(
-            self._layers, stream, _decode_pages(attend), eps=NORM_EPS, tiles=tiles,
-            workspace=self._workspace,
-        )  # fmt: skip
+            self._layers, stream, pages, eps=NORM_EPS, tiles=tiles, workspace=work
+        )
         logits = stream.value.new_empty(rows, config.text_card)
         projected = stream.value.new_empty(rows, AGENT_CODEBOOKS * config.depth_dim)
         text_head, depth_in = Weight(self._lm.text_linear.weight), Weight(self._lm.joint_depth_in)
-        project_normed(stream, text_head, logits, NORM_EPS, heads, self._workspace)
-        project_normed(stream, depth_in, projected, NORM_EPS, heads, self._workspace)
+        project_normed(stream, text_head, logits, NORM_EPS, tiles.heads, work)
+        project_normed(stream, depth_in, projected, NORM_EPS, tiles.heads, work)
+        return logits, projected
 
-        views = projected.view(rows, AGENT_CODEBOOKS, -1)
-        return self._draw(logits, views, attend.rows.position + 1, sampling, ks)
+    def _wide_heads(self, stream: Stream, pages: DecodePages) -> tuple[Tensor, Tensor]:
+        """The same for many rows."""
+        state = run_wide(self._layers, stream.value, self._first_norm, pages, NORM_EPS)
+        return (
+            functional.linear(state, self._lm.text_linear.weight),
+            functional.linear(state, self._lm.joint_depth_in),
+        )
 
     def first_column(
         self, last: Hidden, position: Tensor, sampling: SamplingRows, ks: tuple[int, int]
@@ -175,7 +203,7 @@ class FusedModel:
         agent = run_depth(
             self._depth[:count], projected, stream, draw, broken,
             heads=self._lm.config.depth_heads, eps=NORM_EPS,
-            tiles=depth_tiles(rows), workspace=self._workspace,
+            tiles=depth_tiles(rows, self._device), workspace=self._workspace,
         )  # fmt: skip
         return NextColumn(text, agent, broken)
 
@@ -207,26 +235,26 @@ def _joined_tables(lm: LanguageModel) -> Tensor:
     return joint
 
 
-def _temporal_layers(lm: LanguageModel, quantise: bool) -> tuple[TemporalLayer, ...]:
+def _temporal_layers(lm: LanguageModel, weights: Format) -> tuple[TemporalLayer, ...]:
     layers = list(lm.transformer.layers)
     norms = [layer.norm1.alpha.view(-1) for layer in layers[1:]] + [lm.out_norm.alpha.view(-1)]
     made = []
     for layer, norm_next in zip(layers, norms, strict=True):
         attention, gating = layer.self_attn, layer.gating
-        packed = _weight(attention.in_proj_weight, quantise)
-        attended = _weight(attention.out_proj.weight, quantise)
-        gate = _weight(gating.linear_in.weight, quantise)
-        down = _weight(gating.linear_out.weight, quantise)
+        packed = _weight(attention.in_proj_weight, weights)
+        attended = _weight(attention.out_proj.weight, weights)
+        gate = _weight(gating.linear_in.weight, weights)
+        down = _weight(gating.linear_out.weight, weights)
         norm_gate = layer.norm2.alpha.view(-1)
         made.append(TemporalLayer(packed, attended, norm_gate, gate, down, norm_next))
     return tuple(made)
 
 
-def _weight(parameter: nn.Parameter, quantise: bool) -> Weight:
-    """The parameter's values; quantised, the plain ones are freed at once."""
-    if not quantise:
+def _weight(parameter: nn.Parameter, kind: Format) -> Weight:
+    """The parameter's values; in 8 bits, the plain ones are freed at once."""
+    if kind == "bf16":
         return Weight(parameter.detach())
-    weight = quantise_weight(parameter.detach())
+    weight = quantise_weight(parameter.detach(), kind)
     parameter.data = parameter.data.new_empty(0)
     return weight
 

@@ -1,4 +1,4 @@
-"""The tick with the language model in fused kernels; the codec stays in PyTorch."""
+"""The tick with the language model and the codec in fused kernels."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from engine.kernels.mimi import FusedCodec
 from engine.kernels.model import FusedModel
 from engine.model.lm import Hidden
 from engine.model.sampling import SamplingRows
-from engine.step import NextColumn, Rows, Step
+from engine.step import Codec, NextColumn, Rows, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,16 @@ class FusedStep(Step):
 
     Attributes:
         model: the language model in kernels.
+        fused_codec: the codec in kernels.
     """
 
     model: FusedModel
+    fused_codec: FusedCodec
+
+    @property
+    def codec(self) -> Codec:
+        """What encodes and decodes the tick's frames."""
+        return self.fused_codec
 
     def next_column(self, column: Tensor, rows: Rows) -> NextColumn:
         """Draws what the model says of the next column."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from engine.fp8 import Weight
+from engine.formats import Weight
 from engine.kernels.attention import decode_attention
 from engine.kernels.kv_write import Rotation, write_kv
 from engine.kernels.linear import Stream, Workspace, project_gated, project_normed, project_onto
@@ -54,7 +54,7 @@ class DecodePages:
 
     Attributes:
         pool: [layers, pages, 2, H, S, D].
-        scales: float32 [layers, 2, H] for fp8 pages.
+        scales: for 8-bit pages: fp8: float32 [layers, 2, H], int8: [layers, pages, 2, H, S].
         sink_table: int32 [B, any].
         sink_length: int32 [B].
         live_table: int32 [B, ring].

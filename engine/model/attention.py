@@ -56,14 +56,18 @@ def gather_pages(
     Args:
         kv_layer: [pages, 2, H, S, D].
         table: int32 [B, n], page numbers.
-        scales: float32 [2, H], the worth of fp8 keys and values; None for plain pages.
-        dtype: what fp8 pages are turned into.
+        scales: the worth of keys and values: fp8 pages: float32 [2, H], int8 pages:
+            [pages, 2, H, S]; None for plain pages.
+        dtype: what 8-bit pages are turned into.
 
     Returns:
         Keys and values, [B, H, n * S, D] each.
     """
     if scales is None:
         pages = kv_layer[table.long()]  # [B, n, 2, H, S, D]
+    elif kv_layer.dtype == torch.int8:
+        worth = scales[table.long()].float()[..., None]  # [B, n, 2, H, S, 1]
+        pages = (kv_layer[table.long()] * worth).to(dtype)
     else:  # PyTorch indexes bytes, not 8-bit floats
         pages = kv_layer.view(torch.uint8)[table.long()].view(kv_layer.dtype).float()
         pages = (pages * scales[:, :, None, None]).to(dtype)
@@ -107,7 +111,7 @@ def decode_attention(
         live_table: int32 [B, ring_pages]; offset o lies in page (o // S) % ring_pages.
         live_start: [B], first visible live offset.
         live_stop: [B], one past the last; a row with nothing visible gets an undefined output.
-        scales: float32 [2, H], the worth of fp8 keys and values.
+        scales: as in `gather_pages`.
 
     Returns:
         [B, H, D].
@@ -157,7 +161,7 @@ def prefill_attention(
         kv_layer: [pages, 2, H, S, D]; the chunk's own keys are already written.
         pages: int32 [n], the prompt's pages from its beginning.
         start: the chunk's first position.
-        scales: float32 [2, H], the worth of fp8 keys and values.
+        scales: as in `gather_pages`.
 
     Returns:
         [T, H, D].

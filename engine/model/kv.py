@@ -18,8 +18,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from engine.config import LMConfig
-from engine.fp8 import FP8, FP8_MAX
+from engine.config import Format, LMConfig
+from engine.formats import FP8_MAX, SCALE, kv_dtype, to_int8
 from engine.model.attention import decode_attention, prefill_attention, rotary_angles, rotate
 
 
@@ -62,11 +62,16 @@ class CacheRows:
 
 
 def new_pool(
-    config: LMConfig, pages: int, page_size: int, like: Tensor, fp8: bool = False
+    config: LMConfig, pages: int, page_size: int, like: Tensor, kind: Format = "bf16"
 ) -> Tensor:
-    """The zeroed pages of all layers, on the device and in the type of `like`, or in fp8."""
+    """The zeroed pages of all layers, on the device and in the type of `like`, or in 8 bits."""
     shape = (config.layers, pages, 2, config.heads, page_size, config.head_dim)
-    return torch.zeros(*shape, dtype=FP8 if fp8 else like.dtype, device=like.device)
+    return torch.zeros(*shape, dtype=kv_dtype(kind, like), device=like.device)
+
+
+def position_scales(pool: Tensor) -> Tensor:
+    """The scales of a pool in int8, one a position: [layers, pages, 2, H, S]."""
+    return torch.zeros(pool.shape[:-1], dtype=SCALE, device=pool.device)
 
 
 class DecodeAttend:
@@ -79,7 +84,7 @@ class DecodeAttend:
         pool: the pages of all layers.
         rows: where each row stands.
         live: bool [B].
-        scales: float32 [layers, 2, H] for a pool in fp8.
+        scales: for a pool in 8 bits: fp8: float32 [layers, 2, H], int8: `position_scales`.
     """
 
     def __init__(
@@ -134,7 +139,7 @@ class PrefillAttend:
         pages: int32 [n], the prompt's pages from its beginning.
         start: the chunk's first position.
         stop: one past its last; start + T.
-        scales: float32 [layers, 2, H] for a pool in fp8.
+        scales: as in `DecodeAttend`.
     """
 
     def __init__(
@@ -167,13 +172,16 @@ class PrefillAttend:
 def store(
     kv_layer: Tensor, page: Tensor, place: Tensor, k: Tensor, v: Tensor, scales: Tensor | None
 ) -> None:
-    """Writes keys and values [N, H, D] to their places, in place.
+    """Writes keys and values [N, H, D] to their places, in place; int8's scales as well.
 
     Out of fp8's range saturates; what is no number stays none.
     """
     for which, entries in enumerate((k, v)):
         if scales is None:
             kv_layer[page, which, :, place] = entries
+            continue
+        if kv_layer.dtype == torch.int8:
+            kv_layer[page, which, :, place], scales[page, which, :, place] = to_int8(entries)
             continue
         worth = entries.float() / scales[which][:, None]
         kept = worth.clamp(-FP8_MAX, FP8_MAX).to(kv_layer.dtype)

@@ -76,6 +76,7 @@ def measure(calls: int) -> list[Step]:
         "-p",
         "no:cacheprovider",
     )
+    codec = Step("codec", 60, (f"{BENCH}/mimi_frame.py", "--rows", "1", dense, most))
     gpu_tests = ("-m", "pytest", "-q", *alone, "-W", "ignore::Warning", "tests/gpu")
     return [
         Step("first engine, compiles", 240, (engine, "curve", "bf16", "bf16", *few)),
@@ -84,7 +85,7 @@ def measure(calls: int) -> list[Step]:
         Step("move", 100, (engine, "move")),
         Step("reference", 100, (f"{BENCH}/gpu_reference.py", "1")),
         Step("reference, compiled", 120, (f"{BENCH}/gpu_reference.py", "1", "--compiled")),
-        *([] if SMALL else [Step("kernels", 60, (f"{BENCH}/gpu_kernels.py",))]),
+        *([] if SMALL else [Step("kernels", 60, (f"{BENCH}/gpu_kernels.py",)), codec]),
     ]
 
 

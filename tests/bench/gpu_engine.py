@@ -5,7 +5,8 @@
     python tests/bench/gpu_engine.py agreement
     python tests/bench/gpu_engine.py move
 
-KV, WEIGHTS: bf16 or fp8. join=OTHERS measures joins as well, in the engine that stands already.
+KV, WEIGHTS: bf16, fp8 or int8. join=OTHERS measures joins as well, in the engine that stands
+already.
 
 Prints one JSON line a measurement. A tick's time is the host's: from the frames in its hands to
 the frames in its hands.
@@ -14,6 +15,7 @@ the frames in its hands.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import sys
 import time
@@ -23,9 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.agreement import Logits, columns, compare, forced_logits
+from engine.agreement import Lead, Logits, columns, compare, forced_logits, lead_of_columns
 from engine.calibration import kv_scales
-from engine.config import EngineLimits, Execution
+from engine.config import EngineLimits, Execution, Format
+from engine.device import Device
 from engine.engine import PersonaPlexEngine
 from engine.handoff import SessionState
 from engine.phases import span
@@ -35,7 +38,6 @@ from tests.bench.true_size import (
     ROLE,
     TRIAL,
     build_models,
-    calm_value,
     frames,
     machine,
     memory,
@@ -56,13 +58,13 @@ def report(**fields: object) -> None:
 
 
 def build(
-    kv: str, weights: str, slots: int, models: Models | None = None, **more: Any
+    kv: Format, weights: Format, slots: int, models: Models | None = None, **more: Any
 ) -> PersonaPlexEngine:
     """An engine and what it cost to make; `more` are limits."""
     begin = time.perf_counter()
     models = models or build_models()
     built = time.perf_counter()
-    execution = Execution(fp8_kv=kv == "fp8", fp8_weights=weights == "fp8", reserve_gib=2.0)
+    execution = Execution(kv=kv, weights=weights, reserve_gib=2.0)
     limits = EngineLimits(slots=slots, prompt_positions=400, cached_prompts=2, **more)
     engine = PersonaPlexEngine(models, limits, {"noise": voice()}, execution=execution)
     report(
@@ -90,10 +92,14 @@ def fill_windows(engine: PersonaPlexEngine, slots: Sequence[int]) -> None:
     cache.position[index] += missing
     engine.seating.publish(slots)
     for layer in engine._step.pool:
-        if layer.element_size() == 1:
+        if layer.dtype == torch.int8:
+            layer.random_(-127, 128)
+        elif layer.element_size() == 1:
             layer.view(torch.uint8).random_(0, 0x60)  # no NaN
         else:
             layer.normal_()
+    if engine._step.pool.dtype == torch.int8:
+        engine._step.scales.fill_(0.01)
 
 
 def tick_times(engine: PersonaPlexEngine, slots: Sequence[int], ticks: int) -> list[float]:
@@ -131,12 +137,12 @@ def bench_curve(kv: str, weights: str, slots: str, *more: str) -> None:
             live -= 1
             engine.release(live)
         if count in calls or count == int(slots):
-            _report_point(engine, count, kv, weights)
+            report_point(engine, count, kv, weights)
         if count in others:
             measure_joins(engine, range(count))
 
 
-def _report_point(engine: PersonaPlexEngine, count: int, kv: str, weights: str) -> None:
+def report_point(engine: PersonaPlexEngine, count: int, kv: str, weights: str) -> None:
     """One point of the curve."""
     report(
         bench="curve", **machine(), calls=count, kv=kv, weights=weights,
@@ -213,30 +219,36 @@ def tick_once(engine: PersonaPlexEngine, slots: Sequence[int]) -> list[float]:
 
 
 def bench_agreement() -> None:
-    """fp8 keys and values, and fp8 weights, against bf16 and against float32; on a GPU alone."""
+    """8-bit keys and values, and weights, against bf16 and against float32; on a GPU alone."""
     from engine.kernels.model import FusedModel
 
-    lm = build_models(value=calm_value).lm
+    lm = build_models().lm
+    card = Device.of(torch.cuda.get_device_properties(0))
     exact = copy.deepcopy(lm).float()
     exact.prepare()
     found: dict[tuple[str, int], Logits] = {}
     depths = (500, 1500, 3000)
-    for positions in depths:
-        grid = columns(lm.config, positions + 1)
-        found["float32", positions] = forced_logits(exact, exact.hidden, grid, 100)
+    leads = {n: lead_of_columns(lm, columns(lm.config, n + 1), 100) for n in depths}
+    for positions, lead in leads.items():
+        own = Lead(lead.inputs.float(), lead.following)
+        found["float32", positions] = forced_logits(exact, exact.hidden, own)
     del exact
     torch.cuda.empty_cache()
-    fused = FusedModel(lm, 128)
-    scales = kv_scales(lm, fused.hidden, 64)
-    for name in ("bf16", "fp8 KV", "fp8 KV and weights"):
-        if name == "fp8 KV and weights":
-            fused = FusedModel(lm, 128, quantise=True)
-        for positions in depths:
-            grid = columns(lm.config, positions + 1)
-            kept = None if name == "bf16" else scales
-            found[name, positions] = forced_logits(lm, fused.hidden, grid, 100, kept)
-    pairs = (("float32", "bf16"), ("float32", "fp8 KV"), ("bf16", "fp8 KV"))
-    for one, other in (*pairs, ("bf16", "fp8 KV and weights")):
+    scales = kv_scales(lm, FusedModel(lm, 128, card).hidden, 64, [leads[500].inputs])
+    for weights, kinds in (
+        ("bf16", ("bf16", "fp8", "int8")),
+        ("fp8", ("fp8",)),
+        ("int8", ("int8",)),
+    ):
+        fused = FusedModel(copy.deepcopy(lm), 128, card, weights)
+        for kv, (positions, lead) in itertools.product(kinds, leads.items()):
+            name = f"{kv} KV, {weights} weights"
+            found[name, positions] = forced_logits(lm, fused.hidden, lead, scales, kv)
+        del fused
+        torch.cuda.empty_cache()
+    names = list(dict.fromkeys(name for name, _ in found))
+    plain = names[1]
+    for one, other in ((names[0], plain), *((plain, name) for name in names[2:])):
         for positions in depths:
             result = compare(found[one, positions], found[other, positions])
             report(

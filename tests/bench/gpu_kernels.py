@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.fp8 import FP8, Weight, quantise_weight
+from engine.device import Device
+from engine.formats import FP8, Weight, quantise_weight
 from engine.kernels.attention import decode_attention
 from engine.kernels.depth import DepthLayer, DepthStep, run_depth
 from engine.kernels.linear import (
@@ -32,6 +33,7 @@ from engine.kernels.linear import (
 from engine.kernels.sampler import Draw, sample
 from engine.kernels.tiles import Tile, depth_tiles, temporal_tiles
 
+CARD = Device.of(torch.cuda.get_device_properties(0))
 EPS = 1e-8
 BF16 = torch.bfloat16
 HEADS, DIM, SLOTS, RING = 32, 128, 64, 48
@@ -141,9 +143,9 @@ SHAPES = {
 def tile_of(name: str, rows: int, fp8: bool) -> Tile:
     """The engine's choice."""
     if name in ("text head", "depth in"):
-        return temporal_tiles(rows, fp8).heads
+        return temporal_tiles(rows, fp8, CARD).heads
     part = name.removeprefix("depth ")
-    table = temporal_tiles(rows, fp8) if part == name else depth_tiles(rows)
+    table = temporal_tiles(rows, fp8, CARD) if part == name else depth_tiles(rows, CARD)
     return getattr(table, part)
 
 
@@ -233,7 +235,7 @@ class Depth:
         broken = torch.zeros(self.rows, dtype=torch.bool, device="cuda")
         run_depth(
             self.steps, projected, stream, self.draw, broken,
-            heads=16, eps=EPS, tiles=depth_tiles(self.rows), workspace=self.work,
+            heads=16, eps=EPS, tiles=depth_tiles(self.rows, CARD), workspace=self.work,
         )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """Time of one codec frame against the batch: `python tests/bench/mimi_frame.py [--device cuda]`.
 
 Prints one JSON line per direction, variant and batch: milliseconds of the median frame, kernels,
-and the ratio to the exact variant of the same run. On CUDA the frame is replayed from a graph.
-Weights are random; the sizes are the published ones unless --small.
+and the ratio to the exact variant of the same run. The variants are the codec as the reference
+computes it, its layers fused in PyTorch, and on CUDA its own kernels, which the engine runs. On
+CUDA the frame is replayed from a graph. Weights are random; the sizes are the published ones unless
+--small.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 
 from engine.config import MimiConfig
 from engine.model.mimi import Mimi, MimiState
+from engine.step import Codec
 
 SMALL = MimiConfig(filters=8, dimension=64, heads=4, layers=2, feedforward=128, codebook_dim=32)
 
@@ -32,9 +35,10 @@ def random_mimi(config: MimiConfig, device: str) -> Mimi:
     return mimi
 
 
-def directions(mimi: Mimi, rows: int, device: str) -> dict[str, Callable[[], torch.Tensor]]:
+def directions(
+    mimi: Codec, config: MimiConfig, rows: int, device: str
+) -> dict[str, Callable[[], torch.Tensor]]:
     """One frame of each direction over static buffers, with every ring full."""
-    config = mimi.config
     state = MimiState.allocate(config, rows, device)
     for side in ("encoder", "decoder"):
         state[f"{side}_transformer.position"].fill_(2 * config.context)
@@ -45,6 +49,13 @@ def directions(mimi: Mimi, rows: int, device: str) -> dict[str, Callable[[], tor
         "encode": lambda: mimi.encode_frame(pcm, state, live),
         "decode": lambda: mimi.decode_frame(codes, state, live),
     }
+
+
+def in_kernels(mimi: Mimi) -> Codec:
+    """The codec as the engine runs it on a GPU."""
+    from engine.kernels.mimi import FusedCodec
+
+    return FusedCodec(mimi)
 
 
 def captured(frame: Callable[[], torch.Tensor]) -> Callable[[], None]:
@@ -91,10 +102,11 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")  # TF32 where there are tensor cores
     mimi = random_mimi(SMALL if options.small else MimiConfig(), options.device)
     exact: dict[tuple[str, int], float] = {}
-    for fused in (False, True):
-        mimi.prepare(fused)
+    for variant in ("exact", "fused", *(["kernels"] if options.device == "cuda" else [])):
+        mimi.prepare(fused=variant != "exact")
+        codec = in_kernels(mimi) if variant == "kernels" else mimi
         for rows in options.rows:
-            for name, frame in directions(mimi, rows, options.device).items():
+            for name, frame in directions(codec, mimi.config, rows, options.device).items():
                 on_cuda = options.device == "cuda"
                 run = captured(frame) if on_cuda else frame
                 spent_ms = median_ms(run, options.repeats, options.device)
@@ -104,7 +116,7 @@ def main() -> None:
                     "direction": name,
                     "device": options.device,
                     "rows": rows,
-                    "fused": fused,
+                    "variant": variant,
                     "median_ms": round(spent_ms, 3),
                     "ratio_to_exact": round(spent_ms / exact[name, rows], 3),
                     "kernels": kernels_in(frame) if on_cuda else None,

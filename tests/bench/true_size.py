@@ -52,12 +52,12 @@ def calm_value(name: str, noise: torch.Tensor) -> torch.Tensor:
     return noise * gain / noise.shape[-1] ** 0.5
 
 
-def build_models(seed: int = 0, value: Value = lm_value) -> Models:
+def build_models(seed: int = 0) -> Models:
     """Language model in bf16 (the agent's depth steps alone), codec in float32."""
     torch.manual_seed(seed)
     with torch.device("meta"):
         lm, mimi = LanguageModel(LM, AGENT_CODEBOOKS), Mimi(MIMI)
-    filled(lm, value, torch.bfloat16)
+    filled(lm, lm_value if TRIAL else calm_value, torch.bfloat16)
     filled(mimi, mimi_value, torch.float32)
     lm.prepare()
     mimi.prepare(fused=True)

@@ -187,6 +187,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.computes_on_loop("it waits for processes to start; the calls come after that")
 async def test_no_panel_is_empty_under_calls(tmp_path: Path, redis_url: str) -> None:
     """And no alert of a broken system fires on a healthy one."""
     program(tools.PROMETHEUS)

@@ -14,7 +14,7 @@ import httpx
 
 HOST = "127.0.0.1"
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
-AUTH_TOKEN = "auth-token-of-the-tests"
+AUTH_TOKEN = "auth-token-of-the-tests-0123456789"
 START_S = 40.0
 
 

@@ -36,6 +36,7 @@ def say(name: str, when: When = "agent_done", seconds: float = 0.7) -> Step:
 
 @pytest.mark.alone
 @pytest.mark.timeout(330)
+@pytest.mark.computes_on_loop("it waits for the demo to start, before anybody calls")
 async def test_question_answer_and_interruption(tmp_path: Path, capsys) -> None:
     """The caller asks for the opening hours, and reports a lost card into the answer."""
     port, heard = free_port(), tmp_path / "heard.wav"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.config import Format
 from tests.kernel_draws import draws
 
 pytestmark = [
@@ -20,10 +21,10 @@ if torch.cuda.is_available():
     BF16 = cases.On("cuda", torch.bfloat16)
 
 
-@pytest.mark.parametrize("quantised", [False, True])
-def test_attention(quantised: bool) -> None:
+@pytest.mark.parametrize("kind", ["bf16", "fp8", "int8"])
+def test_attention(kind: Format) -> None:
     """32 heads of 128, a full window and a wrapped ring."""
-    cases.check_attention(BF16, 32, 128, 64, 3000, quantised)
+    cases.check_attention(BF16, 32, 128, 64, 3000, kind)
 
 
 def test_write_kv() -> None:
@@ -36,15 +37,26 @@ def test_write_kv_quantised() -> None:
     cases.check_write_quantised(BF16, 32, 128, 64)
 
 
-@pytest.mark.parametrize("quantised", [False, True])
+def test_write_int8() -> None:
+    """A scale for each vector."""
+    cases.check_write_int8(BF16, 32, 128, 64)
+
+
+@pytest.mark.parametrize("width", [4096, 11264])
+def test_between_the_librarys_products(width: int) -> None:
+    """Sum and norm, and the gate."""
+    cases.check_wide(BF16, 152, width)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp8", "int8"])
 @pytest.mark.parametrize("rows", [1, 5, 64, 100])
 @pytest.mark.parametrize(
     ("outputs", "depth", "splits"), [(4096, 4096, 1), (1024, 2816, 1), (4096, 11264, 4)]
 )
-def test_projections(rows: int, outputs: int, depth: int, splits: int, quantised: bool) -> None:
+def test_projections(rows: int, outputs: int, depth: int, splits: int, kind: Format) -> None:
     """All four forms, whole and split, at row counts below and above a block's."""
     tile = Tile(32, 128, splits, 3) if rows < 100 else Tile(64, 64, splits, 3)
-    cases.check_projections(BF16, rows, outputs, depth, tile, quantised)
+    cases.check_projections(BF16, rows, outputs, depth, tile, kind)
 
 
 def test_embedding() -> None:

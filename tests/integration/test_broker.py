@@ -55,6 +55,19 @@ async def test_a_claim_names_the_worker_and_takes_a_slot(broker: Broker) -> None
     assert await used(broker) == {"w1": 1}
 
 
+async def test_a_worker_that_nobody_understands_hides_no_other(
+    broker: Broker, client: redis.asyncio.Redis
+) -> None:
+    """A stranger's record, or another release's."""
+    for name in ("w1", "w2", "w3", "w4"):
+        assert await broker.register(worker(name))
+    (key,) = [key async for key in client.scan_iter(f"*{broker._pool}*w2*")]
+    await client.hset(key, mapping={"epoch": "x", "slots": "many", "tick_p99_ms": "\0"})
+    (key,) = [key async for key in client.scan_iter(f"*{broker._pool}*w3*")]
+    await client.hset(key, mapping={b"url": b"\xff", "lease_ms": "long"})
+    assert [info.worker_id for info in await broker.workers()] == ["w1", "w3", "w4"]
+
+
 async def test_the_same_call_gets_the_same_claim(broker: Broker) -> None:
     """A repeated webhook takes no second slot."""
     await broker.register(worker("w1"))

@@ -8,7 +8,12 @@ import pytest
 
 from callcenter.broker.connection import connect
 from callcenter.errors import BrokerUnavailable, Unauthorized
-from callcenter.telephony.twilio.grants import StreamGrant, StreamGrants
+from callcenter.telephony.twilio.grants import (
+    KEPT_HERE,
+    ExpiringTexts,
+    StreamGrant,
+    StreamGrants,
+)
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -71,12 +76,60 @@ async def test_the_first_answer_to_a_webhook_counts(redis) -> None:
     assert await grants.recall_answer(call_sid, "other signature") is None
 
 
+async def test_a_recorded_webhook_is_known_for_a_day(redis) -> None:
+    """By every gateway; at once it is a repetition, later a replay."""
+    call, signature = grant().call_sid, secrets.token_urlsafe()
+    first, second, patient = (StreamGrants(redis, ttl_s) for ttl_s in (30, 30, 100_000))
+    before = {key async for key in redis.scan_iter("cc:twilio:signature:*")}
+    assert not await first.is_replay(call, signature)
+    assert not await second.is_replay(call, signature)
+    (key,) = {key async for key in redis.scan_iter("cc:twilio:signature:*")} - before
+    assert signature not in key
+    await redis.pexpire(key, (86_400 - 31) * 1_000)  # as it is after 31 s
+    assert await first.is_replay(call, signature)
+    assert await second.is_replay(call, signature)
+    assert not await patient.is_replay(call, signature)
+    assert not await first.is_replay(call, "of a redirect of the same call" + signature)
+
+
+async def test_a_signature_is_good_for_its_call_alone(redis) -> None:
+    """Twilio signs fields without marks between them: a CallSid could be made longer."""
+    signature = secrets.token_urlsafe()
+    assert not await StreamGrants(redis, 30).is_replay("CA1", signature)
+    assert await StreamGrants(redis, 30).is_replay("CA1Callerplus1", signature)
+
+
+async def test_without_redis_a_gateway_knows_what_it_has_seen() -> None:
+    """Calls come through then; a replay does not at the same gateway."""
+    now = [100.0]
+    redis = connect(NOWHERE)
+    grants = StreamGrants(redis, 30, clock=lambda: now[0])
+    assert not await grants.is_replay("CA1", "s")
+    now[0] += 29.0
+    assert not await grants.is_replay("CA1", "s")
+    assert await grants.is_replay("CA2", "s")
+    now[0] += 2.0
+    assert await grants.is_replay("CA1", "s")
+    assert not await grants.is_replay("CA1", "another")
+    await redis.aclose()
+
+
+async def test_what_is_kept_here_is_bounded() -> None:
+    """The oldest goes first."""
+    texts = ExpiringTexts(60.0, lambda: 0.0)
+    for number in range(KEPT_HERE + 5):
+        texts.put(str(number), "")
+    assert texts.get("4") is None
+    assert texts.get("5") == ""
+
+
 @pytest.mark.parametrize(
     ("command", "ask"),
     [
         ("set", lambda grants: grants.issue(grant())),
         ("getdel", lambda grants: grants.redeem("A" * 32)),
         ("set", lambda grants: grants.remember_answer("CA1", "s", "<one/>")),
+        ("set", lambda grants: grants.is_replay("CA1", "s")),
         ("get", lambda grants: grants.recall_answer("CA1", "s")),
     ],
 )

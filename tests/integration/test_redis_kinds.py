@@ -23,6 +23,7 @@ from callcenter.published.snapshot import Snapshot
 from callcenter.records.journal import Journal
 from callcenter.telephony.twilio.grants import StreamGrant, StreamGrants
 from tests.integration.redis_servers import Server, clustered, watched
+from tests.signing import admins_board, readers_board
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -56,7 +57,7 @@ async def test_everything_works_and_goes_on_after_a_failover(
 ) -> None:
     """The server that has the pool's books is killed; its replica takes over."""
     broker = Broker(installed.redis, POOL)
-    async with aclosing(Board(installed.redis).orders()) as orders:
+    async with aclosing(readers_board(installed.redis).orders()) as orders:
         await books_are_kept(broker)
         await board_is_read(installed, orders)
         await journal_is_stored(installed, tmp_path)
@@ -85,7 +86,7 @@ async def board_is_read(
     installed: Installation, orders: AsyncIterator[Command], revision: int = 7
 ) -> None:
     """A snapshot, clips in bytes, and an order that a listener hears."""
-    board = Board(installed.redis)
+    board = admins_board(installed.redis)
     assert await board.publish(Snapshot(revision=revision))
     assert not await board.publish(Snapshot(revision=revision - 1))
     found = await board.snapshot()

@@ -93,6 +93,19 @@ async def of_webhooks(work: Work) -> list[Alert]:
     ]
 
 
+def of_tasks(trouble: str) -> list[Alert]:
+    """Tasks beside the routes that have ended and were started again."""
+    return [error("task_ends", trouble)] if trouble else []
+
+
+def of_journal(aside: int) -> list[Alert]:
+    """Entries of calls that could not be stored."""
+    if not aside:
+        return []
+    text = f"{aside} entries of the call journal were put aside: see cc:journal:aside in Redis"
+    return [warning("journal_entries_aside", text)]
+
+
 def _ends_soon(voice: Record, now: datetime) -> Alert | None:
     until = (voice.document["consent"] or {}).get("expires_at")
     if until is None or not timedelta(0) < datetime.fromisoformat(until) - now < CONSENT_ENDS_SOON:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.pages import Cursor, Limit, Page, Window, WindowIn, decode_cursor
+from callcenter.admin.api.watching import EventStream
 from callcenter.admin.problems import Problem, conflict, not_found, redis_unavailable
 from callcenter.admin.security.gate import ApiRoute, Gate, needs
 from callcenter.admin.security.watch import LOOK_EVERY_S, while_allowed
@@ -190,9 +191,7 @@ async def follow_call(call_id: CallId, work: WorkIn, request: Request) -> Stream
     source: AsyncIterator[CallEventView] = request.app.state.follow(call_id, live)
     gate: Gate = request.app.state.gate
     allowed = while_allowed(source, lambda: gate.still_may(request, "viewer"), LOOK_EVERY_S)
-    return StreamingResponse(
-        _lines(allowed), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+    return EventStream(_lines(allowed, live), request.app.state.watchers, work.actor.id)
 
 
 @routes.post(
@@ -302,10 +301,13 @@ async def _ask_gateway(
     return row
 
 
-async def _lines(events: AsyncIterator[CallEventView]) -> AsyncIterator[str]:
+async def _lines(events: AsyncIterator[CallEventView], live: bool) -> AsyncIterator[str]:
+    """Says "end" at the end of the call; a view that ends before it is asked for again."""
     async for event in events:
+        live = live and event.kind != "call_ended"
         yield f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
-    yield "event: end\ndata: {}\n\n"
+    if not live:
+        yield "event: end\ndata: {}\n\n"
 
 
 def _aware(moment: datetime | None) -> datetime | None:

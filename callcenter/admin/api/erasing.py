@@ -56,14 +56,14 @@ async def erase_call(call_id: CallId, work: WorkIn, request: Request) -> None:
 async def erase_calls_of_caller(body: Caller, work: WorkIn, request: Request) -> Erased:
     """Erases calls from a number, in every way that carriers write it; some hundred at a time."""
     found, live = await erasure.calls_from(work.db, body.number)
-    await _erase(work, request, found)
+    await _erase(work, request, found, body.number)
     await work.audit("erase", "call", "", after={"calls": len(found), "by": "caller"})
     return Erased(erased=len(found), more=len(found) == erasure.BATCH, live=live)
 
 
-async def _erase(work: Work, request: Request, found: list[str]) -> None:
+async def _erase(work: Work, request: Request, found: list[str], caller: str | None = None) -> None:
     eraser: Eraser = request.app.state.eraser
     try:
-        await eraser.erase(work.db, found)
+        await eraser.erase(work.db, found, caller)
     except BrokerUnavailable as error:
         raise redis_unavailable(error) from None

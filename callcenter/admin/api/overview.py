@@ -23,6 +23,7 @@ from callcenter.admin.api import alerts
 from callcenter.admin.api.alerts import Alert
 from callcenter.admin.api.common import ERRORS, WorkIn
 from callcenter.admin.api.workers import PoolView, pools_of, workers_of
+from callcenter.admin.aside import Aside
 from callcenter.admin.problems import Problem
 from callcenter.admin.publishing import Publisher
 from callcenter.admin.security.gate import ApiRoute
@@ -113,6 +114,7 @@ async def get_overview(
 ) -> Overview:
     """Live calls, free slots, charts and alerts."""
     publisher: Publisher = request.app.state.publisher
+    aside: Aside = request.app.state.aside
     revision = int(await work.db.scalar(select(tables.state.c.revision)) or 0)
     found = [*await alerts.of_voices(work), *await alerts.of_calls(work)]
     found += await alerts.of_webhooks(work)
@@ -122,6 +124,8 @@ async def get_overview(
         found += alerts.of_pools(pools)
     except Problem:  # Redis is away
         found.append(alerts.error("redis_unavailable", "Redis does not answer"))
+    found += alerts.of_journal(await aside.count())
+    found += alerts.of_tasks(request.app.state.supervisor.trouble())
     if publisher.trouble:
         why = f"changes are not published: {publisher.trouble}"
         found.append(alerts.error("not_published", why))

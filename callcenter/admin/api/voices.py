@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from pydantic import Field, StringConstraints
 from sqlalchemy import insert, select
+from starlette.datastructures import UploadFile as UploadedFile
 
 from callcenter.admin.api.common import (
     ERRORS,
@@ -24,13 +24,15 @@ from callcenter.admin.api.common import (
 from callcenter.admin.api.pages import Page, WindowIn, list_documents
 from callcenter.admin.problems import conflict, invalid, not_found
 from callcenter.admin.security.bodies import check_text
-from callcenter.admin.security.gate import ApiRoute, needs
+from callcenter.admin.security.gate import ApiRoute, needs, prepared_by
 from callcenter.admin.store import documents, tables
 from callcenter.admin.store.documents import Record
 from callcenter.admin.store.work import Work
 from callcenter.admin.voices import audio
+from callcenter.admin.voices.clips import MeasuredClip, measured
 from callcenter.admin.voices.consent import Consent, why_blocked
-from callcenter.admin.voices.quality import Quality, measure
+from callcenter.admin.voices.formats import TAKEN
+from callcenter.admin.voices.quality import Quality
 from callcenter.published.board import Clips
 from callcenter.published.document import Name, Title
 
@@ -92,6 +94,13 @@ async def list_voices(work: WorkIn, window: WindowIn) -> Any:
     return await list_documents(work, "voice", window, lambda record: view(record, work))
 
 
+async def _measure_upload(request: Request) -> None:
+    """Decodes and measures the file, in a thread; the rest of the form is the handler's."""
+    file = (await request.form()).get("file")
+    if isinstance(file, UploadedFile):  # else the handler says what is missing
+        request.state.clip = await asyncio.to_thread(measured, await file.read())
+
+
 @routes.post(
     "",
     status_code=HTTPStatus.CREATED,
@@ -100,11 +109,12 @@ async def list_voices(work: WorkIn, window: WindowIn) -> Any:
         "admin", max_body_bytes=audio.MAX_UPLOAD_BYTES + MULTIPART_OVERHEAD_BYTES, replays=False
     ),
 )
+@prepared_by(_measure_upload)
 async def upload_voice(
     work: WorkIn,
     request: Request,
     response: Response,
-    file: Annotated[UploadFile, File(description="WAV, FLAC, MP3 or Ogg/Opus, 1 to 20 s.")],
+    file: Annotated[UploadFile, File(description=f"{TAKEN}, 1 to 20 s.")],
     name: Annotated[Name, Form()],
     title: Annotated[Title, Form()],
     gender: Annotated[Gender, Form()],
@@ -125,7 +135,7 @@ async def upload_voice(
     }
     for text in fields.values():
         check_text(text)
-    record = await store_voice(work, fields, await file.read(), None)
+    record = await store_voice(work, fields, request.state.clip, None)
     return view(record, work, response)
 
 
@@ -226,27 +236,24 @@ async def delete_voice(reference: Reference, work: WorkIn, if_match: IfMatch = N
 
 
 async def store_voice(
-    work: Work, fields: dict[str, Any], content: bytes, consent: Consent | None
+    work: Work, fields: dict[str, Any], clip: MeasuredClip, consent: Consent | None
 ) -> Record:
-    """Decodes, measures and stores a clip; a Problem if it is none that can be used."""
-    clip = await asyncio.to_thread(audio.decode, content)
-    pcm = await asyncio.to_thread(audio.normalised, clip)
-    wav, quality = audio.wav_of(pcm), await asyncio.to_thread(measure, clip)
+    """Stores a measured clip; a Problem if there is one like it."""
     document = {
         **fields,
         "disabled": False,
-        "sha256": hashlib.sha256(wav).hexdigest(),
-        "original_sha256": hashlib.sha256(content).hexdigest(),
-        "quality": quality.model_dump(),
+        "sha256": clip.sha256,
+        "original_sha256": clip.original_sha256,
+        "quality": clip.quality.model_dump(),
         "consent": None if consent is None else consent.model_dump(mode="json"),
     }
-    known = select(_CLIPS.c.sha256).where(_CLIPS.c.sha256 == document["sha256"])
+    known = select(_CLIPS.c.sha256).where(_CLIPS.c.sha256 == clip.sha256)
     if await work.db.scalar(known) is not None:
         raise conflict("clip_known", "there is a voice with this very clip already")
     await work.bump()
     record = await documents.create(work, "voice", str(fields["name"]), document)
-    clips = {"voice_id": record.id, "sha256": document["sha256"], "media_type": "audio/wav"}
-    await work.db.execute(insert(_CLIPS).values(**clips, content=wav))
+    clips = {"voice_id": record.id, "sha256": clip.sha256, "media_type": "audio/wav"}
+    await work.db.execute(insert(_CLIPS).values(**clips, content=clip.wav))
     return record
 
 

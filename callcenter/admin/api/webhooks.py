@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from sqlalchemy import select, update
 
 from callcenter.admin import webhooks
+from callcenter.admin.addresses import check_url
 from callcenter.admin.api.common import (
     ERRORS,
     IfMatch,
@@ -35,15 +36,6 @@ DeliveryState = Literal["", "pending", "delivered", "failed"]
 routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=ApiRoute, responses=ERRORS)
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(
-            "write a web address that begins with http:// or https://, without a user name"
-        )
-    return value
-
-
 class Webhook(Document):
     """Where calls are reported to.
 
@@ -55,13 +47,21 @@ class Webhook(Document):
 
     name: Name
     title: Title
-    url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_http_url)]
+    url: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(check_url)]
     events: Annotated[list[Event], Field(min_length=1, max_length=4)]
     enabled: bool = True
 
 
 class WebhookView(Webhook, Stamp):
-    """A webhook as it is stored; its secret is not shown again."""
+    """A webhook as it is stored; its secret is not shown again.
+
+    Attributes:
+        secret_number: how often the secret was replaced.
+        old_secret_until: as long are requests signed by the secret before, too.
+    """
+
+    secret_number: int = 0
+    old_secret_until: Annotated[datetime, Field(strict=False)] | None = None
 
 
 class WebhookWithSecret(WebhookView):
@@ -138,10 +138,28 @@ async def change_webhook(
     """Changes a webhook by a merge patch."""
     record = await get_tagged(work, "webhook", reference, if_match)
     try:
-        changed = Webhook.model_validate(merge_patch(record.document, body))
+        changed = Webhook.model_validate(merge_patch(given(record.document), body))
     except ValidationError as error:
         raise from_validation(error) from None
-    return stamped(await documents.change(work, record, changed.model_dump(mode="json")), response)
+    document = {**record.document, **changed.model_dump(mode="json")}
+    return stamped(await documents.change(work, record, document), response)
+
+
+@routes.post(
+    "/{reference}/replace_secret",
+    response_model=WebhookWithSecret,
+    openapi_extra=needs("admin", replays=False),
+)
+async def replace_secret(
+    reference: Reference, work: WorkIn, request: Request, response: Response
+) -> Any:
+    """Makes a new signing secret, shown in this answer; for a day the old one signs, too."""
+    record = await documents.get(work.db, "webhook", reference)
+    document = webhooks.replaced(record.document, work.now)
+    record = await documents.change(work, record, document, action="replace_secret")
+    master, number = request.app.state.master_secret, document["secret_number"]
+    secret = webhooks.signing_secret(master, record.id, number)
+    return {**stamped(record, response), "secret": secret}
 
 
 @routes.delete("/{reference}", status_code=HTTPStatus.NO_CONTENT)
@@ -184,6 +202,11 @@ async def redeliver(reference: Reference, delivery: str, work: WorkIn) -> Delive
     await work.db.execute(update(_TABLE).where(_TABLE.c.id == row.id).values(**values))
     await work.audit("redeliver", "webhook", record.name, after={"delivery": row.id})
     return Delivery(**{**_shown(row._asdict()), **values})
+
+
+def given(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What people say of a webhook, without what is known of its secret."""
+    return {name: document[name] for name in Webhook.model_fields if name in document}
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What every request of the API passes: who asks, may they, is it well-formed, and one transaction.
 
     rate limit -> key or session (+ CSRF) -> role -> log-in fresh enough -> body within limits
-        -> transaction
+        -> prepared -> transaction
         -> replay of an idempotency key, or the handler -> audit log written? -> commit -> publish
+
+What takes its time (reading a large file) is prepared before the transaction: there is one writer
+at a time, and the journal's intake is among those who wait for it.
 
 A route says what it needs in its OpenAPI description (`x-role`), where people can read it too. A
 route that says nothing is for viewers if it reads, and for admins if it writes.
@@ -10,13 +13,14 @@ route that says nothing is for viewers if it reads, and for admins if it writes.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -40,7 +44,11 @@ from callcenter.admin.store.work import NOBODY, Actor, Work
 MAX_BODY_BYTES = 1_048_576
 _READS = frozenset({"GET", "HEAD"})
 
+PREPARED_AT_ONCE = 2  # large files; each takes a core and some hundred megabytes for seconds
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Prepare = Callable[[Request], Awaitable[None]]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class Announcer(Protocol):
@@ -61,6 +69,7 @@ class Needs:
         max_body_bytes: of the request.
         replays: whether an Idempotency-Key keeps the answer; not where it holds a secret.
         fresh: whether a session must have proved lately who its person is.
+        prepare: what is done before the transaction; leaves its result in the request's state.
     """
 
     role: str
@@ -68,11 +77,22 @@ class Needs:
     max_body_bytes: int
     replays: bool
     fresh: bool
+    prepare: Prepare | None
 
 
 def needs(role: str, **more: Any) -> dict[str, Any]:
     """The description of a route's needs, for its `openapi_extra`."""
     return {"x-role": role, **{f"x-{name.replace('_', '-')}": more[name] for name in more}}
+
+
+def prepared_by(prepare: Prepare) -> Callable[[Endpoint], Endpoint]:
+    """Lets something be done for a route before its transaction begins."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.prepare = prepare  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
 
 
 class ApiRoute(APIRoute):
@@ -90,6 +110,7 @@ class ApiRoute(APIRoute):
             max_body_bytes=extra.get("x-max-body-bytes", MAX_BODY_BYTES),
             replays=extra.get("x-replays", True) and "POST" in methods,
             fresh=extra.get("x-fresh", False),
+            prepare=getattr(self.endpoint, "prepare", None),
         )
 
         async def guarded(request: Request) -> Response:
@@ -115,6 +136,7 @@ class Gate:
         self._announcer = announcer
         self._rules = rules or Rules()
         self._refusals = refusals or Refusals()
+        self._preparing = asyncio.Semaphore(PREPARED_AT_ONCE)
 
     async def let_through(self, request: Request, handler: Handler, wanted: Needs) -> Response:
         """Runs a handler in a transaction, if the request may.
@@ -128,6 +150,23 @@ class Gate:
         receive = bodies.bounded(request.receive, wanted.max_body_bytes)
         request = Request(request.scope, receive)
         body = await bodies.read(request, wanted.max_body_bytes)
+        try:
+            if wanted.prepare is not None:
+                await self._prepare(request, wanted.prepare)
+            return await self._in_transaction(request, handler, wanted, actor, body, now)
+        finally:
+            await request.close()  # the form's files, if it has any
+
+    async def _in_transaction(
+        self,
+        request: Request,
+        handler: Handler,
+        wanted: Needs,
+        actor: Actor,
+        body: bytes,
+        now: datetime,
+    ) -> Response:
+        address = address_of(request)
         transaction = self._database.writing if wanted.changes else self._database.reading
         async with transaction() as db:
             work = Work(db, actor, now, address)
@@ -139,6 +178,17 @@ class Gate:
         if work.publishes:
             await self._announcer.publish_soon()
         return response
+
+    async def _prepare(self, request: Request, prepare: Prepare) -> None:
+        if self._preparing.locked():
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "files_are_read",
+                f"{PREPARED_AT_ONCE} large files are being read now; try again",
+                retry_after_s=5,
+            )
+        async with self._preparing:
+            await prepare(request)
 
     async def _replayed(
         self, request: Request, handler: Handler, work: Work, body: bytes, wanted: Needs

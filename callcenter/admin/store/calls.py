@@ -194,7 +194,7 @@ def _texts(data: Mapping[str, Any], names: Sequence[str]) -> Columns:
 
 def _number(data: Mapping[str, Any], name: str) -> float | None:
     value = data.get(name)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) else None  # in 64 bits: see the journal
 
 
 async def close_forgotten(db: AsyncConnection, begun_before: datetime, now: datetime) -> int:
@@ -260,6 +260,11 @@ async def events(db: AsyncConnection, call_id: str, after: str, limit: int) -> l
         .limit(limit)
     )
     return [row._asdict() for row in await db.execute(query)]
+
+
+async def newest_event(db: AsyncConnection) -> str:
+    """Id of the newest event of all calls; "" if there is none."""
+    return str(await db.scalar(select(func.max(_EVENTS.c.id))) or "")
 
 
 def _conditions(search: Search) -> list[ColumnElement[bool]]:

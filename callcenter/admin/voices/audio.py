@@ -16,6 +16,8 @@ import soxr
 from numpy.typing import NDArray
 
 from callcenter.admin.problems import Problem, invalid
+from callcenter.admin.voices.faults import fault
+from callcenter.admin.voices.formats import TAKEN, describe
 from callcenter.media.units import SAMPLE_RATE_HZ
 
 MIN_CLIP_S = 1.0
@@ -27,6 +29,8 @@ _BLOCK_SAMPLES = 65_536
 _FORMATS = {
     ("WAV", ""): "audio/wav",
     ("WAVEX", ""): "audio/wav",
+    ("RF64", ""): "audio/wav",
+    ("AIFF", ""): "audio/aiff",
     ("FLAC", ""): "audio/flac",
     ("MP3", ""): "audio/mpeg",
     ("MPEG", ""): "audio/mpeg",
@@ -58,26 +62,25 @@ class Clip:
 
 
 def decode(content: bytes) -> Clip:
-    """Decodes WAV, FLAC, MP3 or Ogg (Opus, Vorbis).
+    """Decodes what `formats.TAKEN` names, with any codec that libsndfile knows in them.
 
     Raises:
-        Problem: no audio, another format, or outside the limits.
+        Problem: no audio, another format, outside the limits, or no sound in it.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
-            media_type = _media_type(file)
+            media_type = _media_type(file, content)
             _check_form(file)
-            samples = _read(file)
+            channels = _read(file)
             rate_hz = int(file.samplerate)
-    except soundfile.SoundFileError:  # no audio, cut off, or a codec of another kind
-        raise invalid(
-            "This file is not audio that can be read. Use WAV, FLAC, MP3 or Ogg.",
-            "/file",
-            "bad_audio",
-        ) from None
-    clip = Clip(media_type, rate_hz, samples)
+    except (soundfile.SoundFileError, ValueError, OverflowError):
+        # No audio, cut off, another codec, or a header that no file can have.
+        raise _bad_format(describe(content)) from None
+    clip = Clip(media_type, rate_hz, channels.mean(axis=1))
     if clip.duration_s < MIN_CLIP_S:
         raise _bad_length(f"{clip.duration_s:.1f} s")
+    if why_not := fault(channels):
+        raise invalid(f"the clip cannot be a voice: {why_not}", "/file", "bad_audio")
     return clip
 
 
@@ -95,16 +98,19 @@ def wav_of(pcm: NDArray[np.int16]) -> bytes:
     return file.getvalue()
 
 
-def _media_type(file: soundfile.SoundFile) -> str:
+def _media_type(file: soundfile.SoundFile, content: bytes) -> str:
     codec = file.subtype if file.format == "OGG" else ""
     try:
         return _FORMATS[(file.format, codec)]
     except KeyError:
-        raise invalid(
-            f"the format {file.format} {file.subtype} is not taken; send WAV, FLAC, MP3 or Opus",
-            "/file",
-            "bad_audio",
-        ) from None
+        known = describe(content)
+        raise _bad_format(f"a {file.format} file" if known == "no audio file" else known) from None
+
+
+def _bad_format(what: str) -> Problem:
+    return invalid(
+        f"this is {what}, which cannot be read as a voice; send {TAKEN}", "/file", "bad_audio"
+    )
 
 
 def _check_form(file: soundfile.SoundFile) -> None:
@@ -117,7 +123,7 @@ def _check_form(file: soundfile.SoundFile) -> None:
 
 
 def _read(file: soundfile.SoundFile) -> Samples:
-    """Reads block by block: a header may promise less than comes."""
+    """Float32 [n, channels], read block by block: a header may promise less than comes."""
     blocks: list[Samples] = []
     room = int(MAX_CLIP_S * file.samplerate)
     while True:
@@ -127,7 +133,7 @@ def _read(file: soundfile.SoundFile) -> Samples:
         room -= len(block)
         if room < 0:
             raise _bad_length(f"more than {MAX_CLIP_S:g} s")
-        blocks.append(block.mean(axis=1))
+        blocks.append(block)
     if not blocks:
         raise _bad_length("0 s")
     samples = np.concatenate(blocks)

@@ -13,6 +13,7 @@ from typing import Protocol
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegEvent,
     LegMarkPlayed,
@@ -83,7 +84,7 @@ class PipelineLeg:
 
     def hung_up(self) -> None:
         """The pipeline ends."""
-        self._told.put_nowait(LegEnded("hangup"))
+        self._told.put_nowait(LegEnded(LegEnd.HANGUP))
 
     # --- Leg --------------------------------------------------------------------------------------
 

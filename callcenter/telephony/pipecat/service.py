@@ -8,8 +8,8 @@ interrupted. So the service proposes no turns and sends no interruption, and not
 is ever cut. `marks()` stands behind the output and tells how far the transport has come, so that a
 backlog behind a stalled transport is won back in the agent's next pause.
 
-Run the pipeline at the carrier's rate in both directions: then pipecat resamples nothing. It knows
-pipecat's public base classes only.
+Run the pipeline at the carrier's rate in both directions: then nobody resamples anything. Frames in
+another form than the call's are converted. It knows pipecat's public base classes only.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ from pipecat.utils.text.base_text_aggregator import TextType
 
 from callcenter.errors import BrokerUnavailable, ProtocolError, Refused
 from callcenter.telephony.leg import Leg
+from callcenter.telephony.pipecat.form import AudioForm, call_rate, converter
 from callcenter.telephony.pipecat.leg import PipelineLeg
 
 TURN_PAUSE_S = 0.8  # text that comes later begins a new turn of the transcript
 END_TIMEOUT_S = 2.0  # for the call to give its slot back
+MAX_REFUSED_FORMS = 4  # of audio frames; more are not told
 
 Carry = Callable[[Leg], Awaitable[object]]
 
@@ -83,6 +85,9 @@ class PersonaPlexService(AIService):
         self._call: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._rates_hz = (0, 0)  # in, out
+        self._heard: AudioForm | None = None
+        self._played: AudioForm | None = None
+        self._refused: set[str] = set()  # forms of frames that were told to be none
 
     def marks(self) -> PlayoutMarks:
         """The processor that goes behind the pipeline's output."""
@@ -106,16 +111,22 @@ class PersonaPlexService(AIService):
         """Begins the call."""
         await super().start(frame)
         heard_hz, played_hz = self._rates_hz
+        rate_hz = call_rate(played_hz)
         try:
-            if heard_hz != played_hz:
-                raise ProtocolError(
-                    f"the pipeline's rates differ ({heard_hz} in, {played_hz} out); set both "
-                    "audio_in_sample_rate and audio_out_sample_rate to the carrier's"
-                )
-            self._leg = PipelineLeg(heard_hz, {}, self)
+            for pipeline_hz in self._rates_hz:
+                converter(pipeline_hz, rate_hz)
         except ProtocolError as error:
-            self._call = self.create_task(self._refuse(error))
+            self._call = self.create_task(
+                self._refuse(
+                    ProtocolError(
+                        f"{error}: set both audio_in_sample_rate ({heard_hz}) and "
+                        f"audio_out_sample_rate ({played_hz}) to the carrier's"
+                    )
+                )
+            )
             return
+        self._leg = PipelineLeg(rate_hz, {}, self)
+        self._heard, self._played = AudioForm(rate_hz), AudioForm(played_hz)
         self._call = self.create_task(self._run(self._leg))
 
     async def stop(self, frame: EndFrame) -> None:
@@ -139,11 +150,21 @@ class PersonaPlexService(AIService):
         """Takes audio and keys; everything is passed on as it came."""
         await super().process_frame(frame, direction)
         if self._leg is not None:
-            if isinstance(frame, InputAudioRawFrame) and frame.num_channels == 1:
-                self._leg.hear(frame.audio)
+            if isinstance(frame, InputAudioRawFrame):
+                await self._hear(frame, self._leg)
             elif isinstance(frame, InputDTMFFrame):
                 self._leg.press(frame.button.value)
         await self.push_frame(frame, direction)
+
+    async def _hear(self, frame: InputAudioRawFrame, leg: PipelineLeg) -> None:
+        if self._heard is None:
+            return
+        try:
+            leg.hear(self._heard.take(frame.audio, frame.sample_rate, frame.num_channels))
+        except ProtocolError as error:  # a transport that sends what is no audio: told once
+            if str(error) not in self._refused and len(self._refused) < MAX_REFUSED_FORMS:
+                self._refused.add(str(error))
+                await self.push_error(str(error), exception=error)
 
     def _mark_played(self, name: str) -> None:
         if self._leg is not None:
@@ -153,8 +174,11 @@ class PersonaPlexService(AIService):
 
     async def play(self, payload: bytes) -> None:
         """A continuous speech stream, not the output of a TTS: nothing may cut it."""
+        played_hz = self._rates_hz[1]
+        if self._played is not None:
+            payload = self._played.take(payload, call_rate(played_hz), 1)
         await self.push_frame(
-            SpeechOutputAudioRawFrame(audio=payload, sample_rate=self._rates_hz[1], num_channels=1)
+            SpeechOutputAudioRawFrame(audio=payload, sample_rate=played_hz, num_channels=1)
         )
 
     async def mark(self, name: str) -> None:

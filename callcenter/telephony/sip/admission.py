@@ -2,6 +2,7 @@
 
     any message     its host is a trunk's, or a call's whose trunk has gone       else no answer
                     not more than MESSAGES_PER_INVITE for each INVITE a second    else no answer
+                    to an open trunk without a call: less, and a bound for all    else no answer
     a new call      for a trunk with a login: proven, within the rate of a host   else 401, 503
                     within the trunk's rate, half-open calls and channels         else 503
 
@@ -11,18 +12,21 @@ Knows no call and no transaction.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from callcenter.telephony.sip.auth import Credentials, DigestServer
-from callcenter.telephony.sip.hosts import HostRates
+from callcenter.telephony.sip.host_rates import HostRates
 from callcenter.telephony.sip.message import BadRequest, Request
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.trunk import RateLimit, Trunk, Trunks
 from callcenter.telephony.sip.uri import Peer
 
 MAX_CALLS = 2_000
 MESSAGES_PER_INVITE = 50  # a call with holds, keys and refreshes has some 30
 LEAST_MESSAGES_PER_S = 200.0  # also of registrars, and of calls whose trunk has gone
+NEWCOMER_PER_S = 20.0  # messages of a host that is in no call, to a trunk without addresses
+NEWCOMERS_PER_S = 500.0  # ... of all such hosts together: a tenth of a core
 MIN_HALF_OPEN = 4
 
 
@@ -60,6 +64,7 @@ class Admission:
         self._carried: Counter[Trunk] = Counter()  # as they were when their calls began
         self._rates: dict[str, RateLimit] = {}
         self._messages, self._unproven = HostRates(), HostRates()
+        self._newcomers = RateLimit(NEWCOMERS_PER_S, 2 * NEWCOMERS_PER_S)
 
     def find(self, peer: Peer) -> Trunk | None:
         """The trunk of a message's source; None for a stranger."""
@@ -75,9 +80,19 @@ class Admission:
         """Whether a host may open a connection."""
         return self._trunks.knows(host) or any(trunk.knows(host) for trunk in self._carried)
 
-    def has_time_for(self, peer: Peer, now: float) -> bool:
-        """Takes one message from a host's rate; False when it sends too many to be read."""
+    def has_time_for(self, peer: Peer, is_expected: Callable[[], bool], now: float) -> bool:
+        """Takes one message from a host's rate; False when too many come to be read.
+
+        Args:
+            peer: where it came from.
+            is_expected: whether its host is in a call, or the message answers us.
+            now: seconds.
+        """
         trunk = self._trunks.find(peer)
+        newcomer = trunk is not None and trunk.is_open and peer.host not in trunk.names
+        if newcomer and not is_expected():
+            own = self._messages.take(peer.host, NEWCOMER_PER_S, 2 * NEWCOMER_PER_S, now)
+            return own and self._newcomers.take(now)
         invites_per_s = trunk.invites_per_s if trunk is not None else 0.0
         per_s = max(LEAST_MESSAGES_PER_S, MESSAGES_PER_INVITE * invites_per_s)
         return self._messages.take(peer.host, per_s, 2 * per_s, now)
@@ -155,11 +170,11 @@ def _check_way_back(invite: Request, trunk: Trunk, peer: Peer) -> None:
     not looked up, our requests go to where the INVITE came from (see `Dialog.next_hop`). So they do
     over a connection of ours to a registrar that is known by its name alone.
     """
-    if address_of(peer.host) is None:
+    if not is_address(peer.host):
         return
     routes = invite.record_routes
     hop = routes[0].uri.peer() if routes else peer
-    if address_of(hop.host) is None or trunk.carries(replace(hop, transport=peer.transport), peer):
+    if not is_address(hop.host) or trunk.carries(replace(hop, transport=peer.transport), peer):
         return
     text = 'SIP;cause=403;text="Record-Route leads out of the networks of the trunk"'
     raise TurnedAway(403, "route", (("reason", text),))

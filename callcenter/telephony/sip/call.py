@@ -27,7 +27,7 @@ from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.info import RELAY_TYPE, key_body, key_in
 from callcenter.telephony.sip.media_plan import MediaPlan, NotAcceptable
 from callcenter.telephony.sip.message import BadRequest, Request, Response
-from callcenter.telephony.sip.negotiation import Negotiation, offer_in
+from callcenter.telephony.sip.negotiation import Negotiation, answer_in, offer_in
 from callcenter.telephony.sip.sdp import SDP_TYPE, Description
 from callcenter.telephony.sip.session_timer import SessionTimer
 from callcenter.telephony.sip.transaction import answer_peer
@@ -76,6 +76,7 @@ class SipCall(Transferor):
             "NOTIFY": self._on_notify,
             "OPTIONS": self._on_options,
             "REFER": self._on_refer,
+            "PRACK": self._on_prack,
         }
 
     # --- what it tells ----------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class SipCall(Transferor):
         self._unacknowledged = None
         if self.state is State.ANSWERED:
             self.state = State.CONFIRMED
-        self._take_answer(request.body)
+        self._take_answer(answer_in(request))
 
     def _take_answer(self, body: bytes) -> None:
         """The answer to an offer of ours; a bad one ends the call."""
@@ -223,6 +224,11 @@ class SipCall(Transferor):
         del now
         self._respond(request, 603, headers=(reason_header(603, "refer_not_allowed"),))
 
+    def _on_prack(self, request: Request, now: float) -> None:
+        """The acknowledgement of a provisional response, which only a ringing call sends."""
+        del now
+        self._respond(request, 481)
+
     # --- responses that come ----------------------------------------------------------------------
 
     def receive_response(self, request: Request, response: Response, now: float) -> None:
@@ -233,8 +239,8 @@ class SipCall(Transferor):
             return
         if request.method in ("INVITE", "UPDATE"):
             self._on_refresh_response(request, response, now)
-        elif request.method == "REFER" and response.status >= 300:
-            self._transfer_over(response.status)
+        elif request.method == "REFER":
+            self._on_refer_response(response)
         elif response.status in (408, 481) and request.method != "BYE":
             self._lost()
 
@@ -250,7 +256,7 @@ class SipCall(Transferor):
             self.dialog.accepted(response)
             self._timer.refreshed(response, now)
             if response.body:
-                self._take_answer(response.body)
+                self._take_answer(answer_in(response))
         elif response.status in (408, 481):
             self._lost()
         else:

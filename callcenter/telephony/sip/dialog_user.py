@@ -10,8 +10,8 @@ from callcenter.telephony.sip.call_events import Ask, CallEvent, Output, Respond
 from callcenter.telephony.sip.dialog import Dialog
 from callcenter.telephony.sip.message import Request, Response, one_line, reply
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, REFER"
-SUPPORTED = frozenset({"timer"})
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, REFER, PRACK"
+SUPPORTED = frozenset({"100rel", "timer"})
 
 
 class DialogUser:

@@ -27,7 +27,7 @@ from callcenter.telephony.sip.message import (
     parse,
     reply,
 )
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.outbound import Dialled, OutboundCall
 from callcenter.telephony.sip.registry import Registry
 from callcenter.telephony.sip.rules import check
@@ -35,7 +35,7 @@ from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import MAGIC_COOKIE
 from callcenter.telephony.sip.transactions import Transactions
 from callcenter.telephony.sip.trunk import Trunk, Trunks
-from callcenter.telephony.sip.uri import Peer, SipUri
+from callcenter.telephony.sip.uri import Peer, SipUri, parse_name_addr
 
 
 class Endpoint:
@@ -46,6 +46,9 @@ class Endpoint:
         trunks: who may call.
         digest: judges credentials.
         new_id: fresh random text for tags and branches.
+
+    Attributes:
+        routes: trunk -> Route values for calls of ours, as its registration has found them.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Endpoint:
         new_id: Callable[[], str],
     ) -> None:
         self.admission = Admission(trunks, digest)
+        self.routes: dict[str, tuple[str, ...]] = {}
         self._identity = identity
         self._new_id = new_id
         self._transactions: Transactions[Owner] = Transactions()
@@ -72,10 +76,11 @@ class Endpoint:
         Raises:
             ProtocolError: it is no SIP message that could be answered; nothing has changed.
         """
-        if not (self.admission.knows(peer) or self._transactions.awaits(data, peer)):
+        awaited = self._transactions.awaits(data, peer)
+        if not (awaited or self.admission.knows(peer)):
             self._events.append(Turned("stranger"))  # no answer: nothing here for scanners
             return
-        if not self.admission.has_time_for(peer, now):
+        if not self.admission.has_time_for(peer, lambda: awaited or self._talks_with(peer), now):
             self._turned("flood", peer)
             return
         message = parse(data)
@@ -88,6 +93,10 @@ class Endpoint:
     def outgoing(self) -> list[tuple[Peer, bytes]]:
         """Hands over what must be sent, in order."""
         return self._transactions.outgoing()
+
+    def silent(self) -> list[Peer]:
+        """Hands over the hops that left a request of ours without an answer."""
+        return self._transactions.silent()
 
     def events(self) -> list[EndpointEvent]:
         """Hands over what happened."""
@@ -133,16 +142,21 @@ class Endpoint:
         Args:
             target: URI to call.
             user: our name in From.
-            peer: the trunk's end, over which the INVITE goes.
+            peer: the trunk's end, over which the INVITE goes if the trunk has no route.
             trunk: whose channel it uses.
             local: what we offer.
             now: seconds.
         """
+        routes = self._routes(trunk, peer)
+        if routes:
+            peer = parse_name_addr(routes[0]).uri.peer()
         contact = self._identity.contact(peer.transport)
         call_id, tag = self._new_id(), self._new_id()
         identity = self._identity.uri(user)
         carries = partial(trunk.carries, began=peer)
-        dialled = Dialled(target, identity, contact, peer, call_id, tag, carries, trunk.outbound)
+        dialled = Dialled(
+            target, identity, contact, peer, call_id, tag, carries, trunk.outbound, routes
+        )
         call = OutboundCall(dialled, local, now)
         self._remember(call, trunk)
         self.settle(call, now)
@@ -162,12 +176,18 @@ class Endpoint:
 
     # --- messages ---------------------------------------------------------------------------------
 
+    def _talks_with(self, peer: Peer) -> bool:
+        """Whether a call is up with a host."""
+        return any(call.dialog.peer.host == peer.host for call in self._trunk_of)
+
     def _receive_response(self, response: Response, peer: Peer, now: float) -> None:
         asked = self._transactions.asked(response)
         if asked is None:
             return
         owner, at = asked
-        heard = owner.hears(peer) if isinstance(owner, SipCall) else _answers(peer, at)
+        heard = _answers(peer, at)
+        if isinstance(owner, SipCall) and is_address(at.host):
+            heard = owner.hears(peer)
         if not heard:
             self._turned("foreign", peer)
             return
@@ -248,11 +268,8 @@ class Endpoint:
         if self._calls.has_opened(request):
             raise BadRequest(482, "the same call came twice, over two ways")
         self.admission.judge(request, trunk, peer, self._half_open(trunk), now)
-        contact, carries = (
-            self._identity.contact(peer.transport),
-            partial(trunk.carries, began=peer),
-        )
-        tag = self._new_id()
+        contact, tag = self._identity.contact(peer.transport), self._new_id()
+        carries = partial(trunk.carries, began=peer)
         call = InboundCall(request, peer, tag, contact, now, carries, trunk.outbound)
         self._remember(call, trunk)
         self._transactions.respond(request, reply(request, 100), now)
@@ -308,6 +325,18 @@ class Endpoint:
 
     # --- calls ------------------------------------------------------------------------------------
 
+    def _routes(self, trunk: Trunk, peer: Peer) -> tuple[str, ...]:
+        """Route values for a call of ours: those of the trunk's registration, else its proxy.
+
+        A registrar's Service-Route is text of a message: what it names first must be the trunk's.
+        """
+        found = self.routes.get(trunk.name, ())
+        if not found:
+            return trunk.routes()
+        hop, proxy = parse_name_addr(found[0]).uri.peer(), trunk.outbound_proxy
+        own = proxy is not None and hop.host == proxy.peer().host
+        return found if own or trunk.carries(hop, peer) else trunk.routes()
+
     def _remember(self, call: SipCall, trunk: Trunk) -> None:
         self._trunk_of[call] = trunk
         self.admission.took(trunk)
@@ -331,8 +360,9 @@ def _judge(request: Request) -> None:
 def _answers(peer: Peer, asked: Peer) -> bool:
     """Whether a response from there may be to a request that went to `asked`.
 
-    A name may have several addresses: its response is known by the branch.
+    A name that we have asked is one of the configuration's (see `Trunk.carries`). It may have
+    several addresses, also such as are none of the trunk's: its response is known by the branch.
     """
     if asked.transport == "tls" and peer.transport != "tls":
         return False
-    return peer.host == asked.host or address_of(asked.host) is None
+    return peer.host == asked.host or not is_address(asked.host)

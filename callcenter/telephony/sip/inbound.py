@@ -6,22 +6,20 @@ ringing --answer--> answered --ACK--> confirmed
 
 from __future__ import annotations
 
+from callcenter.telephony.sip import parties
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call import SipCall, State
-from callcenter.telephony.sip.call_events import MediaAgreed
+from callcenter.telephony.sip.call_events import MediaAgreed, Respond
 from callcenter.telephony.sip.dialog import Carries, from_invite
 from callcenter.telephony.sip.dialog_user import reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request
 from callcenter.telephony.sip.negotiation import offer_in
+from callcenter.telephony.sip.reliable import FIRST_RSEQ, OPTION, Provisional
 from callcenter.telephony.sip.text import clean
 from callcenter.telephony.sip.uri import Peer
 
 RING_LIMIT_S = 60.0  # an owner that neither answers nor refuses: the call does not stay for ever
-MAX_NUMBER_CHARS = 128  # E.164 has 15 digits; a PBX may use names
-MAX_NAME_CHARS = 64
-MAX_ATTRIBUTES = 32
-MAX_ATTRIBUTE_CHARS = 512
 
 
 class InboundCall(SipCall):
@@ -54,13 +52,17 @@ class InboundCall(SipCall):
 
         Raises:
             BadRequest: it has no Contact, a body that is no SDP, or a session timer too short.
+            ProtocolError: a header that is none, or has too many values.
         """
         dialog = from_invite(invite, local_tag, local_contact, peer, carries)
         super().__init__(dialog, invite.tokens("allow"), credentials)
         self.invite = invite
         self._timer.judge(invite)
+        parties.check(invite)
         self._offer = offer_in(invite)
+        self._began_at = now
         self._ring_until = now + RING_LIMIT_S
+        self._provisional: Provisional | None = None  # that waits for its PRACK
         self._hang_up_reason: str | None = None  # wanted before the ACK came
         self._handlers["CANCEL"] = self._on_cancel
 
@@ -69,28 +71,48 @@ class InboundCall(SipCall):
 
     @property
     def caller(self) -> str:
-        """The caller's number or name: personal data."""
-        return clean(self.dialog.remote.uri.user, MAX_NUMBER_CHARS)
+        """The caller's number or name by his own word, as it is written: personal data."""
+        return parties.caller(self.invite, trusted=False)
 
     @property
     def called(self) -> str:
-        """The number that was dialled: the Request-URI's, which is what the trunk routes by."""
-        return clean(self.invite.uri.user or self.invite.to.uri.user, MAX_NUMBER_CHARS)
+        """What was dialled, as it is written: the Request-URI's, which the trunk routes by."""
+        return clean(
+            self.invite.uri.telephone or self.invite.to.uri.telephone, parties.MAX_NUMBER_CHARS
+        )
+
+    @property
+    def our_user(self) -> str:
+        """The user part under which the caller has reached us."""
+        return self.invite.uri.user or self.invite.to.uri.user
 
     def attributes(self) -> dict[str, str]:
-        """The INVITE's X- headers, by their names in lower case; bounded."""
-        found = [(name, value) for name, value in self.invite.headers if name.startswith("x-")]
-        return {
-            clean(name, MAX_NAME_CHARS): clean(value, MAX_ATTRIBUTE_CHARS)
-            for name, value in found[:MAX_ATTRIBUTES]
-        }
+        """What else the INVITE tells of the call; see `parties`: personal data."""
+        return parties.attributes(self.invite)
+
+    def media_host(self) -> str | None:
+        """The host that the offer wants its audio at, as it was written; None without one."""
+        line = self._offer.audio if self._offer is not None else None
+        return line.host if line is not None and line.host else None
 
     # --- what the owner wants ---------------------------------------------------------------------
 
     def ring(self) -> None:
-        """Tells the caller that it rings."""
-        if self.state is State.RINGING:
+        """Tells the caller that it rings; reliably if that is required (RFC 3262 3)."""
+        if self.state is not State.RINGING or self._provisional is not None:
+            return
+        if OPTION not in self.invite.tokens("require"):
             self._respond(self.invite, 180)
+        elif self._offer is not None:  # else it would have to carry our offer: the answer will
+            self._ring_reliably()
+
+    def _ring_reliably(self) -> None:
+        response = self._response(self.invite, 180)
+        response.add("require", OPTION)
+        response.add("rseq", str(FIRST_RSEQ))
+        number, _ = self.invite.cseq
+        self._provisional = Provisional(response, FIRST_RSEQ, number, self._began_at)
+        self._outputs.append(Respond(self.invite, response))
 
     def check_media(self, local: LocalMedia) -> None:
         """Asks whether an answer will be possible.
@@ -116,6 +138,7 @@ class InboundCall(SipCall):
         if self._media.plan is not None:
             self._events.append(MediaAgreed(self._media.plan))
         self.state = State.ANSWERED
+        self._stop_repeating()
         self._accept(self.invite, body, now)
 
     def refuse(self, status: int, code: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -135,12 +158,43 @@ class InboundCall(SipCall):
 
     # --- what comes -------------------------------------------------------------------------------
 
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due."""
+        provisional = self._provisional.next_timer() if self._provisional is not None else None
+        times = (super().next_timer(), provisional)
+        return min((time for time in times if time is not None), default=None)
+
     def handle_timer(self, now: float) -> None:
         """As every call's; and one that nobody answers is refused."""
+        if self._provisional is not None:
+            self._await_prack(self._provisional, now)
         if self._ring_until is not None and now >= self._ring_until:
             self._ring_until = None
             self.refuse(480, "nobody_answered")
         super().handle_timer(now)
+
+    def _await_prack(self, waiting: Provisional, now: float) -> None:
+        if waiting.given_up(now):
+            self.refuse(504, "no_prack")
+        elif waiting.is_due(now):
+            self._outputs.append(Respond(self.invite, waiting.response))
+
+    def _on_prack(self, request: Request, now: float) -> None:
+        """The PRACK of our 180, also behind the answer; an offer in it has no place yet."""
+        if self._provisional is None or not self._provisional.acknowledged(request):
+            super()._on_prack(request, now)
+        elif offer_in(request) is not None:  # RFC 3262 5: only once the first one is answered
+            self._respond(request, 488)
+        else:
+            self._respond(request, 200)
+
+    def _stop_repeating(self) -> None:
+        if self._provisional is not None:
+            self._provisional.stop()
+
+    def _end(self, reason: str) -> None:
+        self._stop_repeating()
+        super()._end(reason)
 
     def _on_ack(self, request: Request, now: float) -> None:
         super()._on_ack(request, now)

@@ -17,7 +17,15 @@ import structlog
 
 from callcenter import metrics
 from callcenter.errors import NoCapacity, ProtocolError
-from callcenter.events import LegAudio, LegDigit, LegEnded, LegEvent, LegMarkPlayed, LegStarted
+from callcenter.events import (
+    LegAudio,
+    LegDigit,
+    LegEnd,
+    LegEnded,
+    LegEvent,
+    LegMarkPlayed,
+    LegStarted,
+)
 from callcenter.media.emodel import mos, r_factor
 from callcenter.media.resample import Resampler, resampler
 from callcenter.media.units import PACKET_S, SAMPLE_RATE_HZ
@@ -31,6 +39,7 @@ from callcenter.telephony.sip.call_events import (
     Transferred,
 )
 from callcenter.telephony.sip.consultation import Consultation, OpenPort
+from callcenter.telephony.sip.dtmf import KeyPresses
 from callcenter.telephony.sip.inbound import InboundCall
 from callcenter.telephony.sip.media_plan import LocalMedia, NotAcceptable
 from callcenter.telephony.sip.stream import MediaStream, Tick
@@ -41,6 +50,11 @@ from callcenter.telephony.sip.uri import bracketed, parse_uri
 ENCODING = "audio/x-l16"
 MAX_EVENTS = 500  # 10 s of audio that nobody took: the rest is dropped
 ORDERLY = frozenset({"", "hangup", "agent_hangup", "max_duration", "transferred", "shutdown"})
+ENDS = {  # by the call's own reason; every other one is a hang-up
+    "lost": LegEnd.LOST,
+    "session_expired": LegEnd.SESSION_EXPIRED,
+    "no_ack": LegEnd.NO_ACK,
+}
 INFO_EVERY_S = 0.25  # a key of 160 ms and a pause; over UDP two at once could change places
 OUTSIDE_S = 0.1  # what the E-model adds for both ends' devices
 
@@ -91,7 +105,9 @@ class SipLeg:
         self._down_hz = 0
         self._transfer: asyncio.Future[int] | None = None
         self._pressing = asyncio.Lock()  # keys of one order stay together
+        self._keys = KeyPresses()
         self._over = False
+        self._end: LegEnd | None = None  # why we end the call, where it is no hang-up
         agent.listen(call, self._happened)
         self._events.put_nowait(LegStarted(ENCODING, SAMPLE_RATE_HZ, dict(attributes)))
 
@@ -105,7 +121,7 @@ class SipLeg:
 
     async def play(self, payload: bytes) -> None:
         """Answers the call with its first audio; then queues it."""
-        if self._call.state is State.RINGING and not self._answer():
+        if self._call.state is State.RINGING and not await self._answer():
             return
         samples = np.frombuffer(payload, "<i2").astype(np.int16)
         rate_hz = self._port.stream.rate_hz
@@ -160,7 +176,7 @@ class SipLeg:
         except (NoCapacity, ProtocolError) as error:
             raise CallControlFailed(f"no call before the transfer: {error}") from None
         try:
-            reached = await consultation.reach(uri, call.called, call.dialog.peer, trunk)
+            reached = await consultation.reach(uri, call.our_user, call.dialog.peer, trunk)
             return await self._refer(target, reached)
         finally:
             consultation.close()
@@ -191,8 +207,11 @@ class SipLeg:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    def _answer(self) -> bool:
+    async def _answer(self) -> bool:
         try:
+            host = self._call.media_host()
+            if host is not None and not await self._port.can_reach(host):
+                raise NotAcceptable("the host that the offer names for its audio is not found")
             self._call.answer(self._local, self._agent.now())
         except NotAcceptable as error:
             log.warning("sip_not_acceptable", detail=str(error))
@@ -206,26 +225,32 @@ class SipLeg:
                 self._port.agree(plan)
                 log.info("sip_media", codec=plan.codec.name, srtp=plan.local_key is not None)
             case DigitPressed(digit=digit):
-                self._events.put_nowait(LegDigit(digit))
+                self._pressed("info", digit, self._agent.now())
             case Transferred(status=status):
                 self._settle_transfer(status)
             case CallEnded(reason=reason):
                 self._settle_transfer(200)  # the far end has taken the caller away
-                orderly = reason in ("hangup", "cancelled", "local", "refused")
-                self._events.put_nowait(LegEnded("hangup" if orderly else "lost"))
-                log.info("sip_call_ended", reason=reason)
+                end = self._end or ENDS.get(reason, LegEnd.HANGUP)
+                self._events.put_nowait(LegEnded(end))
+                log.info("sip_call_ended", reason=reason, end=end.value)
 
     def _ticked(self, tick: Tick, now: float) -> None:
         for digit in tick.digits:
-            self._events.put_nowait(LegDigit(digit))
+            self._pressed("rtp", digit, now)
         for name in tick.played:
             self._events.put_nowait(LegMarkPlayed(name))
         if tick.heard is not None and self._events.qsize() < MAX_EVENTS:
             self._events.put_nowait(LegAudio(self._upsampled(tick)))
         if self._port.stream.silent_for_s(now) > self._rtp_timeout_s:
             log.warning("rtp_timeout", after_s=self._rtp_timeout_s)
+            self._end = LegEnd.RTP_TIMEOUT
             self._call.hang_up("rtp_timeout", now)
             self._agent.settle(self._call)
+
+    def _pressed(self, way: str, digit: str, now: float) -> None:
+        self._keys.still_down(self._port.stream.key_heard_at)
+        if self._keys.told(way, digit, now) and self._events.qsize() < MAX_EVENTS:
+            self._events.put_nowait(LegDigit(digit))
 
     def _upsampled(self, tick: Tick) -> bytes:
         if tick.heard is None:

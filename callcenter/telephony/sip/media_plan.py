@@ -99,6 +99,8 @@ class MediaPlan:
         direction: ours.
         local_key, remote_key: of SRTP; None for plain RTP.
         rtcp_mux: RTCP comes to the RTP port.
+        line: which m= line it is, from 0; the others are refused, and every later offer has as
+            many (RFC 3264 8).
     """
 
     remote: tuple[str, int] | None
@@ -112,6 +114,7 @@ class MediaPlan:
     local_key: CryptoKey | None
     remote_key: CryptoKey | None
     rtcp_mux: bool = False
+    line: int = 0
 
     @property
     def on_hold(self) -> bool:

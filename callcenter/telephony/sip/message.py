@@ -117,11 +117,11 @@ class Message:
         Raises:
             ProtocolError: not a number below 2^31 and a method.
         """
-        text, _, method = self.text("cseq").strip().partition(" ")
+        text, *method = self.text("cseq").split(None, 1) or [""]
         number = whole_number(text, MAX_CSEQ)
         if number is None:
             raise ProtocolError(f"not a CSeq up to 2^31 - 1: {self.text('cseq')[:40]!r}")
-        return number, method.strip()
+        return number, "".join(method).strip()
 
     @property
     def contact(self) -> NameAddr | None:
@@ -233,10 +233,17 @@ def reply(request: Request, status: int, reason: str = "", to_tag: str = "") -> 
         value = request.get(name)
         if value is None:  # refused for that very reason
             continue
-        if name == "to" and to_tag and ";tag=" not in value.replace(" ", "").lower():
+        if name == "to" and to_tag and not _has_tag(value):
             value = f"{value};tag={to_tag}"
         headers.append((name, value))
     return Response(headers, b"", status, reason or REASONS.get(status, "Refused"))
+
+
+def _has_tag(address: str) -> bool:
+    try:
+        return parse_name_addr(address).param("tag") is not None
+    except ProtocolError:  # the address is refused for that very reason
+        return ";tag=" in address.replace(" ", "").lower()
 
 
 def one_line(text: str) -> str:

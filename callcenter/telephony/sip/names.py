@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-COMPACT = {  # RFC 3261 7.3.3, RFC 3515, 3892, 4028, 6665
+COMPACT = {  # RFC 3261 7.3.3, RFC 3515, 3841, 3892, 4028, 4474, 6665
     "a": "accept-contact",
     "b": "referred-by",
     "c": "content-type",
+    "d": "request-disposition",
     "e": "content-encoding",
     "f": "from",
     "i": "call-id",
+    "j": "reject-contact",
     "k": "supported",
     "l": "content-length",
     "m": "contact",
+    "n": "identity-info",
     "o": "event",
     "r": "refer-to",
     "s": "subject",
@@ -19,6 +22,7 @@ COMPACT = {  # RFC 3261 7.3.3, RFC 3515, 3892, 4028, 6665
     "u": "allow-events",
     "v": "via",
     "x": "session-expires",
+    "y": "identity",
 }
 _SPELLING = {
     "call-id": "Call-ID",
@@ -27,6 +31,8 @@ _SPELLING = {
     "min-se": "Min-SE",
     "mime-version": "MIME-Version",
     "sip-etag": "SIP-ETag",
+    "rack": "RAck",
+    "rseq": "RSeq",
 }
 REASONS = {
     100: "Trying",
@@ -46,16 +52,19 @@ REASONS = {
     420: "Bad Extension",
     422: "Session Interval Too Small",
     480: "Temporarily Unavailable",
+    469: "Bad Info Package",
     481: "Call/Transaction Does Not Exist",
     482: "Loop Detected",
     483: "Too Many Hops",
     486: "Busy Here",
     487: "Request Terminated",
     488: "Not Acceptable Here",
+    489: "Bad Event",
     491: "Request Pending",
     500: "Server Internal Error",
     501: "Not Implemented",
     503: "Service Unavailable",
+    504: "Server Time-out",
     505: "Version Not Supported",
     603: "Decline",
 }

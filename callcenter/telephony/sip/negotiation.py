@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip import sdp
+from callcenter.telephony.sip.bodies import find
 from callcenter.telephony.sip.media_plan import LocalMedia, MediaPlan
 from callcenter.telephony.sip.message import BadRequest, Message
 from callcenter.telephony.sip.offer_answer import Offered, answer, offer
-from callcenter.telephony.sip.sdp import SDP_TYPE, Description
+from callcenter.telephony.sip.sdp import SDP_TYPE, Description, MediaLine
 
 
 class Negotiation:
@@ -28,6 +29,7 @@ class Negotiation:
         self.plan: MediaPlan | None = None
         self.local: LocalMedia | None = None
         self._version = 0
+        self._lines: list[MediaLine] = []  # of the far end's last offer
         self._offered: Offered | None = None
 
     @property
@@ -50,7 +52,7 @@ class Negotiation:
             NotAcceptable: no common codec or encryption; nothing has changed.
         """
         body, self.plan = answer(offered, self._same_key(local), self._version + 1)
-        self.local = local
+        self.local, self._lines = local, offered.media
         self._version += 1
         return body
 
@@ -58,8 +60,7 @@ class Negotiation:
         """Offers what we have, in the direction that holds now."""
         self.local = local
         self._version += 1
-        direction = self.plan.direction if self.plan is not None else "sendrecv"
-        body, self._offered = offer(self._same_key(local), self._version, direction)
+        body, self._offered = offer(self._same_key(local), self._version, self.plan, self._lines)
         return body
 
     def take_answer(self, body: bytes) -> MediaPlan | None:
@@ -88,11 +89,21 @@ def offer_in(message: Message) -> Description | None:
     Raises:
         BadRequest: a body of another kind, or an SDP that is none.
     """
-    if not message.body.strip():
+    found = find(message, (SDP_TYPE,))
+    if found is None:
         return None
-    if message.content_type != SDP_TYPE:
-        raise BadRequest(415, "Unsupported Media Type", (("accept", SDP_TYPE),))
     try:
-        return sdp.parse(message.body)
+        return sdp.parse(found[1])
     except ProtocolError as error:
         raise BadRequest(400, str(error)) from None
+
+
+def answer_in(message: Message) -> bytes:
+    """The SDP of a response or an ACK; b"" without one. A part that is not known says nothing."""
+    if not message.content_type and message.body.startswith(b"v=0"):  # the header was forgotten
+        return message.body
+    try:
+        found = find(message, (SDP_TYPE,))
+    except BadRequest:  # there is nobody to refuse it to
+        return b""
+    return found[1] if found is not None else b""

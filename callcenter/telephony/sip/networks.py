@@ -19,14 +19,20 @@ def address_of(host: str) -> Address | None:
     """The address that a text is; None for a name. IPv4 inside of IPv6 is IPv4 (RFC 4291 2.5.5.2).
 
     Args:
-        host: without brackets; a zone such as "%eth0" does not count.
+        host: without brackets; the zone of an IPv6 address, such as "%eth0", does not count.
     """
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host)
     except ValueError:  # a name
         return None
-    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return inner or address
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is written as an IP address, and so is no name to look up."""
+    return address_of(host) is not None
 
 
 class NetworkTable:

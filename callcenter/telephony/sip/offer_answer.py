@@ -8,8 +8,8 @@ socket: addresses and keys are handed in.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from callcenter.telephony.sip.media_plan import (
     CODECS,
@@ -37,26 +37,33 @@ _REVERSED = {"sendonly": "recvonly", "recvonly": "sendonly"}
 
 
 def answer(offer: Description, local: LocalMedia, version: int) -> tuple[bytes, MediaPlan]:
-    """Answers an offer.
+    """Answers an offer: of several audio lines the first that suits is taken.
 
     Returns:
         The answer's SDP and what was agreed.
 
     Raises:
-        NotAcceptable: no audio that we can talk.
+        NotAcceptable: no audio that we can talk; it tells what is wrong with the first line.
     """
-    line = offer.audio
-    if line is None:
-        raise NotAcceptable("no RTP audio is offered")
-    accepts = _common(line, local.codecs)
-    keys = agree_on_keys(line, local)
-    direction = _REVERSED.get(line.direction, line.direction)
-    plan = _plan(line, accepts, direction, *keys)
+    line, plan = _first_that_suits(offer, local)
     sections = [
         _audio_section(local, plan, line.protocol) if other is line else _refused(other)
         for other in offer.media
     ]
     return _write(local, version, sections), plan
+
+
+def _first_that_suits(offer: Description, local: LocalMedia) -> tuple[MediaLine, MediaPlan]:
+    first: NotAcceptable | None = None
+    for line in offer.audio_lines:
+        direction = _REVERSED.get(line.direction, line.direction)
+        try:
+            accepts = _common(line, local.codecs)
+            plan = _plan(line, accepts, direction, *agree_on_keys(line, local))
+            return line, replace(plan, line=offer.media.index(line))
+        except NotAcceptable as error:
+            first = first or error
+    raise first or NotAcceptable("no RTP audio is offered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +91,61 @@ class Offered:
             if ours is None or theirs is None or ours.suite != theirs.suite:
                 raise NotAcceptable("the answer accepts none of the offered SRTP keys")
         direction = _REVERSED.get(line.direction, line.direction)
-        return _plan(line, accepts, direction, ours, theirs)
+        plan = _plan(line, accepts, direction, ours, theirs)
+        return replace(plan, line=description.media.index(line))
 
 
-def offer(local: LocalMedia, version: int, direction: str = "sendrecv") -> tuple[bytes, Offered]:
-    """Offers, for an INVITE that came without SDP or for one of ours."""
-    accepts, free = dict[int, CodecName](), 96
-    for name in local.codecs:
-        codec = CODECS[name]
-        number = codec.static_type if codec.static_type is not None else free
-        free += codec.static_type is None
-        accepts[number] = codec
-    secure = local.srtp == "must"
+def offer(
+    local: LocalMedia,
+    version: int,
+    agreed: MediaPlan | None = None,
+    lines: Sequence[MediaLine] = (),
+) -> tuple[bytes, Offered]:
+    """Offers, for an INVITE that came without SDP or for one of ours.
+
+    Args:
+        local: what we have.
+        version: of the session.
+        agreed: what held before: its payload types keep their meaning, SRTP stays (RFC 3264 8.3).
+        lines: all media lines so far; those that are not ours stay refused, in their places.
+    """
+    accepts = _numbered(local.codecs, agreed)
+    secure = local.srtp == "must" or (agreed is not None and agreed.local_key is not None)
     keys = offered_keys(local) if secure else []
+    dtmf_type = agreed.dtmf_type if agreed is not None else None
     plan = MediaPlan(
         None,
         0,
         next(iter(accepts.values())),
         next(iter(accepts)),
         accepts,
-        101,
-        8_000,
-        direction,
+        _free_type(101, accepts) if dtmf_type is None else dtmf_type,
+        8_000 if agreed is None else agreed.dtmf_clock_hz,
+        "sendrecv" if agreed is None else agreed.direction,
         None,
         None,
     )
-    section = _audio_section(local, plan, SECURE if secure else PLAIN, keys)
-    return _write(local, version, [section]), Offered(plan, keys)
+    ours = _audio_section(local, plan, SECURE if secure else PLAIN, keys)
+    sections = [_refused(line) for line in lines] or [ours]
+    sections[agreed.line if agreed is not None and lines else 0] = ours
+    return _write(local, version, sections), Offered(plan, keys)
+
+
+def _numbered(names: Iterable[str], agreed: MediaPlan | None) -> dict[int, CodecName]:
+    """Our codecs by payload types, those of an earlier agreement first and unchanged."""
+    accepts = dict(agreed.accepts) if agreed is not None else {}
+    taken = {agreed.dtmf_type} if agreed is not None else set[int | None]()
+    known = {codec.name for codec in accepts.values()}
+    for codec in (CODECS[name] for name in names if name not in known):
+        number = codec.static_type
+        if number is None:
+            number = _free_type(96, {*accepts, *taken})
+        accepts[number] = codec
+    return accepts
+
+
+def _free_type(first: int, taken: Collection[int | None]) -> int:
+    return next(number for number in range(first, 128) if number not in taken)
 
 
 def _plan(

@@ -18,10 +18,28 @@ from callcenter.telephony.sip.dialog import Carries, Dialog
 from callcenter.telephony.sip.dialog_user import ALLOW, SUPPORTED, reason_header
 from callcenter.telephony.sip.media_plan import LocalMedia
 from callcenter.telephony.sip.message import Request, Response
+from callcenter.telephony.sip.negotiation import answer_in
+from callcenter.telephony.sip.reliable import rseq
 from callcenter.telephony.sip.sdp import SDP_TYPE
 from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri
 
 ANSWER_LIMIT_S = 30.0
+MAX_EARLY = 8  # branches of a fork whose provisional responses are acknowledged
+
+
+@dataclass(slots=True)
+class _Early:
+    """A branch of a fork that has rung reliably.
+
+    Attributes:
+        dialog: its own.
+        rseq: of the last response that was acknowledged.
+        answer: the SDP that came with one of them: it answers our offer (RFC 3262 5).
+    """
+
+    dialog: Dialog
+    rseq: int
+    answer: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,7 @@ class Dialled:
         call_id, tag: fresh and random.
         carries: which hops are the far end's.
         credentials: when the far end asks for them.
+        routes: Route values that the INVITE begins with; the first one is where it goes.
     """
 
     target: SipUri
@@ -46,6 +65,7 @@ class Dialled:
     tag: str
     carries: Carries
     credentials: Credentials | None = None
+    routes: tuple[str, ...] = ()
 
 
 class OutboundCall(SipCall):
@@ -64,6 +84,7 @@ class OutboundCall(SipCall):
         self._rings = False  # a provisional response came
         self._given_up = False
         self._cancelled = False
+        self._early: dict[str, _Early] = {}
         self._invite = self.dialog.request("INVITE", self._media.offer(local), SDP_TYPE)
         self._invite.add("allow", ALLOW)
         self._invite.add("supported", ", ".join(sorted(SUPPORTED)))
@@ -86,10 +107,12 @@ class OutboundCall(SipCall):
     def receive_response(self, request: Request, response: Response, now: float) -> None:
         """Takes the response to a request of ours; a time-out comes as a 408."""
         if request is not self._invite:
-            super().receive_response(request, response, now)
+            if request.method != "PRACK":  # whose failure is the INVITE's to tell
+                super().receive_response(request, response, now)
         elif response.status < 200:
             self._rings = True
             self._cancel_if_due()
+            self._acknowledge_provisional(response)
         elif response.status < 300:
             self._on_answer(response, now)
         elif self.state is State.RINGING and not self._prove(response):
@@ -114,6 +137,25 @@ class OutboundCall(SipCall):
         cancel = Request(headers, b"", "CANCEL", invite.uri_text)
         self._outputs.append(Ask(cancel, self.dialog.next_hop()))
 
+    def _acknowledge_provisional(self, response: Response) -> None:
+        """Answers a reliable response by PRACK, each once and in order (RFC 3262 4)."""
+        number, tag = rseq(response), response.to.param("tag") or ""
+        if number is None or self.state is not State.RINGING:
+            return
+        early = self._early.get(tag)
+        try:
+            if early is None and len(self._early) < MAX_EARLY:
+                early = self._early[tag] = _Early(_answered(self.dialog, response), number - 1)
+        except ProtocolError:  # without tag or Contact nobody knows where a PRACK would go
+            return
+        if early is None or number != early.rseq + 1:
+            return
+        early.rseq, early.answer = number, early.answer or answer_in(response)
+        prack = early.dialog.request("PRACK")
+        invite_cseq, _ = self._invite.cseq
+        prack.add("rack", f"{number} {invite_cseq} INVITE")
+        self._outputs.append(Ask(prack, early.dialog.next_hop()))
+
     def _prove(self, response: Response) -> bool:
         again = self._ask_with_proof(self._invite, response)
         self._invite = again or self._invite
@@ -126,12 +168,16 @@ class OutboundCall(SipCall):
             self._end("lost")
             return
         if self.state is State.RINGING:
+            early = self._early.get(answered.id.remote_tag)
+            if early is not None:
+                answered.local_cseq = early.dialog.local_cseq
             self.status, self.dialog, self.state = response.status, answered, State.CONFIRMED
             self._peer_allows = allows
             self._acknowledge(self._invite)
             self._events.append(Answered())
             self._timer.refreshed(response, now)
-            self._take_answer(response.body)
+            answer = early.answer if early is not None else b""
+            self._take_answer(answer or answer_in(response))
         elif answered.id == self.dialog.id:  # the answer again
             self._acknowledge(self._invite)
         else:
@@ -153,7 +199,7 @@ def _dialog(dialled: Dialled) -> Dialog:
         local=NameAddr(dialled.identity).tagged(dialled.tag),
         remote=NameAddr(dialled.target),
         remote_target=dialled.target,
-        route_set=(),
+        route_set=dialled.routes,
         local_contact=dialled.contact,
         peer=dialled.peer,
         carries=dialled.carries,

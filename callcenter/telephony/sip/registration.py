@@ -17,6 +17,8 @@ from callcenter.telephony.sip.uri import NameAddr, Peer, SipUri, parse_name_addr
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 300.0
 LONGEST_EXPIRES_S = 86_400
+LEAST_GRANTED_S = 10.0
+MAX_ROUTES = 8
 NEVER_S = 2**32 - 1  # RFC 3261 20.19
 
 
@@ -40,6 +42,8 @@ class Account:
         contact: under which we are reached.
         credentials: when it asks.
         expires_s: asked for.
+        routes: Route values of its requests; the first is where they go.
+        instance: URN that names this gateway for good (RFC 5626 4.1); "" for none.
     """
 
     registrar: SipUri
@@ -48,6 +52,8 @@ class Account:
     contact: str
     credentials: Credentials
     expires_s: int = 300
+    routes: tuple[str, ...] = ()
+    instance: str = ""
 
 
 class Registration:
@@ -56,11 +62,13 @@ class Registration:
     Attributes:
         standing: how the registrar saw us last.
         status: of its last final response.
+        service_route: Route values for calls of ours by this registrar (RFC 3608).
     """
 
     def __init__(self, account: Account, call_id: str, tag: str, now: float) -> None:
         self.standing = Standing.UNKNOWN
         self.status = 0
+        self.service_route: tuple[str, ...] = ()
         self._account = account
         self._call_id = call_id
         self._tag = tag
@@ -70,6 +78,11 @@ class Registration:
         self._leaving = False
         self._at: float | None = now
         self._outputs: list[Output] = []
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Route values for calls of ours: the proxy's, then those that the registrar gave."""
+        return (*self._account.routes, *self.service_route)
 
     def outputs(self) -> list[Output]:
         """Hands over what must be sent."""
@@ -109,7 +122,8 @@ class Registration:
         if response.status in (401, 407) and not self._tried_proof:
             self._prove(request, response, now)
         elif response.status == 423:
-            self._longer(whole_number(response.text("min-expires"), LONGEST_EXPIRES_S) or 0, now)
+            least = response.text("min-expires").partition(";")[0].strip()
+            self._longer(whole_number(least, LONGEST_EXPIRES_S) or 0, now)
         elif response.status < 300:
             self._registered(response, now)
         else:
@@ -123,8 +137,10 @@ class Registration:
         expires_s = 0 if self._leaving else account.expires_s
         headers = [("max-forwards", "70"), ("from", str(address.tagged(self._tag)))]
         headers += [("to", str(address)), ("call-id", self._call_id)]
-        headers += [("cseq", f"{self._cseq} REGISTER"), ("contact", account.contact)]
-        headers += [("expires", str(expires_s)), *extra]
+        instance = f';+sip.instance="<{account.instance}>"' if account.instance else ""
+        headers += [("cseq", f"{self._cseq} REGISTER"), ("contact", account.contact + instance)]
+        headers += [("route", route) for route in account.routes]
+        headers += [("expires", str(expires_s)), ("supported", "path"), *extra]
         request = Request(headers, b"", "REGISTER", str(account.registrar))
         self._outputs.append(Ask(request, account.peer))
 
@@ -141,6 +157,7 @@ class Registration:
             self.standing = Standing.UNKNOWN
             return
         self.standing, self._failures = Standing.REGISTERED, 0
+        self.service_route = _service_route(response)
         granted_s = _granted_s(response, self._account)
         self._at = now + max(granted_s - 30.0, granted_s / 2)
 
@@ -162,17 +179,48 @@ class Registration:
         self._at = None if self._leaving else now + retry_s
 
 
+def _service_route(response: Response) -> tuple[str, ...]:
+    """Route values that can be used; with one that cannot, none: half a way leads nowhere."""
+    routes = response.listed("service-route")
+    try:
+        usable = len(routes) <= MAX_ROUTES and all(parse_name_addr(route).uri for route in routes)
+    except ProtocolError:  # the registrar's mistake: calls go without its routes
+        usable = False
+    return tuple(routes) if usable else ()
+
+
 def _granted_s(response: Response, account: Account) -> float:
-    """What the registrar grants: our Contact's expires, else the Expires header."""
-    ours = parse_name_addr(account.contact).uri
+    """What the registrar grants: our Contact's expires, else the Expires header.
+
+    Registrars write Contacts their own way: without the default port, in other letters, with the
+    address that a NAT gave us. Ours is the one most like what we sent; of several that are equally
+    like it the shortest counts, so that a REGISTER may come early, but never late.
+    """
+    header_s = whole_number(response.text("expires").partition(";")[0].strip(), NEVER_S)
+    default_s = float(account.expires_s if header_s is None else header_s)
+    bindings = list[tuple[int, float]]()
     for text in response.listed("contact"):
         try:
             contact = parse_name_addr(text)
         except ProtocolError:  # somebody else's binding of a form we don't know
             continue
         expires_s = whole_number(contact.param("expires") or "", NEVER_S)
-        same = (contact.uri.user, contact.uri.host, contact.uri.port)
-        if same == (ours.user, ours.host, ours.port) and expires_s is not None:
-            return max(10.0, float(expires_s))
-    granted_s = whole_number(response.text("expires"), NEVER_S)
-    return max(10.0, float(account.expires_s if granted_s is None else granted_s))
+        granted_s = default_s if expires_s is None else float(expires_s)
+        bindings.append((_likeness(contact, account), granted_s))
+    best = max((likeness for likeness, _ in bindings), default=0)
+    if best == 0 and len(bindings) != 1:  # no binding is known to be ours
+        return max(LEAST_GRANTED_S, default_s)
+    least_s = min(granted_s for likeness, granted_s in bindings if likeness == best)
+    return max(LEAST_GRANTED_S, least_s)
+
+
+def _likeness(contact: NameAddr, account: Account) -> int:
+    """How surely a binding is ours: by instance, by address, by user; 0 for by nothing."""
+    ours, theirs = parse_name_addr(account.contact).uri, contact.uri
+    instance = (contact.param("+sip.instance") or "").strip("<>").lower()
+    if account.instance and instance == account.instance.lower():
+        return 3
+    addresses = [(uri.user, uri.peer().host, uri.peer().port) for uri in (ours, theirs)]
+    if addresses[0] == addresses[1]:
+        return 2
+    return int(bool(ours.user) and ours.user == theirs.user)

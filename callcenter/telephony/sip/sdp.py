@@ -57,10 +57,16 @@ class Description:
     @property
     def audio(self) -> MediaLine | None:
         """The first audio line that is alive and is RTP."""
-        for line in self.media:
-            if line.kind == "audio" and line.port and line.protocol.upper().startswith("RTP/"):
-                return line
-        return None
+        return next(iter(self.audio_lines), None)
+
+    @property
+    def audio_lines(self) -> list[MediaLine]:
+        """The audio lines that are alive and are RTP, in their order."""
+        return [
+            line
+            for line in self.media
+            if line.kind == "audio" and line.port and line.protocol.upper().startswith("RTP/")
+        ]
 
 
 def parse(data: bytes) -> Description:
@@ -125,7 +131,10 @@ def rtcp_port(line: MediaLine) -> int:
 
 def _connection(value: str) -> str:
     parts = value.split()
-    if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
+    if len(parts) != 3 or [part.upper() for part in parts[:2]] not in (
+        ["IN", "IP4"],
+        ["IN", "IP6"],
+    ):
         raise ProtocolError(f"not a connection line: {value[:60]!r}")
     return parts[2].partition("/")[0].lower()
 

@@ -111,4 +111,5 @@ def _interval(message: Message) -> int | None:
 
 def _refresher(message: Message) -> str | None:
     _, _, params = message.text("session-expires").partition(";")
-    return dict(parse_params(params)).get("refresher")
+    refresher = dict(parse_params(params)).get("refresher")
+    return refresher.lower() if refresher else None

@@ -44,7 +44,7 @@ class Srtp:
         """
         try:
             return bytes(self._in.unprotect(data))
-        except Error as error:
+        except (Error, ValueError) as error:  # ValueError: longer than libsrtp's buffer
             raise ProtocolError(f"SRTP: {error}") from None
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
@@ -55,7 +55,7 @@ class Srtp:
         """
         try:
             return bytes(self._in.unprotect_rtcp(data))
-        except Error as error:
+        except (Error, ValueError) as error:  # ValueError: longer than libsrtp's buffer
             raise ProtocolError(f"SRTCP: {error}") from None
 
 

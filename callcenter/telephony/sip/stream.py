@@ -1,18 +1,22 @@
 """The audio of one SIP call: RTP in and out, by ticks of 20 ms; sans-IO.
 
-    datagram -> SRTP -> RTP -> latch -> key press | jitter buffer -> decode -> tick's block
+    datagram -> well formed? -> SRTP -> RTP -> source -> key press | jitter buffer -> decode -> tick
     tick -> outgoing -> SRTP -> datagram
 
-What is sent is `outgoing`'s. Knows no socket and no SIP: a `MediaPlan` says what was agreed. Times
-are the caller's `now`.
+What is sent is `outgoing`'s, who the far end is `source`'s. Whatever the far end sends shows that
+it lives: audio, comfort noise, keys, reports, keep-alives (RFC 6263). Knows no socket and no SIP:
+a `MediaPlan` says what was agreed. Times are the caller's `now`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callcenter.errors import ProtocolError
+from callcenter.media import datagram
+from callcenter.media.datagram import Kind, Refusal
 from callcenter.media.jitter import JitterCounters
 from callcenter.media.received import ReceivedAudio
 from callcenter.media.units import Pcm16
@@ -23,10 +27,14 @@ from callcenter.telephony.sip.media_plan import CodecName, MediaPlan
 from callcenter.telephony.sip.outgoing import Outgoing
 from callcenter.telephony.sip.rtcp import REPORT_EVERY_S, Reporter
 from callcenter.telephony.sip.rtp import ReceiverStats, RtpPacket
+from callcenter.telephony.sip.source import Address, Source
 from callcenter.telephony.sip.srtp import Srtp
+from callcenter.telephony.sip.trunk import RateLimit
 
-Address = tuple[str, int]
 TICKS_SMOOTHED = 50  # 1 s
+COMFORT_NOISE = 13  # RFC 3551 table 4; gateways send it unasked
+MAX_PACKETS_PER_S = 600.0  # packets of 10 ms, and what a stall of some seconds lets pile up
+RTCP_SILENT_S = 3 * REPORT_EVERY_S  # then its reports may come from another port
 
 
 @dataclass(slots=True)
@@ -34,9 +42,18 @@ class StreamCounters:
     """What came and went."""
 
     packets_in: int = 0
-    strangers: int = 0  # from an address that is not the far end's
-    refused: int = 0  # no RTP, forged, or of a type that was not agreed
+    refusals: Counter[Refusal] = field(default_factory=Counter)
     unsent: int = 0  # the network refused them
+
+    @property
+    def strangers(self) -> int:
+        """From an address that is not the far end's."""
+        return self.refusals[Refusal.STRANGER]
+
+    @property
+    def refused(self) -> int:
+        """Dropped for any other reason."""
+        return self.refusals.total() - self.strangers
 
 
 @dataclass(slots=True)
@@ -67,7 +84,7 @@ class MediaStream:
         ssrc: ours, random.
         sequence, timestamp: where ours begin, random (RFC 3550 5.1).
         trusted: whether plain RTP may come from a host that the SDP did not name (a far end behind
-            NAT); SRTP needs no such trust.
+            NAT), after probation; SRTP needs no such trust.
         cname: our name in RTCP; no personal data.
         unix_time: wall clock, for RTCP.
     """
@@ -85,15 +102,16 @@ class MediaStream:
         self.jitter = JitterCounters()  # over all codecs and sources of the call
         self.plan: MediaPlan | None = None
         self.last_packet_at: float | None = None
-        self._trusted = trusted
         self._unix_time = unix_time
         self.outgoing = Outgoing(ssrc, sequence, timestamp)
         self.reporter = Reporter(self.outgoing.stats, cname)
         self._srtp: Srtp | None = None
         self._received: ReceivedAudio | None = None
         self._received_as = ""
-        self._source: Address | None = None  # latched
+        self._source = Source(trusted)
+        self._rate = RateLimit(MAX_PACKETS_PER_S, MAX_PACKETS_PER_S)
         self._rtcp_to: Address | None = None
+        self._rtcp_at = float("-inf")
         self._heard_ssrc: int | None = None
         self.stats: ReceiverStats | None = None
         self._expected_before, self._lost_before = 0, 0  # of other sources than the present one
@@ -114,8 +132,9 @@ class MediaStream:
         before, self.plan = self.plan, plan
         self.outgoing.agree(plan)
         self._agree_on_keys(before, plan)
+        self._source.name(plan.remote, now)
         if before is None or before.remote != plan.remote:
-            self._source = self._rtcp_to = None
+            self._rtcp_to = None
         if self._report_at is None:
             self._report_at = now + REPORT_EVERY_S
         self.last_packet_at = now
@@ -131,69 +150,98 @@ class MediaStream:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, source: Address, now: float) -> None:
-        """Takes a datagram from the RTP port; what does not belong here is counted."""
-        if rtp.is_rtcp(data):
-            self.receive_rtcp(data, source, now)
-            return
+    def receive(self, data: bytes, source: Address, now: float) -> Refusal | None:
+        """Takes a datagram from the RTP port; what does not belong here is counted, and told."""
         if self.plan is None:
-            return
-        if self._source is not None and source != self._source:
-            self.counters.strangers += 1
-            return
+            return None
+        kind, sealed = datagram.kind_of(data), self._srtp is not None
+        if kind is Kind.RTCP:
+            return self.receive_rtcp(data, source, now)
+        if kind is not Kind.RTP:
+            return self._keep_alive(kind, data, source, now)
+        if not sealed and not self._source.may_be(source):
+            return self._refuse(Refusal.STRANGER)
+        if not datagram.is_rtp(data, sealed=sealed):
+            return self._refuse(Refusal.MALFORMED)
         try:
             packet = rtp.parse(data if self._srtp is None else self._srtp.unprotect(data))
-        except ProtocolError:  # not RTP, or forged
-            self.counters.refused += 1
-            return
-        if self._accepts(packet, self.plan) and self._latch(source, self.plan):
-            self.last_packet_at = now
-            self.counters.packets_in += 1
-            self._take(packet, self.plan.accepts.get(packet.payload_type), now)
+        except ProtocolError:
+            return self._refuse(Refusal.FORGED if sealed else Refusal.MALFORMED)
+        if not self._source.takes(source, packet, now, proven=sealed):
+            return self._refuse(Refusal.STRANGER)
+        if not self._rate.take(now):
+            return self._refuse(Refusal.FLOOD)
+        self.last_packet_at = now
+        return self._sort(packet, self.plan, now)
 
-    def receive_rtcp(self, data: bytes, source: Address, now: float) -> None:
-        """Takes a datagram from the RTCP port."""
-        if self.plan is None or not self._may_report(source, self.plan):
-            self.counters.strangers += 1
-            return
+    def receive_rtcp(self, data: bytes, source: Address, now: float) -> Refusal | None:
+        """Takes a datagram from the RTCP port; what does not belong here is counted, and told."""
+        kind, sealed = datagram.kind_of(data), self._srtp is not None
+        if kind is not Kind.RTCP:
+            return self._keep_alive(kind, data, source, now)
+        if self.plan is None or not (sealed or self._may_report(source)):
+            return self._refuse(Refusal.STRANGER)
+        if not datagram.is_rtcp(data, sealed=sealed):
+            return self._refuse(Refusal.MALFORMED)
+        if not self._rate.take(now):
+            return self._refuse(Refusal.FLOOD)
         try:
             plain = data if self._srtp is None else self._srtp.unprotect_rtcp(data)
-            self.reporter.receive(plain, now, self._unix_time())
-        except ProtocolError:  # not RTCP, or forged
-            self.counters.refused += 1
-            return
-        self._rtcp_to = source
+            self.reporter.receive(datagram.audio_reports(plain), now, self._unix_time())
+        except ProtocolError:
+            return self._refuse(Refusal.FORGED if sealed else Refusal.MALFORMED)
+        self._answer_reports_to(source, self.plan, now)
         self.last_packet_at = now  # a far end that suppresses silence is alive all the same
+        return None
 
-    def _accepts(self, packet: RtpPacket, plan: MediaPlan) -> bool:
-        known = packet.payload_type in plan.accepts
-        if not known and packet.payload_type != plan.dtmf_type:
-            self.counters.refused += 1
-            return False
-        return True
+    def _refuse(self, reason: Refusal) -> Refusal:
+        self.counters.refusals[reason] += 1
+        return reason
 
-    def _latch(self, source: Address, plan: MediaPlan) -> bool:
-        """Takes the first good packet's source for the far end, if it may be it."""
-        if self._source is None:
-            named = plan.remote is not None and source[0] == plan.remote[0]
-            if not named and self._srtp is None and not self._trusted(source[0]):
-                self.counters.strangers += 1
-                return False
-            self._source = source
-        return True
+    def _keep_alive(
+        self, kind: Kind | Refusal, data: bytes, source: Address, now: float
+    ) -> Refusal | None:
+        """What is neither RTP nor RTCP keeps a NAT open, at best (RFC 6263 4.1, 4.2)."""
+        empty = not data.strip(b"\r\n\0") and len(data) <= 4
+        keeps = empty or (kind is Kind.STUN and datagram.is_stun(data))
+        if keeps and self._srtp is None and source == self._source.to:
+            self.last_packet_at = now
+            return None
+        return self._refuse(kind if isinstance(kind, Refusal) else Refusal.NOT_MEDIA)
 
-    def _may_report(self, source: Address, plan: MediaPlan) -> bool:
-        if self._srtp is not None:
-            return True
-        named = self._source or plan.remote
-        return named is not None and named[0] == source[0]
+    def _may_report(self, source: Address) -> bool:
+        far = self._source.to
+        return far is not None and far[0] == source[0]
+
+    def _answer_reports_to(self, source: Address, plan: MediaPlan, now: float) -> None:
+        """Where its reports come from: a NAT may give them another port than was named."""
+        named = self._source.named
+        is_named = named is not None and source == (named[0], plan.remote_rtcp_port)
+        if is_named or source == self._rtcp_to or now - self._rtcp_at > RTCP_SILENT_S:
+            self._rtcp_to, self._rtcp_at = source, now
+
+    def _sort(self, packet: RtpPacket, plan: MediaPlan, now: float) -> Refusal | None:
+        codec = plan.accepts.get(packet.payload_type)
+        if codec is not None or packet.payload_type == plan.dtmf_type:
+            self.counters.packets_in += 1
+            self._take(packet, codec, now)
+            return None
+        if self._received is not None and packet.ssrc == self._heard_ssrc:
+            # Its number is one of the stream's: silence stands for it, and it was not lost.
+            self._received.push(packet.sequence, None, now)
+            if self.stats is not None:
+                self.stats.note(packet, now)
+        if packet.payload_type == COMFORT_NOISE or not packet.payload:
+            return None
+        return self._refuse(Refusal.TYPE)
 
     def _take(self, packet: RtpPacket, codec: CodecName | None, now: float) -> None:
         if self.stats is None or packet.ssrc != self._heard_ssrc:
             self.stats = self._new_source(packet, codec)
         self.stats.note(packet, now)
         if codec is None:
-            digit = self._digits_in.receive(packet.timestamp, packet.payload)
+            clock_hz = self.plan.dtmf_clock_hz if self.plan is not None else 8_000
+            digit = self._digits_in.receive(packet, clock_hz, now)
             if digit is not None:
                 self._digits.append(digit)
             if self._received is not None:
@@ -279,12 +327,17 @@ class MediaStream:
         return lost / expected, min(1.0, (lost + self.jitter.late) / expected)
 
     @property
+    def key_heard_at(self) -> float:
+        """When the newest key press by RTP events was heard of last."""
+        return self._digits_in.heard_at
+
+    @property
     def delay_s(self) -> float:
         """Audio of the far end that waits, smoothed."""
         return self._delay_s
 
     def _send_audio(self, tick: Tick, plan: MediaPlan) -> None:
-        to = self._source or plan.remote
+        to = self._source.to
         listened = to is not None and not plan.on_hold
         packet = self.outgoing.tick(plan, listened=listened)
         if packet is not None and to is not None:
@@ -305,5 +358,7 @@ class MediaStream:
             return None
         if self._rtcp_to is not None:
             return self._rtcp_to
-        named = self._source or self.plan.remote
-        return None if named is None else (named[0], self.plan.remote_rtcp_port)
+        to = self._source.to
+        if to is None or self.plan.rtcp_mux:
+            return to
+        return to[0], self.plan.remote_rtcp_port

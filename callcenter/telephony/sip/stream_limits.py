@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from callcenter.telephony.sip.hosts import HostRates
+from callcenter.telephony.sip.host_rates import HostRates
 
 OPENED_PER_S = 20.0  # by one host; a TLS handshake costs a millisecond of the loop and more
 OPENED_AT_ONCE = 100.0

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from callcenter.errors import ProtocolError
 from callcenter.telephony.sip.message import Request, Response
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
 from callcenter.telephony.sip.timers import Timers
 from callcenter.telephony.sip.transaction import (
     ClientTransaction,
@@ -45,6 +45,7 @@ class Transactions(Generic[Owner]):
         self._by_name: Counter[bytes] = Counter()  # branches of requests to hosts of no address
         self._timers: Timers[ServerTransaction | ClientTransaction] = Timers()
         self._outgoing: list[tuple[Peer, bytes]] = []
+        self._silent: list[Peer] = []
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -53,6 +54,11 @@ class Transactions(Generic[Owner]):
         """Hands over what must be sent, in order."""
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
+
+    def silent(self) -> list[Peer]:
+        """Hands over the hops that left a request of ours without an answer."""
+        silent, self._silent = self._silent, []
+        return silent
 
     def send(self, peer: Peer, data: bytes) -> None:
         """Sends what has no transaction: an ACK of a 2xx, a 2xx once more."""
@@ -73,6 +79,7 @@ class Transactions(Generic[Owner]):
             owner = self._tend_client(transaction)
             if owner is not None and transaction.timed_out:
                 request = transaction.request
+                self._silent.append(transaction.peer)
                 failed.append((owner, request, timeout_response(request)))
         return failed
 
@@ -129,7 +136,7 @@ class Transactions(Generic[Owner]):
         self._forget(self._clients.pop(key, None))
         self._clients[key] = (transaction, owner)
         self._asked[peer.host] += 1
-        if address_of(peer.host) is None:
+        if not is_address(peer.host):
             self._by_name[key.branch.encode()] += 1
         self._tend_client(transaction)
 

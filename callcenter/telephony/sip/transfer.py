@@ -15,11 +15,12 @@ from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.call_events import Transferred
 from callcenter.telephony.sip.dialog import Dialog
 from callcenter.telephony.sip.dialog_user import DialogUser
-from callcenter.telephony.sip.message import BadRequest, Request
+from callcenter.telephony.sip.message import BadRequest, Request, Response
 
 REFER_TIMEOUT_S = 30.0
+MAX_SIPFRAG_BYTES = 256  # its first line is what counts
 
-_SIPFRAG = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})\b")
+_SIPFRAG = re.compile(rb"\s*SIP\s*/\s*2\.0[ \t]+([1-6][0-9]{2})\b", re.IGNORECASE)
 
 
 class Transfer:
@@ -35,19 +36,14 @@ class Transfer:
     def notified(self, request: Request) -> int | None:
         """Takes a NOTIFY; the final status of the far end's new call, None while it is under way.
 
-        A subscription that ends without one counts as 408 (RFC 3515 2.4.7).
-
-        Raises:
-            BadRequest: 481, it is not about this.
+        A body that tells no status, or none at all, says nothing; the subscription's state then
+        does: one that ends without a final status counts as 408 (RFC 3515 2.4.7).
         """
-        found = _SIPFRAG.match(request.body)
-        if not _is_refer(request) or found is None:
-            raise BadRequest(481, "No such subscription")
-        status = int(found[1])
+        found = _SIPFRAG.match(request.body[:MAX_SIPFRAG_BYTES])
+        status = int(found[1]) if found is not None else 0
         if status >= 200:
             return status
-        state = request.text("subscription-state").partition(";")[0].strip().lower()
-        return 408 if state == "terminated" else None
+        return 408 if _state(request) == "terminated" else None
 
 
 class Transferor(DialogUser):
@@ -56,9 +52,10 @@ class Transferor(DialogUser):
     def __init__(self, dialog: Dialog, credentials: Credentials | None) -> None:
         super().__init__(dialog, credentials)
         self._transfer: Transfer | None = None
+        self._subscribed = False  # the far end may still tell how a REFER goes
 
     def _ask_to_call(self, target: str, replaced: Dialog | None, now: float) -> None:
-        self._transfer = Transfer(now)
+        self._transfer, self._subscribed = Transfer(now), True
         self._ask(refer_request(self.dialog, target, replaced))
 
     def _transfer_until(self) -> float | None:
@@ -69,14 +66,28 @@ class Transferor(DialogUser):
             self._transfer_over(408)
 
     def _on_notify(self, request: Request, now: float) -> None:
-        """Progress of a REFER of ours (RFC 3515 2.4.4)."""
+        """Progress of a REFER of ours (RFC 3515 2.4.4); what comes after the end is only taken.
+
+        Raises:
+            BadRequest: 489, about something else; 481, nothing was asked for.
+        """
         del now
-        if self._transfer is None:
+        if not _is_refer(request):
+            raise BadRequest(489, "Bad Event", (("allow-events", "refer"),))
+        if not self._subscribed:
             raise BadRequest(481, "No such subscription")
-        status = self._transfer.notified(request)
+        self._subscribed = _state(request) != "terminated"
+        status = self._transfer.notified(request) if self._transfer is not None else None
         self._respond(request, 200)
         if status is not None:
             self._transfer_over(status)
+
+    def _on_refer_response(self, response: Response) -> None:
+        """A refusal; or a consent of one who will not tell how it goes (RFC 4488 4)."""
+        silent = response.text("refer-sub").partition(";")[0].strip().lower() == "false"
+        if response.status >= 300 or (response.status >= 200 and silent):
+            self._subscribed = False
+            self._transfer_over(response.status)
 
     def _transfer_over(self, status: int) -> None:
         if self._transfer is not None:
@@ -108,4 +119,10 @@ def replaces(dialog: Dialog) -> str:
 
 
 def _is_refer(request: Request) -> bool:
-    return request.text("event").partition(";")[0].strip().lower() == "refer"
+    """Whether it is about a REFER; some PBXs leave Event out and send the sipfrag alone."""
+    event = request.text("event").partition(";")[0].strip().lower()
+    return event == "refer" or (not event and request.content_type == "message/sipfrag")
+
+
+def _state(request: Request) -> str:
+    return request.text("subscription-state").partition(";")[0].strip().lower()

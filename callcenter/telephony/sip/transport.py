@@ -18,7 +18,8 @@ import structlog
 from callcenter import metrics
 from callcenter.telephony.sip.connection import TURN_S, Connection, Turns
 from callcenter.telephony.sip.message import MAX_MESSAGE_BYTES
-from callcenter.telephony.sip.networks import address_of
+from callcenter.telephony.sip.networks import is_address
+from callcenter.telephony.sip.resolver import Names, Resolver
 from callcenter.telephony.sip.stream_limits import Doorkeeper, StreamLimits
 from callcenter.telephony.sip.uri import Peer
 
@@ -46,6 +47,7 @@ class Transports:
         unreachable: hears which far end cannot be connected to.
         limits: of connections.
         needed: whether something goes over a connection that has been silent for long.
+        resolver: finds the addresses of names; None for one that asks the system's servers.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Transports:
         unreachable: Callable[[Peer], None] = lambda peer: None,
         limits: StreamLimits | None = None,
         needed: Callable[[Peer], bool] = lambda peer: False,
+        resolver: Resolver | None = None,
     ) -> None:
         self._receive = receive
         self._allowed = allowed
@@ -70,6 +73,7 @@ class Transports:
         self._listeners: list[socket.socket] = []
         self._connections: dict[Peer, Connection] = {}
         self._opening: dict[Peer, deque[bytes]] = {}
+        self._names = Names(resolver or Resolver(), self._send_udp, self._reaches, self._run)
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: Counter[str] = Counter()
         self._summary_at = self._loop.time() + SUMMARY_S
@@ -97,16 +101,20 @@ class Transports:
     def send(self, peer: Peer, data: bytes) -> None:
         """Sends a message; what cannot be sent is lost, and whoever waits for an answer knows."""
         if peer.transport == "udp":
-            if address_of(peer.host) is not None:
+            if is_address(peer.host):
                 self._send_udp(peer, data)
-            else:
-                self._run(self._resolve_and_send(peer, data))
+            elif not self._names.send(peer, data):
+                log.warning("sip_not_sent", detail=f"too much waits for {peer.host}")
             return
         connection = self._connections.get(peer)
         if connection is not None:
             connection.send(data)
         else:
             self._open(peer, data)
+
+    def silent(self, peer: Peer) -> None:
+        """A far end did not answer: if its name has another address, that one is next."""
+        self._names.silent(peer)
 
     async def close(self) -> None:
         """Closes every socket."""
@@ -138,6 +146,9 @@ class Transports:
             if self._loop.time() >= until:  # the rest is still there at the loop's next turn
                 return
 
+    def _reaches(self, peer: Peer) -> bool:
+        return any(udp.family == _family(peer.host) for udp in self._udp)
+
     def _send_udp(self, peer: Peer, data: bytes) -> None:
         for udp in self._udp:
             if udp.family == _family(peer.host):
@@ -147,16 +158,6 @@ class Transports:
                     log.warning("sip_not_sent", detail=str(error))
                 return
         log.warning("sip_not_sent", detail=f"no UDP socket for {peer.host}")
-
-    async def _resolve_and_send(self, peer: Peer, data: bytes) -> None:
-        """A name is looked up beside the event loop: no call waits for DNS."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                found = await self._loop.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError, TimeoutError) as error:  # no such name, or no answer
-            log.warning("sip_not_resolved", detail=str(error))
-            return
-        self._send_udp(Peer("udp", str(found[0][4][0]), peer.port), data)
 
     # --- streams that others open ---------------------------------------------------------------
 
@@ -267,6 +268,25 @@ class Transports:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, peer: Peer) -> None:
+        """Connects to the first of a far end's addresses that takes it."""
+        connection: Connection | None = None
+        try:
+            for target in await self._names.locate(peer):
+                connection = await self._connect_to(peer, target)
+                if connection is not None:
+                    break
+        finally:
+            waiting = self._opening.pop(peer, deque())
+            if connection is None:
+                self._door.closed()
+        if connection is None or self._connections.get(peer) is None:
+            self._unreachable(peer)
+            return
+        for data in waiting:
+            connection.send(data)
+
+    async def _connect_to(self, peer: Peer, target: Peer) -> Connection | None:
+        """A connection to an address, if it takes one; its certificate must be the name's."""
         tls = self._client_tls if peer.transport == "tls" else None
         connection = Connection(self, peer, self._limits, inbound=False)
         try:
@@ -275,22 +295,15 @@ class Transports:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._loop.create_connection(
                     lambda: connection,
-                    peer.host,
-                    peer.port,
+                    target.host,
+                    target.port,
                     ssl=tls,
                     server_hostname=peer.host if tls is not None else None,
                 )
         except (OSError, TimeoutError) as error:  # the far end is away, or its certificate is bad
             log.warning("sip_not_connected", transport=peer.transport, detail=str(error))
-        finally:
-            waiting = self._opening.pop(peer, deque())
-            if not connection.up:
-                self._door.closed()
-        if self._connections.get(peer) is None:
-            self._unreachable(peer)
-            return
-        for data in waiting:
-            connection.send(data)
+            self._names.failed(target)
+        return connection if connection.up else None
 
 
 def _family(host: str) -> socket.AddressFamily:

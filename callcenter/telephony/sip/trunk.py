@@ -6,11 +6,11 @@ Plain values and a look-up by address; the file they come from is read by the pr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callcenter.telephony.sip.auth import Credentials
 from callcenter.telephony.sip.networks import Network, NetworkTable, address_of
-from callcenter.telephony.sip.uri import Peer
+from callcenter.telephony.sip.uri import Peer, SipUri
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Trunk:
         retry_after_s: goes with it.
         transfer_uri: where a handoff goes; "{number}" stands for the number.
         attended_transfer: call there first, and hand the caller over once somebody answers.
+        international_prefixes: what its numbers begin with where others write a plus.
+        outbound_proxy: first hop of requests of ours outside of a call (RFC 3261 8.1.2).
+        trust_identity: P-Asserted-Identity and Remote-Party-ID say who calls, From does not.
     """
 
     name: str
@@ -49,12 +52,19 @@ class Trunk:
     retry_after_s: int = 5
     transfer_uri: str = "sip:{number}@{host}"
     attended_transfer: bool = False
+    international_prefixes: tuple[str, ...] = ()
+    outbound_proxy: SipUri | None = None
+    trust_identity: bool = False
     names: frozenset[str] = frozenset()
 
     @property
     def is_open(self) -> bool:
         """Whether it has no networks of its own."""
         return any(network.prefixlen == 0 for network in self.networks)
+
+    def routes(self) -> tuple[str, ...]:
+        """Route values of requests of ours outside of a call: the outbound proxy, a loose one."""
+        return () if self.outbound_proxy is None else (loose_route(self.outbound_proxy),)
 
     def serves(self, peer: Peer) -> bool:
         """Whether a message from there is this trunk's."""
@@ -66,6 +76,15 @@ class Trunk:
         if address is None:  # a name: never the source of a message over a socket that listens
             return host in self.names
         return any(address in network for network in self.networks)
+
+    def vouches_for(self, host: str) -> bool:
+        """Whether its media may come from there though no SDP has named it.
+
+        A network of all addresses (a trunk that is known by its secret alone) vouches for nobody.
+        """
+        address = address_of(host)
+        networks = (network for network in self.networks if network.prefixlen)
+        return address is not None and any(address in network for network in networks)
 
     def carries(self, hop: Peer, began: Peer) -> bool:
         """Whether requests of one call may come from there, and go there.
@@ -80,6 +99,13 @@ class Trunk:
             return False  # SDP holds the keys of SRTP: what began encrypted stays so
         own = hop.host == began.host or hop.host in self.names
         return own or (not self.is_open and self.knows(hop.host))
+
+
+def loose_route(proxy: SipUri) -> str:
+    """A Route value of a proxy that forwards by the Request-URI (RFC 3261 16.12)."""
+    if proxy.param("lr") is None:
+        proxy = replace(proxy, params=(*proxy.params, ("lr", "")))
+    return f"<{proxy}>"
 
 
 class Trunks:

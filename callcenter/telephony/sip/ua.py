@@ -138,5 +138,10 @@ class UserAgent:
 
     def _fire(self) -> None:
         self._timer, self._armed_for = None, None
-        self.endpoint.handle_timer(self._loop.time())
-        self._drive()
+        try:
+            self.endpoint.handle_timer(self._loop.time())
+            for peer in self.endpoint.silent():
+                self.transports.silent(peer)
+            self._drive()
+        finally:  # a call that trips it takes no other call's timers with it
+            self._rearm()

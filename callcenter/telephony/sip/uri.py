@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from callcenter.errors import MessageTooLarge, ProtocolError
+from callcenter.telephony.sip.networks import is_address
 
 MAX_VALUES = 256  # in one header, or parameters of one value
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -26,6 +27,10 @@ _VIA = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)  # RFC 3261 25.1
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_ANGLED_URI = re.compile(r"<\s*(?:sips?|tel):", re.IGNORECASE)
+_NEEDS_QUOTES = re.compile(r'[\s",;<>\\]')
 
 # Every quantifier that could be tried again is possessive (*+): no text makes them look twice.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"?'
@@ -44,11 +49,14 @@ class Peer:
         transport: "udp", "tcp" or "tls".
         host: address as the socket has it, without brackets.
         port: of a stream, the far end's own port: it names the connection.
+        srv: the host is a name and the port only the transport's default: SRV records may name
+            another one (RFC 3263 4.2).
     """
 
     transport: str
     host: str
     port: int
+    srv: bool = field(default=False, compare=False)
 
     @property
     def reliable(self) -> bool:
@@ -78,10 +86,23 @@ class SipUri:
             return "tls"
         return (self.param("transport") or "udp").lower()
 
+    def over(self, transport: str) -> SipUri:
+        """The same with a transport, where it wishes for none and would mean another."""
+        if self.param("transport") is not None or self.transport == transport:
+            return self
+        return replace(self, params=(*self.params, ("transport", transport)))
+
+    @property
+    def telephone(self) -> str:
+        """What is dialled, as written: the user, with a telephone number's parameters."""
+        return self.user + join_params(self.params) if self.scheme == "tel" else self.user
+
     def peer(self) -> Peer:
-        """The hop that the URI names."""
+        """The hop that the URI names; `maddr` stands before the host (RFC 3261 19.1.1)."""
         transport = self.transport if self.transport in DEFAULT_PORTS else "udp"
-        return Peer(transport, self.host.strip("[]"), self.port or DEFAULT_PORTS[transport])
+        host = (self.param("maddr") or self.host).strip("[]").lower()
+        srv = self.port is None and not is_address(host)
+        return Peer(transport, host, self.port or DEFAULT_PORTS[transport], srv)
 
     def __str__(self) -> str:
         user = f"{self.user}@" if self.user and self.scheme != "tel" else self.user
@@ -92,7 +113,11 @@ class SipUri:
 
 @dataclass(frozen=True, slots=True)
 class NameAddr:
-    """A From, To, Contact, Route or Refer-To value."""
+    """A From, To, Contact, Route or Refer-To value.
+
+    Attributes:
+        display: the name without quotes and escapes; quoted again when it is written.
+    """
 
     uri: SipUri
     display: str = ""
@@ -109,7 +134,7 @@ class NameAddr:
         return replace(self, params=(*self.params, ("tag", tag)))
 
     def __str__(self) -> str:
-        display = f'"{self.display}" ' if self.display else ""
+        display = f"{quoted(self.display)} " if self.display else ""
         return f"{display}<{self.uri}>{join_params(self.params)}"
 
 
@@ -160,7 +185,11 @@ def parse_uri(text: str) -> SipUri:
     if match is None:
         raise ProtocolError(f"not a sip, sips or tel URI: {text[:80]!r}")
     scheme, host = match["scheme"].lower(), match["host"]
+    if "@" in match["params"] and not match["user"]:
+        raise ProtocolError(f"a URI whose user is behind its parameters: {text[:80]!r}")
     if scheme == "tel":  # the number stands where a host would
+        if match["user"] is not None:
+            raise ProtocolError(f"a tel URI has no host (RFC 3966 3): {text[:80]!r}")
         return SipUri("tel", host, "", None, parse_params(match["params"]))
     if not host:
         raise ProtocolError(f"a URI without a host: {text[:80]!r}")
@@ -184,13 +213,24 @@ def parse_name_addr(text: str) -> NameAddr:
     if "<" not in text:
         bare, _, params = text.partition(";")
         return NameAddr(parse_uri(bare), "", parse_params(";" + params if params else ""))
-    before = _BEFORE_ANGLE.match(text)
-    start = before.end() if before is not None else 0
+    start = _angle(text)
     end = text.find(">", start)
-    if text[start : start + 1] != "<" or end < 0:
+    if start < 0 or end < 0:
         raise ProtocolError(f"an address without its closing '>': {text[:80]!r}")
-    display = text[:start].strip().strip('"')
+    display = _display(text[:start])
     return NameAddr(parse_uri(text[start + 1 : end]), display, parse_params(text[end + 1 :]))
+
+
+def quoted(text: str) -> str:
+    """A quoted-string (RFC 3261 25.1); what could end a line is left out."""
+    inside = "".join(char for char in text if char not in "\r\n\0")
+    return '"' + inside.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def unquoted(text: str) -> str:
+    """The text of a quoted-string; any other text without a quote that has no partner."""
+    found = _QUOTED_STRING.fullmatch(text)
+    return text.strip('"') if found is None else _QUOTED_PAIR.sub(r"\1", found[1])
 
 
 def parse_via(text: str) -> Via:
@@ -233,18 +273,24 @@ def parse_port(text: str | None) -> int | None:
 
 
 def parse_params(text: str) -> tuple[tuple[str, str], ...]:
-    """Reads `;name=value;name`; names in lower case, quotes kept out of values."""
+    """Reads `;name=value;name`; names in lower case, values without quotes and escapes.
+
+    A name with a quote or a bracket in it is left out: written again it would mean something else.
+    """
     params = []
     for piece in split_unquoted(text, ";"):
         name, _, value = piece.partition("=")
-        if name.strip():
-            params.append((name.strip().lower(), value.strip().strip('"')))
+        name = name.strip().lower()
+        if name and not _NEEDS_QUOTES.search(name):
+            params.append((name, unquoted(value.strip())))
     return tuple(params)
 
 
 def join_params(params: tuple[tuple[str, str], ...]) -> str:
     """Writes what `parse_params` reads."""
-    return "".join(f";{name}={value}" if value else f";{name}" for name, value in params)
+    return "".join(
+        f";{name}={_param_value(value)}" if value else f";{name}" for name, value in params
+    )
 
 
 def split_unquoted(text: str, separator: str) -> list[str]:
@@ -289,3 +335,29 @@ def unescape(text: str) -> str:
 def bracketed(host: str) -> str:
     """A host as URIs and Via want it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _param_value(value: str) -> str:
+    return quoted(value) if _NEEDS_QUOTES.search(value) else value
+
+
+def _angle(text: str) -> int:
+    """Where the URI's "<" stands; -1 for none.
+
+    Behind a name whose quotes don't match it is the only one with a URI: with two of them nobody
+    knows which is meant (RFC 4475 3.1.2.6).
+    """
+    whole = _QUOTED_STRING.match(text)
+    rest = whole.end() if whole else 0
+    start = text.find("<", rest)
+    if whole and start >= 0 and not text[rest:start].strip():
+        return start
+    if '"' not in text[:start]:
+        return start
+    found = [match.start() for match in _ANGLED_URI.finditer(text)]
+    return found[0] if len(found) == 1 else -1
+
+
+def _display(text: str) -> str:
+    """A display name: a quoted-string, or tokens, or whatever somebody took for one of them."""
+    return unquoted(text.strip()).replace("\0", "")

@@ -4,6 +4,12 @@ The webhook stores a grant and puts its auth token into the stream's URL; the so
 out again with one GETDEL, so an address works once, for one call, for a short time. The same
 webhook, delivered twice, gets the same answer and no second slot.
 
+Twilio's signature has no time in it, so a recorded webhook would be good for ever. Each signature
+is therefore remembered for a day, with the call that it came with: after the short time it is a
+replay. It is the signature that counts and not the call alone, since Twilio may ask again about a
+live call (a <Redirect>), with other fields and so with another signature; nor the fields, since
+Twilio signs them without marks between them, and a character may move from one to the next.
+
 Grants live in Redis, because the socket may reach another gateway than the webhook did. While Redis
 is down they live in this process: a call still comes through where the same gateway gets both.
 
@@ -28,6 +34,8 @@ from redis.exceptions import RedisError
 from callcenter.errors import BrokerUnavailable, Unauthorized
 
 TOKEN_BYTES = 24
+SIGNATURE_KEPT_S = 86_400
+KEPT_HERE = 10_000  # entries of each kind, while Redis is down
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +76,7 @@ class StreamGrants:
         self._redis = redis
         self._ttl_s = ttl_s
         self._here = ExpiringTexts(ttl_s, clock)
+        self._signatures_here = ExpiringTexts(SIGNATURE_KEPT_S, clock)
 
     async def issue(self, grant: StreamGrant) -> str:
         """Stores a grant and returns its auth token, URL-safe."""
@@ -98,6 +107,33 @@ class StreamGrants:
         if text is None:
             raise Unauthorized("the stream's address is unknown, expired or was used before")
         return StreamGrant(**json.loads(text))
+
+    async def is_replay(self, call_sid: str, signature: str) -> bool:
+        """Whether a webhook is a recorded one, and notes it down if it is the first of its kind.
+
+        While Redis is down, this process knows only what it has seen itself: calls are worth more
+        then than the certainty that no other gateway saw the webhook before.
+        """
+        key = _signature_key(signature)
+        try:
+            earlier = await _answer_of(
+                self._redis.set(key, call_sid, ex=SIGNATURE_KEPT_S, nx=True, get=True)
+            )
+            if earlier is None:
+                return self._is_replay_here(key, call_sid)
+            left_ms = int(await _answer_of(self._redis.pttl(key)))
+        except RedisError as error:
+            log.warning("signatures_unknown", detail=str(error))
+            return self._is_replay_here(key, call_sid)
+        age_s = SIGNATURE_KEPT_S - left_ms / 1_000
+        return _as_text(earlier) != call_sid or age_s > self._ttl_s
+
+    def _is_replay_here(self, key: str, call_sid: str) -> bool:
+        age_s, known = self._signatures_here.aged(key)
+        if known is None:
+            self._signatures_here.put(key, call_sid)
+            return False
+        return known != call_sid or age_s > self._ttl_s
 
     async def remember_answer(self, call_sid: str, signature: str, twiml: str) -> str:
         """Keeps the answer to a webhook for its repetition.
@@ -130,7 +166,7 @@ class StreamGrants:
 
 
 class ExpiringTexts:
-    """A few texts that are forgotten after a while."""
+    """At most `KEPT_HERE` texts that are forgotten after a while, the oldest first."""
 
     def __init__(self, ttl_s: float, clock: Callable[[], float]) -> None:
         self._ttl_s = ttl_s
@@ -142,6 +178,14 @@ class ExpiringTexts:
         self._expire()
         self._entries.pop(key, None)
         self._entries[key] = (self._clock() + self._ttl_s, text)
+        if len(self._entries) > KEPT_HERE:
+            del self._entries[next(iter(self._entries))]
+
+    def aged(self, key: str) -> tuple[float, str | None]:
+        """How long ago a text was put down, in seconds, and the text, if it is still kept."""
+        self._expire()
+        expires_at, text = self._entries.get(key, (0.0, None))
+        return self._clock() + self._ttl_s - expires_at, text
 
     def get(self, key: str) -> str | None:
         """The text, if it is still kept."""
@@ -191,3 +235,7 @@ def _grant_key(token: str) -> str:
 def _answer_key(call_sid: str, signature: str) -> str:
     digest = hashlib.sha256(f"{call_sid}\0{signature}".encode()).hexdigest()
     return f"cc:twilio:answer:{digest}"
+
+
+def _signature_key(signature: str) -> str:
+    return f"cc:twilio:signature:{hashlib.sha256(signature.encode()).hexdigest()}"

@@ -15,6 +15,7 @@ from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegEvent,
     LegMarkPlayed,
@@ -120,7 +121,7 @@ class TwilioLeg:
         except WebSocketDisconnect as gone:  # the caller hung up, the network broke, or 1009
             if gone.code == CLOSE_TOO_LARGE:
                 return LegMisbehaved("too_large", "a message over the socket's size limit")
-            return LegEnded("lost")
+            return LegEnded(LegEnd.LOST)
         except MessageTooLarge as error:
             return LegMisbehaved("too_large", str(error))
         except ProtocolError as error:
@@ -146,7 +147,7 @@ class TwilioLeg:
             case protocol.Dtmf(digit=digit):
                 return LegDigit(digit)
             case protocol.Stop():
-                return LegEnded("hangup")
+                return LegEnded(LegEnd.HANGUP)
             case protocol.Unknown(event=event):
                 log.info("unknown_message_ignored", carrier_event=event)
                 return None

@@ -1,6 +1,6 @@
 """Browser -> call: RTP packets in, 20 ms of PCM at 24 kHz at every tick of our clock out.
 
-Order, jitter, loss and the drift of two clocks are `media.received`'s; this joins it with Opus.
+Order, jitter, loss and the drift of two clocks are `media.received`'s; this joins it with a codec.
 Knows nothing of sockets.
 """
 
@@ -10,21 +10,24 @@ import numpy as np
 
 from callcenter.errors import ProtocolError
 from callcenter.media.jitter import JitterCounters
-from callcenter.media.opus import OpusDecoder
 from callcenter.media.received import ReceivedAudio
 from callcenter.media.units import SAMPLE_RATE_HZ, Pcm16
+from callcenter.telephony.webrtc import voice
 
 
 class Inbound:
     """One browser's audio.
 
+    Args:
+        codec: opus, pcmu or pcma.
+
     Attributes:
-        undecodable: packets that were no Opus; they are concealed.
+        undecodable: packets that the codec could not read; they are concealed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, codec: str = "opus") -> None:
         self.undecodable = 0
-        self._decoder = OpusDecoder()
+        self._decoder = voice.decoder(codec)
         self._received = ReceivedAudio(SAMPLE_RATE_HZ, self._decode)
 
     @property

@@ -22,6 +22,7 @@ from callcenter import metrics
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegEvent,
     LegMarkPlayed,
@@ -33,10 +34,14 @@ from callcenter.telephony.leg import CallControlFailed
 from callcenter.telephony.webrtc.inbound import Inbound
 from callcenter.telephony.webrtc.limits import MAX_PER_SECOND, SendRate
 from callcenter.telephony.webrtc.outbound import Schedule
+from callcenter.telephony.webrtc.sections import Choice
 from callcenter.telephony.webrtc.track import AgentTrack
 
 ENCODING = "audio/x-l16"
-MEDIA_TIMEOUT_S = 8.0  # a live browser sends 50 packets a second, muted or not
+# A live browser sends 50 packets a second, muted or not; one whose microphone is away still sends
+# reports and asks for consent every few seconds (RFC 7675).
+MEDIA_TIMEOUT_S = 8.0
+MAX_CHANNEL_BYTES_WAITING = 65_536  # for a page that takes nothing any more
 MAX_CHANNEL_MESSAGE_CHARS = 1_024
 MAX_CAPTIONS_WAITING = 256
 GOODBYE_S = 0.3  # for the last message to reach the wire before the connection is closed
@@ -53,6 +58,7 @@ class WebRtcLeg:
 
     Attributes:
         late_candidates: addresses that the browser has named after its offer.
+        choice: what was taken of its offer; None before.
     """
 
     transport = "webrtc"
@@ -66,6 +72,7 @@ class WebRtcLeg:
         self.connection = connection
         self.track = AgentTrack(self._mark_played, clock)
         self.late_candidates = 0
+        self.choice: Choice | None = None
         self._attributes = attributes
         self._clock = clock
         self._inbound = Inbound()
@@ -73,7 +80,7 @@ class WebRtcLeg:
         self._told: deque[LegEvent] = deque()
         self._over = False  # the last event has been told
         self._wake = asyncio.Event()
-        self._heard_at = clock()
+        self._lived_at = clock()
         self._channel: RTCDataChannel | None = None
         self._captions: deque[str] = deque(maxlen=MAX_CAPTIONS_WAITING)
         self._reads: Schedule | None = None  # when audio is due; None before the connection
@@ -135,25 +142,34 @@ class WebRtcLeg:
 
     # --- from aiortc ------------------------------------------------------------------------------
 
+    def speak(self, codec: str) -> None:
+        """Takes the codec that was agreed, before the connection is set up: opus, pcmu or pcma."""
+        self.track.speak(codec)
+        self._inbound = Inbound(codec)
+
+    def lives(self) -> None:
+        """The browser, and nobody else, has sent something."""
+        self._lived_at = self._clock()
+
     def hear(self, sequence: int, payload: bytes) -> None:
         """One RTP packet of the browser."""
-        self._heard_at = self._clock()
-        if self._may_send(self._heard_at):
-            self._inbound.push(sequence, payload, self._heard_at)
+        self._lived_at = self._clock()
+        if self._may_send(self._lived_at):
+            self._inbound.push(sequence, payload, self._lived_at)
 
     def _on_connection_state(self) -> None:
         state = self.connection.connectionState
         if state == "connected" and self._reads is None:
-            self._heard_at = self._clock()
-            self._reads = Schedule(self._heard_at)
+            self._lived_at = self._clock()
+            self._reads = Schedule(self._lived_at)
             self._tell(LegStarted(ENCODING, SAMPLE_RATE_HZ, self._attributes, paced=True))
         elif state in ("failed", "closed"):
-            self._tell(LegEnded("lost"))
+            self._tell(LegEnded(LegEnd.LOST))
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
         channel.on("message", self._on_message)
-        channel.on("close", lambda: self._tell(LegEnded("hangup")))  # the page went away
+        channel.on("close", lambda: self._tell(LegEnded(LegEnd.HANGUP)))  # the page went away
         while self._captions:
             self._say({"type": "caption", "text": self._captions.popleft()})
 
@@ -162,7 +178,7 @@ class WebRtcLeg:
             return
         match _parse(message):
             case {"type": "hangup"}:
-                self._tell(LegEnded("hangup"))
+                self._tell(LegEnded(LegEnd.HANGUP))
             case {"type": "digit", "digit": str(digit)} if digit in DIGITS:
                 self._tell(LegDigit(digit))
             case _:  # other clients' pings and protocols
@@ -201,8 +217,8 @@ class WebRtcLeg:
             samples = self._inbound.read(now)
             if samples is not None:
                 self._tell(LegAudio(samples.astype("<i2").tobytes()))
-            elif now - self._heard_at > MEDIA_TIMEOUT_S:
-                self._tell(LegEnded("lost"))
+            elif now - self._lived_at > MEDIA_TIMEOUT_S:
+                self._tell(LegEnded(LegEnd.LOST))
                 return
 
     def _tell(self, event: LegEvent) -> None:
@@ -216,8 +232,11 @@ class WebRtcLeg:
         self._tell(LegMarkPlayed(name))
 
     def _say(self, message: Mapping[str, str]) -> None:
-        if self._channel is not None and self._channel.readyState == "open":
-            self._channel.send(json.dumps(message))
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        if channel.bufferedAmount < MAX_CHANNEL_BYTES_WAITING:
+            channel.send(json.dumps(message))
 
     async def _say_goodbye(self, code: str) -> None:
         self._say({"type": "ended", "code": code})

@@ -97,9 +97,14 @@ class VisitorLimits:
 
 
 class SendRate:
-    """How much one call's browser sends, a second at a time."""
+    """How much one call's browser sends, a second at a time.
 
-    def __init__(self) -> None:
+    Args:
+        limit: packets or messages a second.
+    """
+
+    def __init__(self, limit: int = MAX_PER_SECOND) -> None:
+        self._limit = limit
         self._second_began = 0.0
         self._sent = 0
 
@@ -108,7 +113,7 @@ class SendRate:
         if now - self._second_began >= 1.0:
             self._second_began, self._sent = now, 0
         self._sent += 1
-        return self._sent > MAX_PER_SECOND
+        return self._sent > self._limit
 
 
 def visitor_of(address: str) -> str:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import RTCRtpReceiver, RTCSessionDescription
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import candidate_from_sdp
 from pydantic import BaseModel, ConfigDict, Field
 
-from callcenter.errors import ProtocolError
-from callcenter.telephony.webrtc import tap
+from callcenter.errors import ProtocolError, Refused
+from callcenter.telephony.webrtc import guard, sections, tap
 from callcenter.telephony.webrtc.leg import WebRtcLeg
 
 MAX_SDP_CHARS = 32_768  # a browser's offer for one audio stream has about 5,000
@@ -44,13 +44,38 @@ _TROUBLE = (
 )
 
 
+class NoRestart(Refused):
+    """An offer for a connection that is there already; aiortc takes one offer a connection."""
+
+    code = "ice_restart_unsupported"
+
+
 class Offer(BaseModel):
-    """A browser's offer."""
+    """A browser's offer.
+
+    Attributes:
+        pc_id: of a connection that is to be offered anew; other clients send it.
+        restart_pc: whether they want it to begin anew, with other addresses.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     sdp: Annotated[str, Field(min_length=1, max_length=MAX_SDP_CHARS)]
     type: Literal["offer"]
+    pc_id: Annotated[str | None, Field(max_length=64)] = None
+    restart_pc: bool = False
+
+    def check_is_first(self) -> None:
+        """A connection has one offer: RFC 8445 9's ICE restart is beyond aiortc.
+
+        Raises:
+            NoRestart: it is another one.
+        """
+        if self.pc_id is not None or self.restart_pc:
+            raise NoRestart(
+                "an offer for a connection that is there already, such as an ICE restart, is not "
+                "supported: place a new call, with a visit token of its own"
+            )
 
 
 class Answer(BaseModel):
@@ -85,25 +110,32 @@ class Candidates(BaseModel):
 
 
 async def negotiate(leg: WebRtcLeg, offer: Offer, pc_id: str) -> Answer:
-    """Answers an offer: Opus both ways, the leg's track out, its ear at the receiver.
+    """Answers an offer: one codec both ways, the leg's track out, its ear at the receiver.
 
     Raises:
-        ProtocolError: the offer is no SDP, has no audio with Opus, or too much of anything.
+        ProtocolError: the offer is no SDP, has no audio that we speak, or too much of anything.
     """
     _check(offer.sdp)
     connection = leg.connection
     try:
-        connection.addTrack(leg.track)
-        await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, offer.type))
-        _use_opus(connection, leg)
+        choice = sections.choose(offer.sdp)
+        guard.install()
+        audio = connection.addTransceiver(leg.track, direction="sendrecv")
+        audio.setCodecPreferences(_only(choice.voice))
+        await connection.setRemoteDescription(RTCSessionDescription(choice.offer, offer.type))
+        leg.speak(choice.voice)
+        tap.install(audio.receiver, leg.hear)
+        tap.bound(audio.receiver.transport, connection.sctp, leg.lives)
         await connection.setLocalDescription(await connection.createAnswer())
+        local = connection.localDescription
+        answer = Answer(sdp=choice.whole(local.sdp), type=local.type, pc_id=pc_id)
     except _TROUBLE as error:
         raise ProtocolError(
             f"the offer cannot be answered: {type(error).__name__}; it must be an SDP offer "
-            "whose first media line is audio with Opus"
+            "with an audio line in Opus or G.711"
         ) from error
-    local = connection.localDescription
-    return Answer(sdp=local.sdp, type=local.type, pc_id=pc_id)
+    leg.choice = choice
+    return answer
 
 
 async def add_candidates(leg: WebRtcLeg, message: Candidates) -> None:
@@ -116,13 +148,15 @@ async def add_candidates(leg: WebRtcLeg, message: Candidates) -> None:
     if leg.late_candidates > MAX_CANDIDATES:
         raise ProtocolError(f"more than {MAX_CANDIDATES} candidates after the offer")
     for item in message.candidates:
-        text = item.candidate.removeprefix("candidate:").removeprefix("a=candidate:")
+        text = item.candidate.removeprefix("a=").removeprefix("candidate:")
         if not text:  # the end of candidates
             continue
+        place = leg.choice.place(item.sdp_mid, item.sdp_mline_index) if leg.choice else None
         try:
             candidate = candidate_from_sdp(text)
-            candidate.sdpMid = item.sdp_mid
-            candidate.sdpMLineIndex = item.sdp_mline_index
+            if place is None or not sections.has_address(text):
+                continue
+            candidate.sdpMid, candidate.sdpMLineIndex = place
             await leg.connection.addIceCandidate(candidate)
         except _TROUBLE as error:
             raise ProtocolError(f"not an ICE candidate: {type(error).__name__}") from error
@@ -137,15 +171,7 @@ def _check(sdp: str) -> None:
         raise ProtocolError(f"the offer has more than {MAX_CANDIDATES} candidates")
 
 
-def _use_opus(connection: RTCPeerConnection, leg: WebRtcLeg) -> None:
-    audio = next((t for t in connection.getTransceivers() if t.sender.track is leg.track), None)
-    if audio is None or audio.mid is None:
-        raise ProtocolError("the offer has no audio that this side could answer")
-    audio.setCodecPreferences(_opus())
-    tap.install(audio.receiver, leg.hear)
-
-
-def _opus() -> list[RTCRtpCodecCapability]:
+def _only(voice: str) -> list[RTCRtpCodecCapability]:
     capabilities = RTCRtpReceiver.getCapabilities("audio")
     known = capabilities.codecs if capabilities is not None else []
-    return [codec for codec in known if codec.mimeType.lower() == "audio/opus"]
+    return [codec for codec in known if codec.mimeType.lower() == f"audio/{voice}"]

@@ -20,8 +20,8 @@ from callcenter.media.opus import (
     PACKET_SAMPLES,
     RTP_RATE_HZ,
     RTP_TICKS_PER_PACKET,
-    OpusEncoder,
 )
+from callcenter.telephony.webrtc import voice
 from callcenter.telephony.webrtc.outbound import PlayoutQueue, Schedule
 
 _TIME_BASE = Fraction(1, RTP_RATE_HZ)
@@ -45,8 +45,12 @@ class AgentTrack(MediaStreamTrack):
         self.queue = PlayoutQueue()
         self._on_mark = on_mark
         self._clock = clock
-        self._encoder = OpusEncoder()
+        self._encoder = voice.encoder("opus")
         self._schedule: Schedule | None = None
+
+    def speak(self, codec: str) -> None:
+        """Sends another codec than Opus from the first packet on: pcmu or pcma."""
+        self._encoder = voice.encoder(codec)
 
     async def recv(self) -> av.Packet[Any]:
         """The next packet, when it is due; aiortc calls this in a loop.

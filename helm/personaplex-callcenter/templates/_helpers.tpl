@@ -94,23 +94,39 @@ seccompProfile: {type: RuntimeDefault}
 {{- default (ternary "published" "file" .Values.admin.enabled) .Values.routes.source -}}
 {{- end -}}
 
+{{/* The Redis of an account: (list $ "admin"), "gateway" or "worker". */}}
 {{- define "pcc.redisEnv" -}}
-{{- if eq .Values.redis.mode "embedded" }}
-{{ include "pcc.secretEnv" (list . "REDIS_PASSWORD" "redis-password") }}
+{{- $root := index . 0 -}}
+{{- if eq $root.Values.redis.mode "embedded" }}
+{{ include "pcc.secretEnv" (list $root "REDIS_PASSWORD" "redis-password") }}
 - name: REDIS_URL
-  value: redis://:$(REDIS_PASSWORD)@{{ include "pcc.fullname" . }}-redis:6379/0
+  value: redis://:$(REDIS_PASSWORD)@{{ include "pcc.fullname" $root }}-redis:6379/0
+{{- else if $root.Values.redis.accounts }}
+{{ include "pcc.secretEnv" (list $root "REDIS_URL" (printf "redis-url-%s" (index . 1))) }}
 {{- else }}
-{{ include "pcc.secretEnv" (list . "REDIS_URL" "redis-url") }}
+{{ include "pcc.secretEnv" (list $root "REDIS_URL" "redis-url") }}
 {{- end }}
 {{- end -}}
 
-{{/* What every program reads. */}}
+{{/* Whose published configuration counts: the admin app's, or nobody's where there is none. */}}
+{{- define "pcc.configKeyEnv" -}}
+{{- if or .Values.admin.enabled (eq (include "pcc.routesSource" .) "published") -}}
+{{ include "pcc.secretEnv" (list . "CONFIG_PUBLIC_KEY" "config-public-key") }}
+{{- else -}}
+- {name: CONFIG_PUBLIC_KEY, value: none}
+{{- end }}
+{{- end -}}
+
+{{/* What every program reads: (list $ ACCOUNT), as for pcc.redisEnv. */}}
 {{- define "pcc.commonEnv" -}}
 {{ include "pcc.redisEnv" . | trim }}
+{{- with index . 0 }}
+{{ include "pcc.configKeyEnv" . }}
 {{ include "pcc.secretEnv" (list . "LINK_SECRET" "link-secret") }}
 - {name: LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
 {{- with .Values.tracing.endpoint }}
 - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 {{- end -}}
 

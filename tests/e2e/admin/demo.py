@@ -76,7 +76,7 @@ def started(folder: Path) -> Iterator[Demo]:
                 gateway=f"http://127.0.0.1:{port}",
                 admin=admin,
                 database_url=f"sqlite:///{folder}/data/callcenter.db",
-                secret=_lasting(admin, _found(r"log in with: (\S+)", text)),
+                secret=_lasting(admin, _found(r"Log in with: +(\S+)", text)),
                 auth_token=_found(r"TWILIO_AUTH_TOKEN=(\S+)", text),
             )
         finally:
@@ -97,7 +97,7 @@ def _until_welcome(process: subprocess.Popen[bytes], printed: Path) -> str:
     give_up_at = time.monotonic() + START_S
     while time.monotonic() < give_up_at:
         text = printed.read_text()
-        if "--out heard.wav" in text:  # the welcome's last words
+        if "Ctrl-C ends the demo." in text:  # the welcome's last words
             return text
         assert process.poll() is None, text[-2_000:]
         time.sleep(0.1)

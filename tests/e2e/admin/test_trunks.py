@@ -19,10 +19,14 @@ async def test_a_sip_trunk(demo: Any, open_console: Any) -> None:
     await field("Codecs").fill("opus, pcma")
     await field("Transports").fill("tls")
     await field("Encrypts audio").select_option("must")
+    await field("Prefixes that stand for a plus").fill("00, 011")
+    await field("P-Asserted-Identity says who calls").check()
+    await field("Outbound proxy").fill("sip:edge.example.com;transport=tls")
     await dialog.get_by_text("Registration").click()
     await field("Registrar").fill("sip:pbx.example.com;transport=tls")
     await field("Account").fill("two words")
-    await field("Variable that holds its password").fill("PBX_PASSWORD")
+    await field("Variable that holds its password").fill("TRUNK_PBX_PASSWORD")
+    await field("Name that the password belongs to").fill("ax-1")
     await dialog.get_by_text("Registration").click()
     await dialog.get_by_role("button", name="Create").click()
     await expect(field("Account")).to_be_focused()
@@ -32,11 +36,14 @@ async def test_a_sip_trunk(demo: Any, open_console: Any) -> None:
     registrar = {
         "uri": "sip:pbx.example.com;transport=tls",
         "username": "agent",
-        "secret_ref": "PBX_PASSWORD",
+        "auth_username": "ax-1",
+        "secret_ref": "TRUNK_PBX_PASSWORD",
         "expires_s": 300,
     }
     options = {"username": None, "transports": ["tls"], "srtp": "must"}
-    options |= {"codecs": ["opus", "pcma"], "registrar": registrar}
+    options |= {"codecs": ["opus", "pcma"], "registrar": registrar, "trust_identity": True}
+    options |= {"international_prefixes": ["00", "011"]}
+    options |= {"outbound_proxy": "sip:edge.example.com;transport=tls"}
     stored = demo.ask("GET", "/v1/trunks/house_pbx")
     assert stored["sip"] == options
     assert stored["addresses"] == ["192.0.2.7/32", "198.51.100.0/24"]

@@ -295,7 +295,7 @@ async def _errors_of(service: PersonaPlexService, played_hz: int = 8_000) -> lis
 async def test_pipelines_without_an_agent_end(hall: Any) -> None:
     """With an error that says which settings to change, or that there is no room; no slot goes."""
     async with _agents_of(hall) as found:
-        (error,) = await _errors_of(PersonaPlexService(found.caller("bank")), played_hz=24_000)
+        (error,) = await _errors_of(PersonaPlexService(found.caller("bank")), played_hz=7_919)
         assert "audio_out_sample_rate" in error
     async with agents(redis_url=hall.redis_url, link_secret="x", pools=["empty"]) as found:
         (error,) = await _errors_of(PersonaPlexService(found.caller("bank")))

@@ -91,8 +91,9 @@ async def start_gateway(hall: Any, tmp_path: Path) -> AsyncIterator[StartGateway
                 "gateway_port": port,
                 "public_base_url": f"http://127.0.0.1:{port}",
                 "routes_file": routes,
-                "twilio_auth_token": "auth-token-of-the-tests",
+                "twilio_auth_token": "auth-token-of-the-tests-0123456789",
                 "webrtc_secret": "secret-of-the-tests-0123456789abcdef",
+                "webrtc_personas": "*",
                 **settings,
             }
             gateway = server(GatewaySettings.load(**wanted))

@@ -230,6 +230,7 @@ async def test_expired_token_and_too_many_attempts(start_gateway: Any, open_page
     await widget.until_text(".reason", "wait a minute")
 
 
+@pytest.mark.computes_on_loop("it waits for a worker to start, before anybody calls")
 async def test_full_house(start_gateway: Any, open_page: Any, make_hall: Any) -> None:
     """All lines busy; when one is free again, the same button gets through."""
     small = make_hall(1)
@@ -286,6 +287,36 @@ async def test_gateway_that_is_gone(start_gateway: Any, open_page: Any) -> None:
     await page.get_by_text("The gateway does not answer").wait_for()
 
 
+async def test_a_network_that_is_lost(start_gateway: Any, open_page: Any, hall: Any) -> None:
+    """A fresh call over the one that is there; lost again within a minute, the visitor is told."""
+    page = await open_page(await start_gateway())
+    widget = Widget(page)
+    await page.evaluate("""() => {
+        window.peers = [];
+        window.RTCPeerConnection = class extends window.RTCPeerConnection {
+          constructor(...given) { super(...given); window.peers.push(this); }
+        };
+        window.lose = (index) => {
+          Object.defineProperty(peers[index], "connectionState", { get: () => "failed" });
+          peers[index].dispatchEvent(new Event("connectionstatechange"));
+        };
+    }""")
+    await widget.press("call")
+    await widget.state("talking")
+    await page.evaluate("lose(0)")
+    await widget.state("connecting")
+    await widget.state("talking")
+    assert await page.evaluate("peers.map((peer) => peer.connectionState)") == [
+        "failed",
+        "connected",
+    ]
+    await widget.until_level("agent", 0.3)
+    await page.evaluate("lose(1)")
+    await widget.state("failed")
+    assert await widget.text(".reason") == "The connection was lost."
+    await hall.until_free()
+
+
 async def test_gateway_that_vanishes(
     start_gateway: Any, open_page: Any, hall: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +328,6 @@ async def test_gateway_that_vanishes(
     for name in ("datagram_received", "send_data", "send_stun"):
         monkeypatch.setattr(StunProtocol, name, AsyncMock() if name == "send_data" else Mock())
     await widget.until_text(".status", "Weak connection")
-    await widget.state("failed", timeout_s=30.0)
+    await widget.state("failed", timeout_s=40.0)  # a fresh call has been tried meanwhile
     assert await widget.text(".reason") == "The connection was lost."
     await hall.until_free()

@@ -22,6 +22,7 @@ from callcenter.admin.program import Parts
 from callcenter.settings import AdminSettings
 from personas import library
 from tests.servers import free_port
+from tests.signing import SIGNING_KEY
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 ADMIN_SECRET = "admin-secret-of-the-tests-0123456789"
@@ -66,9 +67,14 @@ class Admin:
 
 @dataclass
 class Postgres:
-    """A throw-away cluster."""
+    """A throw-away cluster.
+
+    Attributes:
+        certificate: what it shows to those who ask for TLS; for localhost, signed by itself.
+    """
 
     port: int
+    certificate: Path
 
     def new_database(self, template: str = "template1") -> str:
         """Copies a database and returns the new one's URL."""
@@ -89,10 +95,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         shutil.chown(folder, POSTGRES_USER)
     port, data = free_port(), str(folder / "data")
     _as_nobody("initdb", "-D", data, "-U", POSTGRES_USER, "-A", "trust", "--no-sync", "-E", "UTF8")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    _as_nobody(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+        *("-addext", "subjectAltName=DNS:localhost"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    )
+    options = (
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off "
+        f"-c ssl=on -c ssl_cert_file={certificate} -c ssl_key_file={key}"
+    )
     _as_nobody("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
     try:
-        yield Postgres(port)
+        yield Postgres(port, certificate)
     finally:
         _as_nobody("pg_ctl", "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder)
@@ -100,7 +116,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 def _as_nobody(program: str, *arguments: str) -> None:
     user = pwd.getpwnam(POSTGRES_USER).pw_uid if os.getuid() == 0 else None
-    command = [str(POSTGRES_BINARIES[-1] / program), *arguments]
+    own = POSTGRES_BINARIES[-1] / program
+    command = [str(own) if own.exists() else program, *arguments]
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     done = subprocess.run(
         command, user=user, env=environment, cwd="/tmp", capture_output=True, text=True
@@ -194,6 +211,7 @@ async def serving(
         redis_url=redis_url,
         link_secret=LINK_SECRET,
         admin_secret=ADMIN_SECRET,
+        config_signing_key=SIGNING_KEY,
         database_url=database_url,
         **{
             "admin_secure_cookies": False,
@@ -202,8 +220,9 @@ async def serving(
         },
     )
     shown: list[str] = []
-    parts = program.build(settings)
-    app = program.create_app(parts, shown.append)
+    # In a thread, since it computes for a moment; a program does it before its loop turns.
+    parts = await asyncio.to_thread(program.build, settings)
+    app = await asyncio.to_thread(program.create_app, parts, shown.append)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         http = await stack.enter_async_context(

@@ -12,9 +12,9 @@ import pytest
 from callcenter.admin import intake
 from callcenter.admin.api import export
 from callcenter.broker.connection import connect
-from callcenter.published.board import Board
 from callcenter.records.journal import STREAM, Entry, Journal, encode
 from tests.integration.admin.conftest import Admin
+from tests.signing import readers_board
 
 ANNOUNCED = {
     "trunk": "twilio",
@@ -149,7 +149,7 @@ async def test_a_call_is_hung_up(admin: Admin, gateway: Gateway) -> None:
     await until(admin, call_id, "live")
     deaf = await admin.http.post(f"/v1/calls/{call_id}/hangup")
     assert (deaf.status_code, deaf.json()["code"]) == (409, "nobody_listens")
-    orders = Board(gateway.redis).orders()
+    orders = readers_board(gateway.redis).orders()
     heard = asyncio.create_task(anext(orders))
     response = deaf
     while response.status_code != 202:

@@ -1,8 +1,18 @@
 """Numbers, routes, schedules and the rest: what leads nowhere is refused."""
 
+import asyncio
+import base64
+import threading
+
+import httpx
 import pytest
 
+from callcenter.admin.bundle import Bundle
+from callcenter.admin.security.gate import PREPARED_AT_ONCE
 from tests.integration.admin.conftest import Admin, Filled, serving
+
+VOICE = """voices: [{{name: v, title: v, gender: female, language: en, licence: x, source: "",
+transcript: "", consent: null, clip: "{clip}"}}]"""
 
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}]}
 NINE_TO_FIVE = {"days": ["monday", "friday"], "opens": "09:00", "closes": "17:00"}
@@ -154,10 +164,44 @@ async def test_a_bundle_out_and_in(
 
 
 @pytest.mark.parametrize(
-    "text", ["a: &a [1]\nb: *a", "version: 9", "[", "!!python/object:os.system {}", "voices: 1"]
+    "text",
+    [
+        *("a: &a [1]\nb: *a", "version: 9", "[", "!!python/object:os.system {}", "voices: 1"),
+        *("a: " + "[" * 100_000, "a: " + "[" * 50 + "]" * 50, "a: [" + "1," * 110_000 + "1]"),
+        VOICE.format(clip="no base64"),
+        VOICE.format(clip=base64.b64encode(b"no audio").decode()),
+    ],
 )
 async def test_a_bad_bundle_changes_nothing(admin: Admin, text: str) -> None:
     """All of it or nothing."""
     yaml = {"Content-Type": "application/yaml"}
     response = await admin.http.put("/v1/import", content=text, headers=yaml)
     assert response.status_code == 422, response.text
+
+
+async def test_a_large_bundle_holds_nobody_up(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others write while it is read; one more than may be read at once is refused in words."""
+    reading, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(text: str) -> Bundle:
+        reading.release()
+        go_on.wait(20)
+        return Bundle()
+
+    monkeypatch.setattr("callcenter.admin.api.bundle.bundle.read", slow)
+    yaml = {"Content-Type": "application/yaml"}
+
+    def put() -> asyncio.Task[httpx.Response]:
+        return asyncio.create_task(admin.http.put("/v1/import", content="x: 1", headers=yaml))
+
+    under_way = [put() for _ in range(PREPARED_AT_ONCE)]
+    for _ in under_way:
+        await asyncio.to_thread(reading.acquire)
+    async with asyncio.timeout(5):
+        await make(admin, "numbers", name="+15550199")
+        refused = await put()
+    assert (refused.status_code, refused.json()["code"]) == (429, "files_are_read")
+    go_on.set()
+    assert {answer.status_code for answer in await asyncio.gather(*under_way)} == {200}

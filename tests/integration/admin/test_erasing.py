@@ -1,5 +1,6 @@
 """Calls end their time: erased one by one, by caller, and by age; nothing of them is left."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from callcenter.admin import intake
+from callcenter.admin.aside import ASIDE_STREAM
 from callcenter.admin.store import erasure, tables
 from callcenter.records.journal import STREAM
 from tests.integration.admin.conftest import Admin, Filled, serving
@@ -20,7 +22,7 @@ DAY_MS = 86_400_000
 async def gateway(redis_url: str):
     """Over the tests' Valkey, with an empty journal."""
     found = Gateway(redis_url)
-    await found.redis.delete(STREAM)
+    await found.redis.delete(STREAM, ASIDE_STREAM)
     yield found
     await found.redis.aclose()
 
@@ -31,7 +33,8 @@ async def everything(admin: Admin) -> str:
     async with admin.parts.database.reading() as db:
         for table in tables.metadata.tables.values():
             found += [str(row) for row in await db.execute(table.select())]
-    found.append(str(await admin.parts.redis.xrange(STREAM)))
+    for stream in (STREAM, ASIDE_STREAM):
+        found.append(str(await admin.parts.redis.xrange(stream)))
     return "\n".join(found)
 
 
@@ -202,3 +205,50 @@ async def _copies(admin: Admin, number: int, age_days: int) -> None:
         await db.execute(
             text(f"UPDATE calls SET started_at = started_at - {shift} WHERE id LIKE 'old-%'")  # noqa: S608
         )
+
+
+async def set_aside(admin: Admin, key: str, call_id: str, data: object) -> None:
+    """An entry that the intake did not understand."""
+    fields = {"call": call_id, "at": "soon", "kind": "call_announced", "data": json.dumps(data)}
+    await admin.parts.redis.xadd(STREAM, fields, id=key)  # type: ignore[arg-type]
+    while key not in [entry["entry"] for entry in await put_aside(admin)]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def put_aside(admin: Admin) -> list[dict[str, str]]:
+    """What is put aside, the oldest first."""
+    return [fields for _, fields in await admin.parts.redis.xrange(ASIDE_STREAM)]
+
+
+async def aside_of(admin: Admin) -> list[str]:
+    """Calls of which an entry is put aside."""
+    return [fields["call"] for fields in await put_aside(admin)]
+
+
+async def test_what_was_put_aside_is_erased_with_its_call(admin: Admin, gateway: Gateway) -> None:
+    """By the call's id, and by a caller's number though no table knows the call; others stay."""
+    await a_call(admin, gateway, "gone")
+    now_ms = round(datetime.now(UTC).timestamp() * 1_000)
+    await set_aside(admin, f"{now_ms + 1_000}-0", "gone", {"text": "a word"})
+    await set_aside(admin, f"{now_ms + 1_000}-1", "unknown", {"caller": "004930123"})
+    await set_aside(admin, f"{now_ms + 1_000}-2", "unknown", {"text": "a word"})
+    await set_aside(admin, f"{now_ms + 1_000}-3", "stays", {"caller": "+4930123456"})
+    assert (await admin.http.delete("/v1/calls/gone")).status_code == 204
+    assert await aside_of(admin) == ["unknown", "unknown", "stays"]
+    answer = await admin.http.post("/v1/calls:erase", json={"number": "+4930123"})
+    assert answer.json() == {"erased": 0, "more": False, "live": 0}
+    assert await aside_of(admin) == ["stays"]
+    journal = await admin.parts.redis.xrange(STREAM)
+    assert {fields["call"] for _, fields in journal} == {"stays"}
+
+
+async def test_what_was_put_aside_ends_its_time(admin: Admin, gateway: Gateway) -> None:
+    """By the moment at which the journal got it."""
+    now = datetime.now(UTC)
+    old_ms, new_ms = (round(now.timestamp() * 1_000) - days * DAY_MS for days in (31, 29))
+    aside = admin.parts.state.aside
+    for number in range(250):  # more than one page
+        await aside.put(f"{old_ms}-{number}", {"call": f"old-{number}"}, "not_stored")
+    await aside.put(f"{new_ms}-0", {"call": "new"}, "not_stored")
+    await admin.parts.state.eraser.trim(round((now - timedelta(days=30)).timestamp() * 1_000))
+    assert await aside_of(admin) == ["new"]

@@ -191,6 +191,7 @@ async def test_the_way_back_stays_in_the_console(app: Admin, provider: Provider)
         assert "evil" not in urlsplit(answer.headers["Location"]).netloc
 
 
+@pytest.mark.computes_on_loop("it waits for the provider's process")
 async def test_tokens_that_are_not_good(sqlite: Filled, redis_url: str) -> None:
     """With another nonce, and past their time."""
     with oidc.provider(HOME, wrongNonce=True) as provider:
@@ -204,6 +205,7 @@ async def test_tokens_that_are_not_good(sqlite: Filled, redis_url: str) -> None:
             assert "ExpiredTokenError" in str(refused)
 
 
+@pytest.mark.computes_on_loop("it waits for the provider's process")
 async def test_the_provider_s_keys_change(sqlite: Filled, redis_url: str) -> None:
     """The next log-in reads the new ones."""
     with oidc.provider(HOME) as provider:
@@ -216,6 +218,7 @@ async def test_the_provider_s_keys_change(sqlite: Filled, redis_url: str) -> Non
             assert second.headers["Location"] == "/admin/"
 
 
+@pytest.mark.computes_on_loop("it waits for the provider's process")
 async def test_the_provider_is_down(sqlite: Filled, redis_url: str) -> None:
     """Said in words; keys and sessions that are there go on; it comes back by itself."""
     with oidc.provider(HOME) as provider:

@@ -121,14 +121,14 @@ def bad_uploads() -> list[tuple[str, bytes, str]]:
     rate_hz = 24_000
     return [
         ("zip bomb of audio", hours_of_silence(), "20 s of speech are needed"),
-        ("no audio", b"<html>" * 100, "not audio that can be read"),
-        ("empty", b"", "not audio that can be read"),
-        ("cut off", speech()[:30], "not audio that can be read"),
-        ("pickle", b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00.", "not audio that can be read"),
+        ("no audio", b"<html>" * 100, "cannot be read as a voice"),
+        ("empty", b"", "cannot be read as a voice"),
+        ("cut off", speech()[:30], "cannot be read as a voice"),
+        ("pickle", b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00.", "cannot be read as a voice"),
         ("too short", encoded(np.zeros(2_400), rate_hz, "WAV", "PCM_16"), "lasts 0.1 s"),
         ("too many channels", encoded(np.zeros((48_000, 6)), rate_hz, "WAV", "PCM_16"), "channels"),
         ("strange rate", encoded(np.zeros(9_000), 4_000, "WAV", "PCM_16"), "4000 Hz"),
-        ("another format", encoded(np.zeros(48_000), rate_hz, "AIFF", "PCM_16"), "AIFF"),
+        ("another format", encoded(np.zeros(48_000), rate_hz, "AU", "PCM_16"), "an AU file"),
         ("not a number", encoded(np.full(48_000, np.nan), rate_hz, "WAV", "FLOAT"), "no numbers"),
     ]
 

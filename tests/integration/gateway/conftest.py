@@ -30,9 +30,10 @@ from callcenter.link.token import verify
 from callcenter.settings import GatewaySettings, WorkerSettings
 from tests.integration.gateway.visitor import PAGE, SECRET, Page
 from tests.servers import free_port
+from tests.signing import PUBLIC_KEY
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
-AUTH_TOKEN = "auth-token-of-the-tests"
+AUTH_TOKEN = "auth-token-of-the-tests-0123456789"
 NUMBER = "+15550100"
 FRAME_S = 0.08
 TONE = (6_000 * np.sin(2 * np.pi * 440 * np.arange(1_920) / 24_000)).astype(np.int16)
@@ -232,6 +233,7 @@ async def make_stand(redis_url: str, tmp_path: Path) -> AsyncIterator[MakeStand]
 
         async def make(slots: int = 2, **settings: object) -> Stand:
             url = str(settings.pop("redis_url", redis_url))
+            settings["redis_url"] = settings.pop("gateway_redis_url", url)
             return await _make_stand(stack, url, tmp_path, slots, settings)
 
         yield make
@@ -244,14 +246,14 @@ async def _make_stand(
     slots: int,
     overrides: dict[str, object],
 ) -> Stand:
-    pool = f"pool-{secrets.token_hex(4)}"
+    pool = str(overrides.pop("pool", f"pool-{secrets.token_hex(4)}"))
     redis = connect_redis(redis_url)
     stack.push_async_callback(redis.aclose)
     broker = Broker(redis, pool, worker_lease_s=60.0)
     stand = Stand("", await stack.enter_async_context(httpx.AsyncClient()), broker, [])
     stack.push_async_callback(_stop_workers, stand)
     await stand.add_worker(slots)
-    gateway, stand.serving = await _serve(stack, redis_url, folder, pool, overrides)
+    gateway, stand.serving = await _serve(stack, folder, pool, overrides)
     stand.gateway = gateway
     stand.base_url = f"http://127.0.0.1:{gateway.config.port}"
     return stand
@@ -259,7 +261,6 @@ async def _make_stand(
 
 async def _serve(
     stack: contextlib.AsyncExitStack,
-    redis_url: str,
     folder: Path,
     pool: str,
     overrides: dict[str, object],
@@ -270,12 +271,16 @@ async def _serve(
     )
     port = free_port()
     settings = GatewaySettings.load(
-        redis_url=redis_url,
         link_secret=LINK_SECRET,
         gateway_port=port,
         public_base_url=f"http://127.0.0.1:{port}",
-        twilio_auth_token=AUTH_TOKEN,
-        **{"gateway_pools": pool, "routes_file": routes, **overrides},
+        **{
+            "twilio_auth_token": AUTH_TOKEN,
+            "config_public_key": PUBLIC_KEY,
+            "gateway_pools": pool,
+            "routes_file": routes,
+            **overrides,
+        },
     )
     gateway = server(settings)
     serving = asyncio.create_task(gateway.serve())
@@ -301,8 +306,8 @@ def make_page(make_stand: Any) -> Callable[..., Any]:
     """A stand whose gateway takes browser calls, and a page that may place them."""
 
     async def make(slots: int = 2, **settings: object) -> tuple[Any, Page]:
-        wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, **settings}
-        stand = await make_stand(slots, **wanted)
+        wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, "webrtc_personas": "*"}
+        stand = await make_stand(slots, **{**wanted, **settings})
         return stand, Page(stand.http, stand.base_url)
 
     return make

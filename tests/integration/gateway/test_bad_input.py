@@ -90,6 +90,28 @@ async def test_replayed_webhook_gets_the_same_answer_and_no_second_slot(stand) -
         await socket.close()
 
 
+async def test_a_recorded_webhook_gets_nothing_later(make_stand) -> None:
+    """Past the time of its address: no other address, and no slot."""
+    stand = await make_stand(2, stream_token_ttl_s=1)
+    caller = stand.caller()
+    assert (await caller.announce()).status_code == 200
+    before = await stand.slots_used()
+    await asyncio.sleep(1.2)
+    replayed = await caller.announce()
+    assert replayed.status_code == 403
+    assert "Stream" not in replayed.text
+    assert await stand.slots_used() == before
+
+
+async def test_without_a_token_there_is_no_door_for_twilio(make_stand) -> None:
+    """Neither webhook nor socket, however they are signed."""
+    stand = await make_stand(1, twilio_auth_token=None)
+    caller = stand.caller()
+    assert (await caller.announce()).status_code == 404
+    url = f"{stand.base_url.replace('http', 'ws')}/twilio/media/{'A' * 32}"
+    assert (await refusal_of(caller, url))[0] in (403, 404)
+
+
 async def test_socket_without_signature_or_with_a_wrong_one(stand) -> None:
     """403 before the socket is accepted; the address stays good for the real caller."""
     async with bystander(stand):

@@ -8,8 +8,10 @@ import pytest
 
 from callcenter.broker.connection import connect
 from callcenter.link.protocol import Text
-from callcenter.published.board import Board, Command
+from callcenter.published.board import Command
 from tests.integration.gateway.visitor import PAGE, browser, call, code
+from tests.servers import valkey
+from tests.signing import admins_board
 
 
 @pytest.mark.timeout(30)
@@ -57,11 +59,11 @@ async def test_orders_from_the_console(make_page: Any, redis_url: str) -> None:
     async with browser() as caller:
         await call(page, caller)
         (call_id,) = stand.workers[0].sessions
-        why_not = await Board(redis).ask(Command(call_id, "transfer", "+15550199"))
+        why_not = await admins_board(redis).ask(Command(call_id, "transfer", "+15550199"))
         assert why_not == "a browser's call cannot be transferred to a telephone number"
         caller.heard.clear()
         await caller.hear()
-        assert await Board(redis).ask(Command(call_id, "hangup")) == ""
+        assert await admins_board(redis).ask(Command(call_id, "hangup")) == ""
         assert await caller.messages.get() == {"type": "ended", "code": "operator_hangup"}
     await redis.aclose()
     await stand.until_used(0)
@@ -182,6 +184,37 @@ async def test_tokens(make_page: Any) -> None:
     assert code(await page.offer(body, token)) == (401, "token_expired")
 
 
+async def test_a_token_is_good_for_one_call_at_all_gateways(make_page: Any) -> None:
+    """Used at one, it is worth nothing at the other, and takes no slot there."""
+    (_, first), (other, second) = await make_page(), await make_page()
+    body: dict[str, object] = {"sdp": "v=0", "type": "offer"}
+    token = await first.token()
+    assert code(await first.offer(body, token)) == (400, "bad_request")
+    assert code(await second.offer(body, token)) == (401, "token_used")
+    answers = await asyncio.gather(*[first.offer(body, await first.token()) for _ in range(3)])
+    assert [code(answer) for answer in answers] == [(400, "bad_request")] * 3
+    assert await other.slots_used() == 0
+
+
+@pytest.mark.timeout(30)
+async def test_no_browser_call_begins_without_redis(make_page: Any) -> None:
+    """Nobody can tell then whether the token was used."""
+    redis = valkey()
+    redis.start()
+    _, page = await make_page(redis_url=redis.connection_url)
+    token, body = await page.token(), {"sdp": "v=0", "type": "offer"}
+    await asyncio.to_thread(redis.stop)
+    assert code(await page.offer(body, token)) == (503, "token_unchecked")
+
+
+async def test_browsers_call_nobody_who_is_not_named(make_page: Any) -> None:
+    """Without a word about personas, none."""
+    _, page = await make_page(webrtc_personas="")
+    assert code(await page.session()) == (404, "unknown_persona")
+    agents = await page.http.get(f"{page.base_url}/api/agents")
+    assert agents.json()["agents"] == []
+
+
 async def test_bad_bodies(make_page: Any) -> None:
     """Each gets a word of what is wrong, and takes no slot."""
     stand, page = await make_page()
@@ -191,6 +224,8 @@ async def test_bad_bodies(make_page: Any) -> None:
     assert code(await page.offer({"type": "offer"}, token)) == (400, "bad_request")
     large = await page.offer({"sdp": "x" * 100_000, "type": "offer"}, token)
     assert code(large) == (413, "request_entity_too_large")
+    again = await page.offer({"sdp": "v=0", "type": "offer", "pc_id": "x"}, token)
+    assert code(again) == (409, "ice_restart_unsupported")
     assert code(await page.offer({"sdp": "nonsense", "type": "offer"}, token))[0] == 400
     await stand.until_used(0)
 

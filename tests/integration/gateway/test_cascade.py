@@ -37,6 +37,7 @@ def only_a_persona(folder: Path) -> Path:
 
 @pytest.mark.alone
 @pytest.mark.timeout(150)
+@pytest.mark.computes_on_loop("the engine is built, and its lines are heard, in this process")
 async def test_a_persona_without_a_dialogue_says_so(
     make_stand, redis_url, tmp_path, caplog
 ) -> None:

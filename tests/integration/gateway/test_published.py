@@ -199,7 +199,7 @@ async def test_a_limit_counts_browser_calls_too(admin: Admin, make_stand) -> Non
     made = await admin.http.post("/v1/limits", json=limit)
     assert made.status_code == 201, made.text
     await until_published(admin)
-    wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE}
+    wanted = {"webrtc_secret": SECRET, "webrtc_origins": PAGE, "webrtc_personas": "*"}
     stand = await make_stand(slots=3, routes_file=None, **wanted)
     page = Page(stand.http, stand.base_url)
     async with browser() as caller, browser() as second:

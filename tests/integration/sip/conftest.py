@@ -29,6 +29,7 @@ from callcenter.link.server import LinkServer, SessionLink
 from callcenter.link.token import verify
 from callcenter.settings import SipSettings
 from callcenter.telephony.sip import leg
+from tests.signing import PUBLIC_KEY
 
 LINK_SECRET = "link-secret-of-the-tests-0123456789"
 NUMBER = "15550100"
@@ -198,7 +199,9 @@ async def _make_stand(
         **overrides,
     }
     settings = SipSettings.load(
-        redis_url=redis_url, link_secret=LINK_SECRET, **{"trunks_file": path, **given}
+        redis_url=redis_url,
+        link_secret=LINK_SECRET,
+        **{"trunks_file": path, "config_public_key": PUBLIC_KEY, **given},
     )
     gateway = SipGateway(settings)
     await gateway.start()

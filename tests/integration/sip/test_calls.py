@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from callcenter.media import g711
+from callcenter.records.journal import STREAM, decode
 from callcenter.telephony.sip import stream
 
 
@@ -270,13 +271,21 @@ async def test_a_draining_gateway(make_stand, make_caller) -> None:
 
 
 async def test_a_caller_who_vanishes(make_stand, make_caller) -> None:
-    """No RTP: the call is ended and the slot comes back."""
+    """No RTP: the call is ended, the slot comes back, and the record does not say "hung up"."""
     stand = await make_stand(rtp_timeout_s=0.4)
+    await stand.gateway._redis.delete(STREAM)
+    labels = {"transport": "sip", "reason": "rtp_timeout"}
+    before = REGISTRY.get_sample_value("callcenter_leg_ends_total", labels) or 0.0
     caller = make_caller(stand.udp)
     await caller.call()
     bye = await caller.incoming("BYE")
     assert "rtp_timeout" in bye
     await stand.until_free()
+    await stand.gateway._journal.flush()
+    noted = [decode(fields) for _, fields in await stand.gateway._redis.xrange(STREAM)]
+    (ended,) = [entry.data for entry in noted if entry.kind == "call_ended"]
+    assert (ended["outcome"], ended["code"]) == ("answered", "rtp_timeout")
+    assert REGISTRY.get_sample_value("callcenter_leg_ends_total", labels) == before + 1
 
 
 async def test_an_offer_that_comes_with_the_ack(make_stand, make_caller) -> None:

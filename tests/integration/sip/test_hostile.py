@@ -174,7 +174,9 @@ async def test_half_open_calls_and_strangers(make_stand, make_caller) -> None:
             await asyncio.sleep(0.005)
     heard = await talking
     endpoint = stand.gateway._endpoint
-    assert len(endpoint) <= stand.worker.slots  # the live one is one of them
+    async with asyncio.timeout(3):  # the last ones ring until the broker has said no
+        while len(endpoint) > stand.worker.slots:  # noqa: ASYNC110 - the live one is one of them
+            await asyncio.sleep(0.02)
     assert endpoint.transactions <= 2 * HALF_OPEN + 2  # not one for a port that is none
     assert kib() - before_kib < 50_000
     await survives(stand, live, heard)

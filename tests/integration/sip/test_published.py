@@ -14,6 +14,7 @@ from callcenter.telephony.sip.registration import Standing
 from personas import library
 from tests.integration.sip.conftest import Caller, MakeStand, Stand
 from tests.integration.sip.test_registration import call_the_account, registrar, standing
+from tests.signing import admins_board
 
 pytestmark = pytest.mark.timeout(30)
 BANK = {"kind": "personas", "personas": [{"persona": "bank"}], "transfer_to": "+15550199"}
@@ -39,16 +40,22 @@ def route(
     }  # fmt: skip
 
 
+def orders(stand: Stand) -> Board:
+    """The admin app's end of the board."""
+    return admins_board(stand.gateway._redis)
+
+
 async def published(stand: Stand, wanted: Snapshot) -> None:
     """Publishes, and waits until the gateway has it."""
-    await stand.gateway._board.publish(wanted)
+    await orders(stand).publish(wanted)
     while stand.gateway._published.revision != wanted.revision:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.02)
 
 
 @pytest.fixture
-async def stand(redis_url: str, make_stand: MakeStand) -> Stand:
+async def stand(redis_url: str, make_stand: MakeStand, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """A gateway that has no trunks file."""
+    monkeypatch.setenv("TRUNK_LOGIN", "of-the-carrier")
     async with connect(redis_url) as redis:
         await redis.flushdb()
     return await make_stand(trunks_file=None, slots=2, transfer_prefixes="+1555")
@@ -73,9 +80,9 @@ async def test_a_call_by_the_published_configuration(stand: Stand, make_caller) 
     await caller.hear(5)
     (session,) = stand.worker.sessions.values()
     assert (session.spec.persona_version, session.spec.voice_sha256) == ("3", "ab" * 32)
-    refused = await stand.gateway._board.ask(Command(session.spec.call_id, "sing"))
+    refused = await orders(stand).ask(Command(session.spec.call_id, "sing"))
     assert "does not know" in str(refused)
-    assert await stand.gateway._board.ask(Command(session.spec.call_id, "hangup")) == ""
+    assert await orders(stand).ask(Command(session.spec.call_id, "hangup")) == ""
     bye = await caller.incoming("BYE")
     caller.answer(bye)
     await stand.until_free()
@@ -89,7 +96,7 @@ async def test_a_call_by_the_published_configuration(stand: Stand, make_caller) 
 
 async def test_login_and_codecs_of_the_next_call(stand: Stand, make_caller) -> None:
     """Asked for a login as published; without one from the next configuration on, in its codec."""
-    routes, login = [route("desk", "+15550100", BANK)], {**HERE, "secret_ref": "PATH"}
+    routes, login = [route("desk", "+15550100", BANK)], {**HERE, "secret_ref": "TRUNK_LOGIN"}
     await published(stand, snapshot(1, trunks=[login], routes=routes))
     caller = make_caller(stand.udp, number="+15550100")
     caller.send(caller.request("INVITE", caller.sdp()))
@@ -122,14 +129,12 @@ async def test_an_operator_transfers_by_refer(stand: Stand, make_caller) -> None
     elsewhere = {**BANK, "transfer_to": "+4930123456"}
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", elsewhere)]))
     caller, call_id = await live_call(stand, make_caller)
-    premium = await stand.gateway._board.ask(Command(call_id, "transfer", "+19005550142"))
+    premium = await orders(stand).ask(Command(call_id, "transfer", "+19005550142"))
     assert "TRANSFER_PREFIXES" in str(premium)
-    asked = asyncio.create_task(
-        stand.gateway._board.ask(Command(call_id, "transfer", "+4930123456"))
-    )
+    asked = asyncio.create_task(orders(stand).ask(Command(call_id, "transfer", "+4930123456")))
     caller.answer(await caller.incoming("REFER"), "603 Decline")
     assert "603" in str(await asked)
-    asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "transfer", "+15550142")))
+    asked = asyncio.create_task(orders(stand).ask(Command(call_id, "transfer", "+15550142")))
     refer = await caller.incoming("REFER")
     assert "sip:+15550142@" in refer
     caller.answer(refer, "603 Decline")
@@ -143,14 +148,14 @@ async def test_an_operator_presses_keys(stand: Stand, make_caller) -> None:
     """As RTP events; by INFO, one after the other, to a far end that takes none."""
     await published(stand, snapshot(1, routes=[route("desk", "+15550100", BANK)]))
     caller, call_id = await live_call(stand, make_caller)
-    assert await stand.gateway._board.ask(Command(call_id, "press", "1#")) == ""
+    assert await orders(stand).ask(Command(call_id, "press", "1#")) == ""
     events = [packet[12:] for packet in await caller.hear(40) if packet[1] & 0x7F == 101]
     assert [event[0] for event in events] == [1] * 11 + [11] * 11
     assert [bool(event[1] & 0x80) for event in events] == ([False] * 8 + [True] * 3) * 2
     assert "200" in await caller.ask("BYE")
     await stand.until_free()
     plain, call_id = await live_call(stand, make_caller, "0")
-    asked = asyncio.create_task(stand.gateway._board.ask(Command(call_id, "press", "7*")))
+    asked = asyncio.create_task(orders(stand).ask(Command(call_id, "press", "7*")))
     for key in "7*":
         info = await plain.incoming("INFO")
         assert f"Signal={key}\r\n" in info
@@ -237,8 +242,8 @@ async def test_a_trunk_of_the_file_without_numbers(
 @pytest.fixture
 def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the gateway finds in its environment when it starts."""
-    monkeypatch.setenv("GUESS", "guess")
-    monkeypatch.setenv("ACCOUNT", "registrar-password")
+    monkeypatch.setenv("TRUNK_GUESS", "guess")
+    monkeypatch.setenv("TRUNK_ACCOUNT", "registrar-password")
 
 
 async def test_a_registration_comes_changes_and_goes(
@@ -253,9 +258,9 @@ async def test_a_registration_comes_changes_and_goes(
             routes = [route("desk", "agent", BANK)]
             return snapshot(revision, trunks=[{**HERE, "sip": sip}], routes=routes)
 
-        await published(stand, wanted(1, "GUESS"))
+        await published(stand, wanted(1, "TRUNK_GUESS"))
         await standing(stand, Standing.REFUSED)
-        await published(stand, wanted(2, "ACCOUNT"))
+        await published(stand, wanted(2, "TRUNK_ACCOUNT"))
         await standing(stand, Standing.REGISTERED)
         await call_the_account(port)
         assert len(stand.worker.specs) == 1

@@ -49,9 +49,9 @@ async def registrar(folder: Path, algorithm: str, *options: str) -> AsyncIterato
 
 async def standing(stand, wanted: Standing) -> None:
     """Waits until the registrar sees us so."""
-    (registration,) = stand.gateway._registrations.by_trunk.values()
+    by_trunk = stand.gateway._registrations.by_trunk
     async with asyncio.timeout(15):
-        while registration.standing is not wanted:  # noqa: ASYNC110
+        while [each.standing for each in by_trunk.values()] != [wanted]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -86,6 +86,22 @@ async def test_registered_and_called(make_stand, tmp_path, algorithm) -> None:
         await stand.until_free()
         await stand.gateway.drain(0.1)
         await standing(stand, Standing.UNKNOWN)
+
+
+async def test_by_an_outbound_proxy_under_a_name_of_its_own(make_stand, tmp_path) -> None:
+    """The domain has no address: REGISTER goes to the proxy, the password is another name's."""
+    (tmp_path / "password").write_text("registrar-password\n")
+    async with registrar(tmp_path, "SHA-256") as port:
+        lines = (
+            "register: {registrar: 'sip:pbx.invalid', username: agent, auth_username: ax-1,"
+            " password_file: password}\n"
+            f"outbound_proxy: 'sip:127.0.0.1:{port};transport=tcp'\ndefault: {{persona: bank}}"
+        )
+        stand = await make_stand(trunk=lines)
+        await standing(stand, Standing.REGISTERED)
+        await call_the_account(port)
+        assert len(stand.worker.specs) == 1
+        await stand.until_free()
 
 
 async def test_registered_and_called_over_tcp(make_stand, tmp_path) -> None:

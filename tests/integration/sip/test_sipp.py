@@ -85,6 +85,21 @@ async def test_a_session_timer_under_the_minimum(make_stand) -> None:
     await sipp(await make_stand(), "short_timer")
 
 
+@pytest.mark.parametrize(("port", "pause_ms"), [("udp", "600"), ("tcp", "1")])
+async def test_a_caller_that_requires_reliable_ringing(make_stand, port, pause_ms) -> None:
+    """180 with RSeq comes again until its PRACK does; then the call is answered (RFC 3262)."""
+    stand = await make_stand()
+    speak = stand.worker.say
+
+    async def say(session) -> None:
+        await asyncio.sleep(0.8)  # the 180 has been repeated by then
+        await speak(session)
+
+    stand.worker.say = say
+    await sipp(stand, "reliable", "-d", pause_ms, port=port)
+    await stand.until_free()
+
+
 async def test_ten_calls_at_once(make_stand) -> None:
     """All are answered and all slots come back."""
     stand = await make_stand(slots=10)

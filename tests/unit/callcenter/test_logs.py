@@ -1,5 +1,6 @@
 """Logs of a program."""
 
+import asyncio
 import json
 import logging
 import re
@@ -51,7 +52,7 @@ def test_personal_data_is_written_when_asked_for(fresh, capsys) -> None:
 
 def test_libraries_speak_the_same_way(fresh, capsys) -> None:
     """Also tracebacks stay inside one line."""
-    writer = logs.configure("info", "worker", show_pii=False)
+    writer = logs.configure("info", "worker", show_pii=True)
     try:
         raise ValueError("odd")
     except ValueError:
@@ -59,6 +60,39 @@ def test_libraries_speak_the_same_way(fresh, capsys) -> None:
     (line,) = lines(capsys, writer)
     assert (line["event"], line["program"]) == ("it_broke", "worker")
     assert "ValueError: odd" in str(line["exception"])
+
+
+def test_errors_quote_nobody(fresh, capsys) -> None:
+    """Kinds and places stay, also of causes and groups; texts of the system stay, too."""
+    writer, number = logs.configure("info", "worker", show_pii=False), "+1555" + "0101"
+    try:
+        try:
+            raise ConnectionRefusedError(111, "refused")
+        except OSError as cause:
+            raise ExceptionGroup(number, [KeyError(number)]) from cause
+    except ExceptionGroup:
+        structlog.get_logger("x").exception("it_broke")
+    (line,) = lines(capsys, writer)
+    shown = str(line["exception"])
+    assert "+1555" not in str(line)
+    assert "ConnectionRefusedError: [Errno 111] refused" in shown
+    assert "KeyError" in shown
+    assert "test_errors_quote_nobody" in shown
+
+
+async def test_failed_callbacks_and_tasks_quote_nobody(fresh, capsys) -> None:
+    """The own lines of asyncio show arguments and errors."""
+    writer = logs.configure("info", "worker", show_pii=False)
+
+    def deliver(number: str) -> None:
+        raise ValueError(number)
+
+    asyncio.get_running_loop().call_soon(deliver, "+15550101")
+    await asyncio.sleep(0)
+    (line,) = lines(capsys, writer)
+    assert line["event"].startswith("Exception in callback")
+    assert "ValueError" in str(line["exception"])
+    assert "+1555" not in str(line)
 
 
 def test_fields_of_libraries_are_fields(fresh, capsys) -> None:

@@ -10,6 +10,7 @@ from callcenter.errors import ConfigurationError
 from callcenter.settings import AdminSettings, GatewaySettings, SipSettings, WorkerSettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
+TOKEN, NEXT_TOKEN = "1" * 32, "2" * 32
 DOCUMENTED = {
     f"callcenter.settings.{name}" for name in ("common", "gateway", "sip", "worker", "admin")
 }
@@ -20,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The least that a gateway needs."""
     monkeypatch.setenv("LINK_SECRET", SECRET)
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://voice.example.com/")
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "auth-token")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("ROUTES_FILE", "routes.yaml")
     return monkeypatch
 
@@ -34,13 +35,25 @@ def test_a_gateway_reads_its_environment(environment) -> None:
     assert settings.max_calls == 7
     assert settings.routes_file == Path("routes.yaml")
     assert settings.public_base_url == "https://voice.example.com"
-    assert settings.auth_tokens == ("auth-token",)
+    assert settings.auth_tokens == (TOKEN,)
 
 
 def test_two_auth_tokens_during_a_rotation(environment) -> None:
     """The current one first."""
-    environment.setenv("TWILIO_AUTH_TOKEN_SECONDARY", "next")
-    assert GatewaySettings.load().auth_tokens == ("auth-token", "next")
+    environment.setenv("TWILIO_AUTH_TOKEN_SECONDARY", NEXT_TOKEN)
+    assert GatewaySettings.load().auth_tokens == (TOKEN, NEXT_TOKEN)
+
+
+def test_without_a_token_there_is_no_twilio(environment) -> None:
+    """Nor anything else of Twilio's, which would have no use."""
+    environment.delenv("TWILIO_AUTH_TOKEN")
+    assert GatewaySettings.load().auth_tokens == ()
+    for name, value in (("SECONDARY", NEXT_TOKEN), ("ACCOUNT_SID", "AC1")):
+        variable = f"TWILIO_{'AUTH_TOKEN_' if name == 'SECONDARY' else ''}{name}"
+        environment.setenv(variable, value)
+        with pytest.raises(ConfigurationError, match="need TWILIO_AUTH_TOKEN"):
+            GatewaySettings.load()
+        environment.delenv(variable)
 
 
 def test_two_link_secrets_during_a_rotation(environment) -> None:
@@ -65,6 +78,8 @@ def test_an_empty_variable_is_an_unset_one(environment) -> None:
     ("variable", "value"),
     [
         ("LINK_SECRET", "short"),
+        ("TWILIO_AUTH_TOKEN", "any value"),
+        ("TWILIO_AUTH_TOKEN_SECONDARY", "x"),
         ("PUBLIC_BASE_URL", "voice.example.com"),
         ("PUBLIC_BASE_URL", "http://voice.example.com"),
         ("PUBLIC_BASE_URL", "https://voice.example.com/?a=b"),
@@ -90,12 +105,12 @@ def test_a_wrong_variable_is_named_without_its_value(environment, variable, valu
 
 
 def test_all_missing_variables_are_named_at_once(monkeypatch) -> None:
-    """So that a start needs one attempt, not four."""
-    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN"):
+    """So that a start needs one attempt."""
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigurationError) as error:
         GatewaySettings.load()
-    for name in ("LINK_SECRET", "PUBLIC_BASE_URL", "TWILIO_AUTH_TOKEN"):
+    for name in ("LINK_SECRET", "PUBLIC_BASE_URL"):
         assert name in str(error.value)
 
 
@@ -111,7 +126,7 @@ def test_settings_are_frozen_and_secrets_do_not_print(environment) -> None:
     with pytest.raises(ValidationError):
         settings.max_calls = 1
     assert SECRET not in repr(settings)
-    assert "auth-token" not in repr(settings)
+    assert TOKEN not in repr(settings)
 
 
 def test_ids_differ_between_processes(environment) -> None:
@@ -182,6 +197,26 @@ def test_lists_are_split_at_commas(monkeypatch) -> None:
     monkeypatch.setenv("ADMIN_POOLS", ",")
     with pytest.raises(ConfigurationError, match="ADMIN_POOLS"):
         AdminSettings.load()
+
+
+def test_dns_servers_of_the_sip_gateway(environment) -> None:
+    """With and without a port, of both families; none asks the system's."""
+    assert SipSettings.load().dns_servers == []
+    environment.setenv("SIP_DNS_SERVERS", "192.0.2.53, 192.0.2.54:5353, [2001:db8::1]:54, ::1")
+    assert SipSettings.load().dns_servers == [
+        ("192.0.2.53", 53),
+        ("192.0.2.54", 5_353),
+        ("2001:db8::1", 54),
+        ("::1", 53),
+    ]
+
+
+@pytest.mark.parametrize("servers", ["ns.example.com", "192.0.2.53:0", "192.0.2.53:70000", "[::1"])
+def test_a_dns_server_that_is_none(environment, servers) -> None:
+    """The start stops with the variable's name."""
+    environment.setenv("SIP_DNS_SERVERS", servers)
+    with pytest.raises(ConfigurationError, match="SIP_DNS_SERVERS"):
+        SipSettings.load()
 
 
 @pytest.mark.parametrize("program", [GatewaySettings, SipSettings])

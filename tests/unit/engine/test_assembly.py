@@ -9,10 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import assembly
+from engine import assembly, gate
 from engine.assembly import assemble_plain, settle_batches
-from engine.config import EngineLimits, Execution
+from engine.config import EngineLimits, Execution, Format
+from engine.device import Unsuited, typical
+from engine.gate import Gate, sample_prompts
+from engine.memory import NoMemory
 from engine.model.sampling import CounterNoise
+from engine.prefill import Prefix
 from engine.step import NextColumn, Step
 from tests.unit.engine.engine_cases import LIMITS, engine, models
 
@@ -39,41 +43,62 @@ def test_plain_step_has_pages_for_every_full_window() -> None:
     assert machine.run is machine.step
 
 
-def test_fp8_weights_need_kernels() -> None:
+def test_weights_in_8_bits_need_kernels() -> None:
     """Plain PyTorch has no product for them."""
-    with pytest.raises(ValueError, match="needs kernels"):
-        Execution(kernels=False, fp8_weights=True)
+    for weights in ("fp8", "int8"):
+        with pytest.raises(ValueError, match="need kernels"):
+            Execution(kernels=False, weights=weights)
+
+
+def test_a_card_is_asked_for_no_more_than_it_can() -> None:
+    """Each refusal says what to set instead; what the card can do passes."""
+    ampere, ada, turing = typical((8, 6)), typical((8, 9)), typical((7, 5))
+    assembly.check_card(ada, Execution(kv="fp8", weights="fp8"))
+    assembly.check_card(ampere, Execution(kv="int8", weights="int8"))
+    assembly.check_card(ampere, Execution())
+    assembly.check_card(turing, Execution(kernels=False))
+    with pytest.raises(Unsuited, match=r"KV_FORMAT=fp8 needs .* 8\.9 .* 8\.6: use KV_FORMAT=int8"):
+        assembly.check_card(ampere, Execution(kv="fp8"))
+    with pytest.raises(Unsuited, match="WEIGHTS_FORMAT=fp8 needs"):
+        assembly.check_card(ampere, Execution(weights="fp8"))
+    with pytest.raises(Unsuited, match=r"7\.5; the kernels need 8\.0 .* ENGINE_KERNELS=false"):
+        assembly.check_card(turing, Execution())
 
 
 class BrokenModel:
     """Kernels that no compiler takes."""
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def next_column(self, *arguments: Any) -> None:
-        raise RuntimeError("out of registers")
+        raise self.error
 
 
-def rehearsed(execution: Execution) -> tuple[Step, list[str]]:
-    """The step after a rehearsal with broken kernels, and what was reported."""
-    pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds alone")
-    subject, heard = engine(), []
-    limits = replace(subject.limits, buckets=(1, 3))
-    made = assembly._rehearsed(
-        subject._step, BrokenModel(), subject.rows, limits, execution, heard.append
-    )
-    assert made is subject._step
-    return made, heard
+def rehearse(model: object, page_size: int = 8) -> Step:
+    """The step after a rehearsal with such kernels, and the codec without any."""
+    reason = "Triton comes with PyTorch's CUDA builds alone"
+    mimi = pytest.importorskip("engine.kernels.mimi", reason=reason)
+    subject = engine(replace(LIMITS, page_size=page_size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mimi, "FusedCodec", lambda codec: codec)
+        return assembly.rehearsed(subject._step, model, subject.rows, subject.limits)
 
 
-def test_broken_kernels_are_given_up_with_the_reason() -> None:
-    """The plain step goes on in their place."""
-    _, heard = rehearsed(Execution())
-    assert heard == ["no kernels: out of registers"]
+def test_broken_kernels_end_the_start() -> None:
+    """Without them a GPU would serve a call or two: nobody should find that out by listening."""
+    with pytest.raises(Unsuited, match=r"out of registers\. ENGINE_KERNELS=false starts"):
+        rehearse(BrokenModel(RuntimeError("out of registers")))
 
 
-def test_broken_kernels_cannot_be_given_up_for_weights_that_are_gone() -> None:
-    """With fp8 weights there is no plain way back: the start fails."""
-    with pytest.raises(RuntimeError, match="out of registers"):
-        rehearsed(Execution(fp8_weights=True))
+def test_memory_that_runs_out_is_not_taken_for_broken_kernels() -> None:
+    """The plain way would take more of it; the message says what to change."""
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    with (
+        pytest.raises(NoMemory, match=r"while it rehearsed: ask for fewer WORKER_SLOTS.*CUDA out"),
+        assembly.memory_said("while it rehearsed"),
+    ):
+        rehearse(BrokenModel(error))
 
 
 class CarefulModel:
@@ -98,31 +123,47 @@ def test_pieces_are_rehearsed_within_their_page_table(
     page_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the size of a page: kernels would read on behind the table."""
-    pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds alone")
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    subject, heard = engine(replace(LIMITS, page_size=page_size)), []
     model = CarefulModel(page_size)
-    assembly._rehearsed(
-        subject._step, model, subject.rows, subject.limits, Execution(), heard.append
-    )
-    assert heard == []
+    rehearse(model, page_size)
     assert model.pieces == list(assembly.PROMPT_PIECES)
 
 
-@pytest.mark.timeout(60)  # leads a model through 512 positions twice
-def test_fp8_pages_are_kept_where_they_do_little_harm() -> None:
-    """The loaded weights themselves are asked."""
+def prompts() -> list[Prefix]:
+    """What the tiny engine's calls begin with."""
+    subject = engine()
+    return sample_prompts(subject.voices, subject.text, models().lm)
+
+
+@pytest.mark.timeout(60)  # leads a model through some hundred positions several times
+@pytest.mark.parametrize("kv", ["fp8", "int8"])
+def test_8_bit_pages_are_kept_where_they_do_little_harm(
+    kv: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loaded weights themselves are asked; beyond the threshold the pages stay plain."""
+    monkeypatch.setattr(gate, "POSITIONS", 150)
+    monkeypatch.setattr(assembly, "MOST_CODES_KL", 0.5)  # random weights are sharp
     lm, heard = models().lm, []
-    scales = assembly._checked_scales(lm, lm.hidden, 8, heard.append)
-    assert scales is not None
+    samples = prompts()
+    judge = Gate(lm, samples)
+    found, scales = assembly.checked_pages(lm, judge, lm.hidden, kv, 8, samples, heard.append)
+    assert (found, scales is None) == (kv, kv == "int8")
     assert heard == []
+    monkeypatch.setattr(assembly, "MOST_CODES_KL", 1e-9)
+    found, scales = assembly.checked_pages(lm, judge, lm.hidden, kv, 8, samples, heard.append)
+    assert (found, scales) == ("bf16", None)
+    assert f"no keys and values in {kv}: they move what the model says by text" in heard[0]
 
 
 @pytest.mark.timeout(60)
-def test_fp8_pages_are_given_up_where_they_move_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the threshold the pages stay plain, and the figures are told."""
-    monkeypatch.setattr(assembly, "MOST_TEXT_KL", 1e-9)
-    lm, heard = models().lm, []
-    assert assembly._checked_scales(lm, lm.hidden, 8, heard.append) is None
-    assert len(heard) == 1
-    assert "no fp8 keys and values" in heard[0]
+def test_kernels_that_say_something_else_end_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card on which a kernel computes amiss is found before a call is; NaN is amiss, too."""
+    monkeypatch.setattr(gate, "POSITIONS", 150)
+    lm = models().lm
+    judge = Gate(lm, prompts())
+    assembly.check_model(judge, lm.hidden, "bf16")
+    for wrong in (lambda x, attend: lm.hidden(x, attend) * torch.nan, lambda x, attend: x):
+        with pytest.raises(Unsuited, match="the kernels move what the model says by text"):
+            assembly.check_model(judge, wrong, "bf16")
+        with pytest.raises(Unsuited, match=r"weights in int8 move .*: WEIGHTS_FORMAT=bf16"):
+            assembly.check_model(judge, wrong, "int8")

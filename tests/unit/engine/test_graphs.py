@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from engine import graphs
 from engine.graphs import CapturedStep
@@ -32,6 +33,10 @@ class Device:
     def __init__(self) -> None:
         self.recording = False
         self.played = 0
+        self.stream = object()
+
+    def Stream(self) -> object:  # noqa: N802 - torch's name
+        return self.stream
 
     def graph_pool_handle(self) -> tuple[int, int]:
         return (0, 1)
@@ -46,7 +51,8 @@ class Device:
         self.played += 1
 
     @contextlib.contextmanager
-    def graph(self, graph: object, pool: tuple[int, int]) -> Iterator[None]:
+    def graph(self, graph: object, pool: tuple[int, int], stream: object) -> Iterator[None]:
+        assert stream is self.stream
         self.recording = True
         try:
             yield
@@ -57,7 +63,9 @@ class Device:
 def test_a_span_that_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are played; the reason names the rows."""
     device, ran, heard = Device(), [], []
-    monkeypatch.setattr(graphs, "torch", SimpleNamespace(cuda=device))
+    monkeypatch.setattr(
+        graphs, "torch", SimpleNamespace(cuda=device, OutOfMemoryError=torch.OutOfMemoryError)
+    )
 
     def step(rows: FewRows) -> None:
         if device.recording and rows.span == Span(2, 2):
@@ -74,3 +82,16 @@ def test_a_span_that_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.Monkey
     for span in SPANS:
         captured(FewRows(span))
     assert (ran, device.played) == ([Span(2, 2)], 3)
+
+
+def test_memory_that_runs_out_is_no_span_to_go_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eagerly the step would take as much: the start fails with what to change."""
+    monkeypatch.setattr(
+        graphs, "torch", SimpleNamespace(cuda=Device(), OutOfMemoryError=torch.OutOfMemoryError)
+    )
+
+    def step(rows: FewRows) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        CapturedStep(step, FewRows(Span(0, 4)), SPANS, print)

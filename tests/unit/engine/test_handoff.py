@@ -214,3 +214,25 @@ def test_pages_travel_bit_for_bit() -> None:
     assert torch.equal(other.view(torch.uint8)[:, [4, 1]], pool.view(torch.uint8)[:, [0, 3]])
     assert not other.view(torch.uint8)[:, [0, 2, 3]].any()
     assert page_kind(pool) == "float8_e4m3fn 2 x 1 x 4 x 8"
+
+
+def test_session_that_does_not_come_in_whole_leaves_no_seat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory that runs out in between: slot and pages are free again, and the next try succeeds."""
+    here, there = engine(), engine()
+    slot = join(here, seed=3)
+    talk(here, slot, range(3))
+    state = here.export_session(slot)
+    free = there.stats()
+
+    def no_memory(*arguments: object, **named: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(there.seating, "resume", no_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            there.import_session(state)
+    assert there.stats() == free
+    moved = there.import_session(state)
+    assert_same(talk(there, moved, range(3, 6)), talk(here, slot, range(3, 6)))

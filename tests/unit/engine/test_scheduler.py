@@ -10,7 +10,7 @@ import pytest
 from engine.config import EngineLimits
 from engine.interface import NoFreeSlot
 from engine.phases import Span
-from engine.scheduler import Scheduler, least_pages, ring_pages, settle_pages
+from engine.scheduler import Scheduler, admitted_calls, least_pages, ring_pages, settle_pages
 
 WINDOW = 32
 LIMITS = EngineLimits(
@@ -281,3 +281,17 @@ def test_settled_pages_hold_every_window() -> None:
     for _ in range(100):
         assert not subject.plan(slots).shortened
     assert ring_pages(LIMITS, WINDOW) == 8
+
+
+@pytest.mark.parametrize("pages", [11, 17, 30, 45, 400])
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_as_many_calls_are_let_in_as_were_promised(pages: int, prompts: int) -> None:
+    """With the longest prompts, as different as prompts are kept: no advertised slot is refused."""
+    limits = replace(LIMITS, slots=6, pages=pages, prompt_positions=20, cached_prompts=prompts)
+    promised = admitted_calls(limits, WINDOW)
+    assert 0 <= promised <= 6
+    subject = Scheduler(limits, WINDOW)
+    for call in range(promised):
+        subject.admit(f"prompt {call % prompts}", min(20, WINDOW // 2))
+    assert admitted_calls(replace(limits, pages=100_000), WINDOW) == 6
+    assert admitted_calls(replace(limits, pages=1), WINDOW) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import pickle
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import torch
 from engine.config import DELAYS, PAD_TEXT
 from engine.interface import PromptRejected
 from engine.prompts import USER_SINE, from_start, role_frames
-from engine.voices import load_voice, published_voice, read_clip
+from engine.voices import decode_clip, load_voice, published_voice, read_clip
 from tests.unit.engine import engine_cases
 
 CONFIG = engine_cases.config()
@@ -78,6 +81,26 @@ def test_file_that_is_no_audio_is_refused(tmp_path: Path) -> None:
         read_clip(path)
     with pytest.raises(PromptRejected, match=r"gone\.wav cannot be read"):
         read_clip(tmp_path / "gone.wav")
+
+
+@pytest.mark.parametrize("codec", ["GSM610", "G721_32", "NMS_ADPCM_16", "ALAW", "ULAW"])
+def test_old_telephone_codecs_are_read(codec: str) -> None:
+    """Also those that cannot be sought in."""
+    file = io.BytesIO()
+    soundfile.write(file, speech(1.0, 8_000), 8_000, format="WAV", subtype=codec)
+    file.seek(0)
+    assert len(decode_clip(file, codec)) == pytest.approx(24_000, abs=960)  # a block of GSM
+
+
+def test_odd_headers_are_read_or_refused() -> None:
+    """Every single byte of a WAV header at its extremes; nothing else is ever raised."""
+    file = io.BytesIO()
+    soundfile.write(file, speech(1.0, 8_000), 8_000, format="WAV")
+    for place, value in itertools.product(range(44), (0, 1, 0x7F, 0x80, 0xFF)):
+        content = bytearray(file.getvalue())
+        content[place] = value
+        with contextlib.suppress(PromptRejected):
+            assert len(decode_clip(io.BytesIO(content), "odd")) <= 60 * 24_000 + 1
 
 
 def test_clip_becomes_frames_of_its_codes(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from engine import weights
 from engine.config import AGENT_CODEBOOKS
+from engine.memory import NoMemory
 from engine.weights import (
     CONFIG_FILE,
     LM_FILE,
@@ -21,6 +24,7 @@ from engine.weights import (
     TEXT_FILE,
     VOICES_ARCHIVE,
     CheckpointError,
+    check_room,
     download,
     load_language_model,
     load_mimi,
@@ -172,6 +176,39 @@ def test_voices_are_unpacked_once(folder: Path) -> None:
     assert not list(folder.glob(".voices-*"))
 
 
+def test_voices_of_a_folder_that_cannot_be_written_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted read-only, as in a pod: they are unpacked elsewhere, and nothing is left there."""
+    archive(folder, {"voices/NATF0.pt": "a"})
+    made = tempfile.mkdtemp
+
+    def read_only(**wanted: object) -> str:
+        if wanted.get("dir") == folder:
+            raise PermissionError(13, "Permission denied")
+        return made(**wanted)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only)
+    voices = open_checkpoint(folder).voices()
+    assert voices["NATF0"].read_text() == "a"
+    assert not (folder / "voices").exists()
+
+
+def test_two_workers_unpack_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second takes what the first one left."""
+    archive(folder, {"voices/NATF0.pt": "mine"})
+    replace_it = os.replace
+
+    def second(source: Path, target: Path) -> None:
+        target.mkdir()
+        (target / "NATF0.pt").write_text("theirs")
+        replace_it(source, target)
+
+    monkeypatch.setattr(os, "replace", second)
+    assert open_checkpoint(folder).voices()["NATF0"].read_text() == "theirs"
+    assert not list(folder.glob(".voices-*"))
+
+
 @pytest.mark.parametrize("name", ["../escaped", "voices/../../escaped", "/escaped.pt"])
 def test_archive_that_reaches_out_is_refused(folder: Path, name: str) -> None:
     """A member outside the folder stops the unpacking and leaves nothing."""
@@ -195,11 +232,25 @@ def test_archive_with_a_link_is_refused(folder: Path) -> None:
 
 
 def test_weights_id_tells_checkpoints_apart(folder: Path) -> None:
-    """Unchanged weights keep their id; changed ones get another."""
+    """The same weights have the same id, on any host; changed ones get another."""
     before = open_checkpoint(folder).weights_id
     assert open_checkpoint(folder).weights_id == before
+    copy = folder.parent / "elsewhere"
+    shutil.copytree(folder, copy)
+    assert open_checkpoint(copy).weights_id == before
     rewrite(folder / LM_FILE, out_norm__alpha=torch.zeros(1, 1, 64))
     assert open_checkpoint(folder).weights_id != before
+    (folder / LM_FILE).write_bytes(b"nonsense that is no safetensors file")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        open_checkpoint(folder)
+
+
+def test_room_is_asked_for_before_anything_is_loaded(folder: Path) -> None:
+    """A GPU that is too small is refused in numbers."""
+    checkpoint = open_checkpoint(folder)
+    check_room(checkpoint, 1 << 30)
+    with pytest.raises(NoMemory, match=r"the weights take 0\.0 GiB and 0\.0 GiB are free"):
+        check_room(checkpoint, 1 << 10)
 
 
 def test_download_asks_for_the_pinned_files(monkeypatch: pytest.MonkeyPatch) -> None:

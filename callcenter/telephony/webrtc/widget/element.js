@@ -170,6 +170,7 @@ export class PersonaPlexCall extends HTMLElement {
     if (state === "talking" && this.state === "talking") return;
     this.#show(state, code);
     if (state === "talking") this.#begin(phone);
+    else this.#pause();
     if (state === "ended" || state === "failed") this.#finish();
     this.dispatchEvent(
       new CustomEvent("personaplex-call", { bubbles: true, detail: { state, code } }),
@@ -187,11 +188,15 @@ export class PersonaPlexCall extends HTMLElement {
     ]);
   }
 
-  #finish() {
+  /** Nobody talks: not yet, not any more, or until a fresh call is up. */
+  #pause() {
     clearInterval(this.#clock);
     this.#meters.stop();
     this.#showLevel("agent", 0);
     this.#showLevel("you", 0);
+  }
+
+  #finish() {
     this.#toggle("unblock", false);
     this.#phone = null;
   }

@@ -2,7 +2,8 @@
  * One call: microphone, WebRTC connection, and what the gateway says on the data channel.
  * It knows no page: what happens is told by events.
  *
- *   "state"    detail: { state: "connecting" | "talking" | "ended" | "failed", code }
+ *   "state"    detail: { state: "connecting" | "talking" | "ended" | "failed", code };
+ *              "connecting" once more when a lost network is followed by a fresh call
  *   "microphone"  it is open; now the line is asked for
  *   "agent"    detail: { title, phone }  whose line it is, and the number to call for a person
  *   "caption"  detail: { text }
@@ -13,6 +14,8 @@
 const GATHER_MS = 400; // what ICE finds later is sent after the offer
 const ANSWER_MS = 15_000; // of the gateway's API; it may ask a TURN server meanwhile
 const CONNECT_MS = 20_000;
+const AGAIN_MS = 8_000; // for the fresh call that follows a lost network
+const AGAIN_EVERY_MS = 60_000;
 const PING_MS = 1_000; // pipecat's server side takes a silent channel for a dead one
 const SEND_MS = 200; // for the last message, which closing would throw away
 const HANG_UP = { type: "hangup" };
@@ -49,6 +52,8 @@ export class Phone extends EventTarget {
   #microphone = null;
   #ping = null;
   #connecting = null;
+  #persona = null;
+  #calledAgainAt = null;
   #over = false;
 
   /** @param {string} gateway its address */
@@ -72,14 +77,13 @@ export class Phone extends EventTarget {
   /** Calls a persona; resolves when it has answered, or when the call has failed. */
   async start(persona) {
     this.#tell("state", { state: "connecting" });
+    this.#persona = persona;
     try {
       this.#microphone = await openMicrophone();
       if (this.#over) return this.#release();
       this.#tell("microphone", {});
-      const session = await this.#post("api/session", "POST", { persona });
-      if (this.#over) return undefined;
-      this.#tell("agent", { title: session.title, phone: session.phone ?? "" });
-      await this.#connect(session);
+      this.#connectWithin(CONNECT_MS, "no_connection");
+      await this.#dial();
     } catch (error) {
       this.#end("failed", error instanceof CallFailed ? error.code : "internal");
       if (!(error instanceof CallFailed)) throw error;
@@ -106,6 +110,42 @@ export class Phone extends EventTarget {
     await this.speaker.play();
   }
 
+  async #dial() {
+    const session = await this.#post("api/session", "POST", { persona: this.#persona });
+    if (this.#over) return;
+    this.#tell("agent", { title: session.title, phone: session.phone ?? "" });
+    await this.#connect(session);
+  }
+
+  /**
+   * The gateway cannot go over to another network in mid-call (no ICE restart): the visitor is
+   * called anew over the one that is there now, at most once a minute, or told that it is over.
+   */
+  async #callAgain() {
+    const isSoon = this.#calledAgainAt && Date.now() - this.#calledAgainAt < AGAIN_EVERY_MS;
+    if (this.#over || isSoon) {
+      this.#end("failed", "connection_lost");
+      return;
+    }
+    this.#calledAgainAt = Date.now();
+    clearInterval(this.#ping);
+    this.#peer.close();
+    this.#tell("state", { state: "connecting" });
+    this.#tell("microphone", {});
+    this.#connectWithin(AGAIN_MS, "connection_lost");
+    try {
+      await this.#dial();
+    } catch (error) {
+      this.#end("failed", "connection_lost");
+      if (!(error instanceof CallFailed)) throw error;
+    }
+  }
+
+  #connectWithin(ms, code) {
+    clearTimeout(this.#connecting);
+    this.#connecting = setTimeout(() => this.#end("failed", code), ms);
+  }
+
   async #connect(session) {
     const peer = new RTCPeerConnection({ iceServers: session.ice_servers });
     this.#peer = peer;
@@ -114,8 +154,9 @@ export class Phone extends EventTarget {
     peer.addTrack(track, this.#microphone); // audio comes first in the offer
     this.#openChannel(peer);
     peer.addEventListener("track", (event) => this.#play(event));
-    peer.addEventListener("connectionstatechange", () => this.#followConnection());
-    this.#connecting = setTimeout(() => this.#end("failed", "no_connection"), CONNECT_MS);
+    peer.addEventListener("connectionstatechange", () => {
+      if (peer === this.#peer) this.#followConnection(peer.connectionState);
+    });
 
     const late = new CandidateSender(peer, (candidates, pc_id) =>
       this.#post("api/offer", "PATCH", { pc_id, candidates }),
@@ -152,8 +193,7 @@ export class Phone extends EventTarget {
     this.speaker.play().catch(() => this.#tell("blocked", {}));
   }
 
-  #followConnection() {
-    const state = this.#peer?.connectionState;
+  #followConnection(state) {
     if (state === "connected") {
       clearTimeout(this.#connecting);
       this.#tell("state", { state: "talking" });
@@ -161,7 +201,7 @@ export class Phone extends EventTarget {
     if (state === "connected" || state === "disconnected") {
       this.#tell("weak", { weak: state === "disconnected" });
     }
-    if (state === "failed" || state === "closed") this.#end("failed", "connection_lost");
+    if (state === "failed" || state === "closed") this.#callAgain();
   }
 
   #say(message) {

@@ -43,6 +43,7 @@ export const TEXTS = {
   reason_origin_refused: "Calls cannot be placed from this page. Please use our own website.",
   reason_token_expired: "That took too long. Please try again.",
   reason_token_used: "This call has already been made. Please try again.",
+  reason_token_unchecked: "Our telephone system does not answer. Please try again later.",
   reason_unauthorized: "The line could not be opened. Please reload the page and try again.",
   reason_unknown_persona: "This agent is not available. Please contact us in another way.",
   reason_no_capacity: "All our lines are busy right now. Please try again in a minute.",
@@ -57,6 +58,7 @@ export const TEXTS = {
   reason_no_connection: "Your network blocks the call. Please try another network.",
   reason_start_timeout: "Your network blocks the call. Please try another network.",
   reason_connection_lost: "The connection was lost.",
+  reason_ice_restart_unsupported: "The network has changed. Please call again.",
   reason_lost: "The connection was lost.",
   reason_other: "Something went wrong on our side. Please try again.",
 };

@@ -18,6 +18,13 @@ def test_a_name_that_could_break_the_tag_is_refused(name: str) -> None:
         keys.prefix(name)
 
 
+@pytest.mark.parametrize("name", ["published", "limits"])
+def test_names_of_other_keys_are_refused(name: str) -> None:
+    """Who may write a pool's books may not write the configuration."""
+    with pytest.raises(ConfigurationError, match="reserved"):
+        keys.prefix(name)
+
+
 def test_a_worker_may_lose_two_heartbeats_of_a_second() -> None:
     """The lease is longer than two usual heartbeats."""
     assert keys.WORKER_LEASE_S > 2.0

@@ -19,6 +19,7 @@ from callcenter.call.machine import (
 from callcenter.events import (
     ActionRequested,
     GatewayStops,
+    LegEnd,
     LegEnded,
     LegMisbehaved,
     LegStarted,
@@ -64,7 +65,7 @@ def test_the_table_has_a_row_for_every_state() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        LegEnded("hangup"),
+        LegEnded(LegEnd.HANGUP),
         LegMisbehaved("too_fast", ""),
         GatewayStops(),
         OperatorHangsUp(),
@@ -109,14 +110,17 @@ def test_the_usual_call() -> None:
     machine = CallMachine(LIMITS, now=0.0)
     assert machine.handle(STARTED, 0.1) == [OpenSession()]
     assert machine.handle(SessionReady(), 0.2) == []
-    assert machine.handle(LegEnded("hangup"), 9.0) == [CloseSession("hangup"), CloseLeg("hangup")]
+    assert machine.handle(LegEnded(LegEnd.HANGUP), 9.0) == [
+        CloseSession("hangup"),
+        CloseLeg("hangup"),
+    ]
     assert (machine.outcome, machine.end_code) == (Outcome.ANSWERED, "hangup")
 
 
 def test_a_caller_who_leaves_before_the_agent_is_there_has_abandoned() -> None:
     """An outcome of its own: it is no failure, and nobody was answered."""
     machine = machine_in(State.OPENING)
-    machine.handle(LegEnded("hangup"), 1.0)
+    machine.handle(LegEnded(LegEnd.HANGUP), 1.0)
     assert machine.outcome is Outcome.ABANDONED
 
 
@@ -172,7 +176,7 @@ def test_no_slot_for_a_call_that_was_live_is_a_failure() -> None:
     ("state", "event", "lost"),
     [
         (State.RECLAIMING, SlotRefused("no_capacity"), True),
-        (State.RECLAIMING, LegEnded("hangup"), False),
+        (State.RECLAIMING, LegEnded(LegEnd.HANGUP), False),
         (State.LIVE, LegMisbehaved("too_fast", ""), False),
         (State.OPENING, LegMisbehaved("too_fast", ""), False),
     ],
@@ -200,7 +204,7 @@ def test_a_handoff_that_works() -> None:
     """The carrier's end of the stream is the transfer, not a hang-up."""
     machine = machine_in(State.LIVE)
     assert machine.handle(ActionRequested("handoff"), 2.0) == [Transfer("+15550199")]
-    machine.handle(LegEnded("hangup"), 2.1)
+    machine.handle(LegEnded(LegEnd.HANGUP), 2.1)
     assert (machine.outcome, machine.end_code) == (Outcome.TRANSFERRED, "transferred")
     assert machine.handle(TransferDone(), 2.2) == []
 
@@ -241,10 +245,10 @@ def test_an_unknown_action_changes_nothing() -> None:
     assert machine.state is State.LIVE
 
 
-@pytest.mark.parametrize("event", [LegEnded("lost"), SlotClaimed(), SessionReady(), LOST])
+@pytest.mark.parametrize("event", [LegEnded(LegEnd.LOST), SlotClaimed(), SessionReady(), LOST])
 def test_nothing_happens_after_the_end(event) -> None:
     """Both sides may end at once."""
     machine = machine_in(State.LIVE)
-    machine.handle(LegEnded("hangup"), 2.0)
+    machine.handle(LegEnded(LegEnd.HANGUP), 2.0)
     assert machine.handle(event, 2.1) == []
     assert (machine.state, machine.end_code) == (State.ENDED, "hangup")

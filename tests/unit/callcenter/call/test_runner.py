@@ -13,6 +13,7 @@ from callcenter.errors import LinkLost, ProtocolError
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegMarkPlayed,
     LegStarted,
@@ -160,7 +161,7 @@ async def test_the_usual_call() -> None:
     """Audio goes both ways; slot and leg are given up in this order."""
     call = Call()
     await call.live()
-    call.leg_says(*[PACKET] * 8, LegDigit("1"), LegMarkPlayed("unknown"), LegEnded("hangup"))
+    call.leg_says(*[PACKET] * 8, LegDigit("1"), LegMarkPlayed("unknown"), LegEnded(LegEnd.HANGUP))
     result = await call.result()
     assert (result.outcome, result.code) == (Outcome.ANSWERED, "hangup")
     assert call.session.sent == 2
@@ -184,7 +185,7 @@ async def test_a_lost_worker_is_replaced(loss, code: str) -> None:
     call.worker_says(loss)
     call.worker_says(AudioFrame(0, TONE), session=1)
     await call.leg.heard.wait()
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     assert (await call.result()).outcome is Outcome.ANSWERED
     assert call.session.done[:4] == ["open", f"close {code}", "claim", "open"]
     assert "clear" in call.leg.asked
@@ -198,7 +199,7 @@ async def test_waits_at_the_worker_reach_the_uplink() -> None:
     while not call.session.links[0].says.empty():  # noqa: ASYNC110 - the fake tells nobody
         await asyncio.sleep(0)
     await asyncio.sleep(0)
-    call.leg_says(*[LegAudio(b"\xff" * 160)] * 8, LegEnded("hangup"))
+    call.leg_says(*[LegAudio(b"\xff" * 160)] * 8, LegEnded(LegEnd.HANGUP))
     await call.result()
     assert call.session.sent == 1
 
@@ -218,7 +219,7 @@ async def test_a_worker_that_refuses_is_not_the_last_word() -> None:
     call.leg_says(STARTED)
     call.worker_says(AudioFrame(0, TONE), session=1)
     await call.leg.heard.wait()
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 
@@ -229,7 +230,7 @@ async def test_a_claim_under_way_is_waited_for_before_the_slot_is_given_back() -
     await call.live()
     call.worker_says(LinkLost("gone"))
     await asyncio.sleep(0)
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     await asyncio.sleep(0.01)
     call.session.claiming.set()
     await call.result()
@@ -270,7 +271,7 @@ async def test_a_handoff_that_fails_keeps_the_agent() -> None:
     await call.live()
     call.worker_says(Action(name="handoff"), DrainSoon(deadline_s=9.0), AudioFrame(1, TONE))
     await call.leg.heard.wait()
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 
@@ -307,7 +308,7 @@ async def test_an_operators_transfer_that_fails() -> None:
         await call.runner.transfer("+15550143")
     with pytest.raises(CallControlFailed, match="HTTP 500"):
         await first
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 
@@ -327,7 +328,7 @@ async def test_an_operator_presses_keys() -> None:
     await call.live()
     await call.runner.press("12#")
     assert pressed == ["12#"]
-    call.leg_says(LegEnded("hangup"))
+    call.leg_says(LegEnded(LegEnd.HANGUP))
     assert (await call.result()).outcome is Outcome.ANSWERED
 
 

@@ -60,6 +60,23 @@ def test_options() -> None:
     assert trunk.outbound == at.credentials
 
 
+def test_ways_of_its_own() -> None:
+    """Proxy, own name for the password, prefixes and trust arrive as from a trunks file."""
+    sip = {
+        "registrar": {**REGISTRAR, "auth_username": "ax-1"},
+        "outbound_proxy": "sip:edge.example.com;transport=tcp",
+        "international_prefixes": ["00"],
+        "trust_identity": True,
+    }
+    line = line_of(published(addresses=HERE, sip=sip), SECRETS)
+    assert line is not None
+    assert line.register_at is not None
+    assert (line.register_at.username, line.register_at.credentials.username) == ("agent", "ax-1")
+    assert line.register_at.proxy == line.trunk.outbound_proxy
+    assert line.trunk.routes() == ("<sip:edge.example.com;transport=tcp;lr>",)
+    assert (line.trunk.international_prefixes, line.trunk.trust_identity) == (("00",), True)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -81,7 +98,12 @@ def test_the_codecs_are_those_that_there_are() -> None:
 
 def test_our_own_secrets_are_no_carriers() -> None:
     """Whoever writes trunks cannot have a digest of LINK_SECRET sent to a host of his."""
-    environment = {"LINK_SECRET": "ours", "ADMIN_SECRET": "ours", "CARRIER_SECRET": "theirs"}
+    environment = {
+        "LINK_SECRET": "ours", "AWS_SECRET_ACCESS_KEY": "ours", "HOME": "/root", "TRUNKS_FILE": "x",
+        "TRUNK_CARRIER": "theirs", "trunk_carrier": "nobody's",
+    }  # fmt: skip
     secrets = carriers_secrets(environment)
-    assert secrets == {"CARRIER_SECRET": "theirs"}
-    assert line_of(published(secret_ref="LINK_SECRET"), secrets) is None
+    assert secrets == {"TRUNK_CARRIER": "theirs"}
+    assert line_of(published(secret_ref="TRUNK_CARRIER"), secrets) is not None
+    for name in ("LINK_SECRET", "AWS_SECRET_ACCESS_KEY", "HOME"):
+        assert line_of(published(secret_ref=name), secrets) is None

@@ -34,7 +34,7 @@ def settings(**given: object) -> GatewaySettings:
     return GatewaySettings.load(
         link_secret=SECRET,
         public_base_url="https://voice.example.com",
-        twilio_auth_token="t",
+        twilio_auth_token="t" * 32,
         routes_file=Path("routes.yaml"),
         **given,
     )
@@ -61,6 +61,16 @@ def test_a_persona_without_a_route_stops_the_start(table: routes.Routes) -> None
     """The message says which, and which there are."""
     with pytest.raises(ConfigurationError, match=r"airline.*bank, hotel, clinic"):
         build(table, webrtc_secret=SECRET, webrtc_personas="bank, airline")
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [("", []), ("hotel", ["hotel"]), ("*", ["bank", "hotel", "clinic"])],
+)
+def test_browsers_call_whom_they_may(table: routes.Routes, named: str, allowed: list[str]) -> None:
+    """Nobody, unless somebody is named."""
+    found = browser._open_routes(settings(webrtc_secret=SECRET, webrtc_personas=named), table)
+    assert list(found) == allowed
 
 
 def test_a_missing_package_is_named(table: routes.Routes, monkeypatch: pytest.MonkeyPatch) -> None:

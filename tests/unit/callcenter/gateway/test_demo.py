@@ -1,5 +1,6 @@
 """The demo's own parts; the whole of it is tried by the end-to-end tests."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -29,9 +30,7 @@ def test_a_secret_is_kept(tmp_path) -> None:
 
 def test_the_welcome_can_be_pasted() -> None:
     """The command line that it shows has the secret, a number and a file that is there."""
-    text = demo._welcome(8_081, 9_000, "secret", "cascade", 8_070, "admin-secret")
-    assert "http://127.0.0.1:8070/admin" in text
-    assert "log in with: admin-secret" in text
+    text = demo._welcome(8_081, "secret", "cascade", 9_000)
     assert "TWILIO_AUTH_TOKEN=secret" in text
     assert "--number +15550100 --server http://127.0.0.1:8081" in text
     assert "http://127.0.0.1:9000/metrics" in text
@@ -42,9 +41,47 @@ def test_the_welcome_can_be_pasted() -> None:
 def test_the_welcome_says_what_answers() -> None:
     """Whatever it is, it does not pass for the model, and the way to the model is shown."""
     for engine in demo.ENGINES:
-        text = demo._welcome(8_081, 9_000, "secret", engine, 8_070, "admin-secret")
+        text = demo._welcome(8_081, "secret", engine, 9_000)
         assert f"The {engine} engine answers" in text
         assert "ENGINE=personaplex" in text
+
+
+def test_what_people_need_comes_last(tmp_path) -> None:
+    """Both addresses, the key, and whether changes are kept."""
+    text = demo._box(8_081, 8_070, "admin-secret", None)
+    assert "Talk here:     http://127.0.0.1:8081" in text
+    assert "http://127.0.0.1:8070/admin" in text
+    assert "Log in with:   admin-secret" in text
+    assert "lost when the demo ends" in text
+    assert f"kept in {tmp_path}" in demo._box(8_081, 8_070, "admin-secret", tmp_path)
+
+
+@pytest.fixture
+def no_log_settings(monkeypatch) -> None:
+    """Puts the environment back as it was."""
+    for name in ("LOG_FORMAT", "LOG_LEVEL"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_a_terminal_shows_warnings_only(no_log_settings, monkeypatch) -> None:
+    """So that the addresses stay in sight; a file gets every line."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    demo._quiet("auto")
+    assert "LOG_LEVEL" not in os.environ
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    demo._quiet("auto")
+    assert (os.environ["LOG_FORMAT"], os.environ["LOG_LEVEL"]) == ("auto", "warning")
+
+
+def test_another_form_of_logs_shows_every_line(no_log_settings, monkeypatch) -> None:
+    """On a terminal, too; an unknown form is refused by name."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    demo._quiet("json")
+    assert os.environ["LOG_FORMAT"] == "json"
+    assert "LOG_LEVEL" not in os.environ
+    with pytest.raises(ConfigurationError, match="--log xml: give auto, json or text"):
+        demo._quiet("xml")
 
 
 def test_an_unknown_engine_is_refused() -> None:

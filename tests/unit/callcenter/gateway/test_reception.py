@@ -14,6 +14,9 @@ def test_an_announcement() -> None:
     """The three fields that matter; a withheld number is no error."""
     assert read_announcement(FORM, "s") == Announcement("CA0123", "+15550100", "+15550101", "s")
     assert read_announcement({"CallSid": "CA1", "To": "+15550100"}, "s").caller == ""
+    form = {**FORM, "To": "sip:help@acme.sip.twilio.com;transport=tls", "From": "client:bob"}
+    by_address = read_announcement(form, "s")
+    assert (by_address.called, by_address.caller) == ("sip:help@acme.sip.twilio.com", "client:bob")
 
 
 @pytest.mark.parametrize(

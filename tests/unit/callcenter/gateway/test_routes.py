@@ -38,6 +38,27 @@ def test_numbers_in_any_spelling(tmp_path, personas) -> None:
     assert table.find("+15550101") is None
 
 
+def test_what_a_sip_domain_and_an_app_can_dial(tmp_path, personas) -> None:
+    """Addresses of a Twilio SIP domain and of its clients beside numbers."""
+    text = (
+        "routes:\n"
+        "  - {number: 'sip:help@acme.sip.twilio.com', persona: bank}\n"
+        "  - {number: 'client:support', persona: hotel}\n"
+        "  - {number: '+15550100', persona: bank}\n"
+    )
+    table = load(tmp_path, text, personas)
+    for called, persona in (
+        ("sip:help@ACME.sip.twilio.com;transport=tls", "bank"),
+        ("client:support", "hotel"),
+        ("sip:+15550100@acme.sip.twilio.com", "bank"),
+        ("15550100", "bank"),
+    ):
+        found = table.find(called)
+        assert found is not None, called
+        assert found.persona.name == persona
+    assert table.find("client:other") is None
+
+
 def test_every_other_number_goes_to_the_default(tmp_path, personas) -> None:
     """Also what is no number at all, such as a SIP address."""
     table = load(tmp_path, "default: {persona: bank}", personas)

@@ -65,6 +65,65 @@ def test_a_whole_file(tmp_path) -> None:
     assert pbx.trunk.outbound == pbx.register_at.credentials
 
 
+OTHERS_WAYS = """
+trunks:
+  - name: pbx
+    networks: ["198.51.100.7/32"]
+    register:
+      registrar: sip:example.com
+      username: "1000"
+      auth_username: ax-1000
+      password_file: secret
+    outbound_proxy: sip:edge.example.com:5080;transport=tcp
+    international_prefixes: ["00", "011"]
+    trust_identity: true
+    numbers:
+      - {number: "15550100", persona: bank}
+      - {number: "+1.555.0101", persona: bank}
+      - {number: support, persona: bank}
+"""
+
+
+def test_the_names_of_a_trunk(tmp_path) -> None:
+    """Where its requests go counts as well (RFC 3261 19.1.1); an address is no name."""
+    way = OTHERS_WAYS.replace("sip:example.com", "sip:example.com;maddr=Node.example.com")
+    way = way.replace("sip:edge.example.com:5080;transport=tcp", "sip:[2001:db8::1]")
+    (line,) = load(tmp_path, way).values()
+    assert line.trunk.names == {"example.com", "node.example.com"}
+
+
+def test_a_trunk_with_ways_of_its_own(tmp_path) -> None:
+    """Proxy, own name for the password, international prefixes, the network's word."""
+    (line,) = load(tmp_path, OTHERS_WAYS).values()
+    trunk, at = line.trunk, line.register_at
+    assert at is not None
+    assert (at.username, at.credentials.username) == ("1000", "ax-1000")
+    assert at.proxy == trunk.outbound_proxy
+    assert trunk.routes() == ("<sip:edge.example.com:5080;transport=tcp;lr>",)
+    assert trunk.names == {"example.com", "edge.example.com"}
+    assert trunk.trust_identity
+    for called in ("+15550100", "15550100", "%2B15550100;npdi", "0015550100", "01115550101"):
+        assert line.find(called) is not None, called
+    assert line.find("support") is not None
+    assert line.find("+15550102") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('["00", "011"]', '["+"]', "international_prefixes"),
+        ("sip:edge.example.com:5080", "sip:edge.example.com:99999", "99999 is no port"),
+        ("sip:edge.example.com:5080", "http://edge", "outbound_proxy"),
+        ("+1.555.0101", "+1-555-0100", "stands there twice"),
+    ],
+)
+def test_mistakes_in_them_are_named(tmp_path, old, new, place) -> None:
+    """The start stops with the place in the file."""
+    assert old in OTHERS_WAYS
+    with pytest.raises(ConfigurationError, match=place):
+        load(tmp_path, OTHERS_WAYS.replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [

@@ -40,6 +40,11 @@ def configuration(*documents: object) -> Configuration:
     )
 
 
+def trunk(**fields: object) -> Trunk:
+    """A SIP trunk."""
+    return Trunk.model_validate({"name": "t", "title": "T", "kind": "sip", **fields})
+
+
 @pytest.mark.parametrize(
     ("document", "place", "words"),
     [
@@ -65,6 +70,16 @@ def configuration(*documents: object) -> Configuration:
         ),
         (Schedule(name="s", title="S", time_zone="UTC"), "/weekly", "never opens"),
         (route(match={"called": "+1999*"}), "/match", "no number fits"),
+        (trunk(secret_ref="LINK_SECRET"), "/secret_ref", "named TRUNK_..."),
+        (trunk(secret_ref="HOME"), "/secret_ref", "named TRUNK_..."),
+        (
+            trunk(
+                secret_ref="TRUNK_A",
+                sip={"registrar": {"uri": "sip:a", "username": "u", "secret_ref": "PATH"}},
+            ),
+            "/sip/registrar/secret_ref",
+            "named TRUNK_...",
+        ),
     ],
 )
 def test_names_that_lead_nowhere(document, place: str, words: str) -> None:
@@ -77,7 +92,8 @@ def test_names_that_lead_nowhere(document, place: str, words: str) -> None:
 def test_documents_that_are_fine() -> None:
     """Nothing is said of them."""
     closed = Schedule(name="s", title="S", time_zone="UTC", force="closed")
-    for document in (number(persona="bank"), number(), route(), closed):
+    login = trunk(secret_ref="TRUNK_A")
+    for document in (number(persona="bank"), number(), route(), closed, trunk(), login):
         assert problem_with(configuration(), document, NOW)[1] == ""
 
 

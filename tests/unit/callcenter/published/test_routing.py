@@ -170,3 +170,31 @@ def test_a_star_stands_for_any_end() -> None:
     assert fits("*", "")
     assert not fits("+1555", "+15550100")
     assert not fits(".*", "+1")
+
+
+@pytest.mark.parametrize(
+    "called",
+    ["+15550100", "15550100", "+1 (555) 0100", "%2B15550100", "tel:+1-555-0100", "0015550100"],
+)
+def test_a_number_in_any_spelling_is_that_number(called) -> None:
+    """Before any route takes the call, by the prefixes of its trunk; as gateways and simulator."""
+    pbx = {"name": "pbx", "title": "x", "kind": "sip", "addresses": ["192.0.2.0/24"]}
+    found = snapshot(
+        numbers=[{"name": "+15550100", "title": "x", "persona": "bank"}],
+        routes=[route("everything", 1, DESK)],
+        trunks=[{**pbx, "sip": {"international_prefixes": ["00"]}}],
+    )
+    assert who(found, IncomingCall("pbx", called)) == ["bank 1"]
+    assert who(found, IncomingCall("pbx", "+15550101")) == ["transfer"]
+
+
+def test_conditions_on_numbers_hold_in_any_spelling() -> None:
+    """Called and caller, exact or by their beginning; addresses of other kinds as they stand."""
+    match = {"called": "+1555*", "caller": "+15005550006"}
+    found = snapshot(routes=[route("a", match=match), route("b", 20, DESK)])
+    assert who(found, IncomingCall("pbx", "15550100", "1 500 555-0006")) == ["bank 1"]
+    assert who(found, IncomingCall("pbx", "15560100", "15005550006")) == ["transfer"]
+    app = snapshot(routes=[route("a", match={"called": "sip:help@*", "caller": "client:*"})])
+    call = IncomingCall("twilio", "sip:help@Acme.sip.twilio.com;transport=udp", "client:bob")
+    assert who(app, call) == ["bank 1"]
+    assert who(app, IncomingCall("twilio", call.called, "+15550100")) == []

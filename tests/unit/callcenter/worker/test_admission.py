@@ -7,7 +7,12 @@ from callcenter.errors import CallcenterError, Draining, NoCapacity, Unauthorize
 from callcenter.link.protocol import OpenSession, prompt_hash
 from callcenter.link.refusals import StaleClaim
 from callcenter.link.token import SessionToken, sign
-from callcenter.worker.admission import REMEMBERED_PROMPTS, Admission, Identity
+from callcenter.worker.admission import (
+    REMEMBERED_PROMPTS,
+    REMEMBERED_TOKENS,
+    Admission,
+    Identity,
+)
 
 SECRET = "s" * 32
 PROMPT = prompt_hash("nora", "Be kind.")
@@ -22,6 +27,7 @@ def token(call_id: str = "CA1", fencing_token: int = 1, **fields: object) -> Ses
         "fencing_token": fencing_token,
         "prompt_hash": PROMPT,
         "expires_at_s": 100.0,
+        "token_id": f"{call_id}-{fencing_token}",
     }
     return SessionToken.model_validate(right | fields)
 
@@ -111,7 +117,28 @@ def test_a_newer_claim_supersedes_and_the_older_never_comes_back(admission: Admi
     assert admission.sessions == ()
     with pytest.raises(StaleClaim, match="newer claim"):
         judge(admission, older)
-    assert judge(admission, newer) == newer
+    another = token(fencing_token=4, token_id="signed anew")
+    assert judge(admission, another) == another
+
+
+def test_a_token_opens_one_session(admission: Admission) -> None:
+    """Also after that session is over: whoever recorded it gets nothing."""
+    admission.enter(token(), opening())
+    admission.leave(token())
+    for refused in (lambda: judge(admission, token()), lambda: admission.enter(token(), opening())):
+        with pytest.raises(StaleClaim, match="opened a session here before"):
+            refused()
+    assert judge(admission, token(token_id="signed anew")).call_id == "CA1"
+
+
+def test_what_is_remembered_of_tokens_is_bounded(admission: Admission) -> None:
+    """The oldest is forgotten first, long after it has expired."""
+    for number in range(REMEMBERED_TOKENS + 1):
+        shown = token(token_id=f"t{number}", fencing_token=number + 1)
+        admission.enter(shown, opening())
+        admission.leave(shown)
+    assert len(admission._used) == REMEMBERED_TOKENS
+    assert "t0" not in admission._used
 
 
 def test_slots_are_counted_by_calls(admission: Admission) -> None:

@@ -58,11 +58,10 @@ def test_every_switch_arrives() -> None:
         settings(engine_kernels=False, engine_graphs=False, engine_tf32=False, gpu_reserve_gib=1.5)
     )
     assert [plain.kernels, plain.graphs, plain.tf32] == [False] * 3
-    assert [plain.fp8_kv, plain.fp8_weights] == [False] * 2
+    assert [plain.kv, plain.weights] == ["auto"] * 2
     assert plain.reserve_gib == 1.5
-    small = duplex.execution(settings(kv_fp8=True, weights_fp8=True))
-    assert small.fp8_kv
-    assert small.fp8_weights
+    small = duplex.execution(settings(kv_format="int8", weights_format="fp8"))
+    assert [small.kv, small.weights] == ["int8", "fp8"]
     assert small.kernels
     assert small.graphs
 
@@ -90,7 +89,7 @@ def test_how_the_engine_came_up_stands_on_the_page_and_in_the_log() -> None:
     from tests.unit.engine.engine_cases import LIMITS, engine, frame, join
 
     subject = engine(replace(LIMITS, slots=2, pages=1 + 6 + 6, cached_prompts=0))
-    subject.memory = MemoryPlan(15 << 30, 2 << 30, 40 << 30, 16 << 20, 3 << 30, calls=54)
+    subject.memory = MemoryPlan(15 << 30, 2 << 30, 40 << 30, 16 << 20, 3 << 30, 54, 60, "fp8")
     subject.fallbacks.append("no kernels: out of registers")
     before = shown().get(("engine_fallbacks_total", ""), 0.0)
     with capture_logs() as lines:
@@ -122,6 +121,40 @@ def test_too_few_pages_are_said_by_their_variable(tmp_path) -> None:
     write_tiny(tmp_path)
     with pytest.raises(ConfigurationError, match=r"KV_PAGES=2, .*: 2 KV pages were asked for"):
         duplex.build(settings(checkpoint=str(tmp_path), kv_pages=2), {}, prompts=1)
+
+
+def test_a_card_that_cannot_do_it_is_said_by_its_variable(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the remedy, in place of a traceback."""
+    from engine.checkpoint import write_tiny
+    from engine.device import Unsuited
+
+    def load(*_: object) -> None:
+        raise Unsuited("the kernels do not run on this card")
+
+    write_tiny(tmp_path)
+    monkeypatch.setattr(duplex.PersonaPlexEngine, "load", load)
+    with pytest.raises(ConfigurationError, match=r"DEVICE=cuda:1: the kernels do not run"):
+        duplex.build(settings(checkpoint=str(tmp_path), device="cuda:1"), {}, prompts=1)
+
+
+@pytest.mark.timeout(60)  # loads a small checkpoint
+def test_fewer_slots_than_wished_are_advertised_and_said(tmp_path) -> None:
+    """As many as there are pages for, so that no claimed call is turned away."""
+    from engine.checkpoint import TINY, write_tiny
+    from engine.scheduler import admitted_calls, least_pages
+
+    write_tiny(tmp_path)
+    wanted = settings(checkpoint=str(tmp_path), worker_slots=8, cached_prompts=1)
+    window = TINY.lm.window_positions
+    pages = 2 * least_pages(duplex.limits(wanted, prompts=1), window)
+    few = settings(checkpoint=str(tmp_path), worker_slots=8, cached_prompts=1, kv_pages=pages)
+    with capture_logs() as lines:
+        engine = duplex.build(few, {}, prompts=1)
+    assert engine.slots == admitted_calls(engine.limits, window) == 3
+    told = next(line for line in lines if line["event"] == "fewer_slots")
+    assert (told["wished"], told["slots"]) == (8, 3)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:

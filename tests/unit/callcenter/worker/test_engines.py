@@ -51,8 +51,8 @@ def test_without_a_folder_the_voices_are_those_of_the_personas() -> None:
 
 def test_eight_bit_weights_without_kernels_are_refused() -> None:
     """The message names both variables."""
-    wanted = settings(engine="personaplex", weights_fp8=True, engine_kernels=False)
-    with pytest.raises(ConfigurationError, match=r"WEIGHTS_FP8=true needs ENGINE_KERNELS=true"):
+    wanted = settings(engine="personaplex", weights_format="int8", engine_kernels=False)
+    with pytest.raises(ConfigurationError, match=r"WEIGHTS_FORMAT=int8 needs ENGINE_KERNELS=true"):
         engines.build(wanted)
 
 

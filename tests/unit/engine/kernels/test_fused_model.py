@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from engine import assembly
-from engine.config import Execution
+from engine.assembly import Layout
+from engine.config import Format
+from engine.device import typical
 from engine.engine import PersonaPlexEngine
+from engine.kernels import model
 from engine.kernels.model import FusedModel
 from engine.kernels.step import FusedStep
 from engine.model.lm import LanguageModel
@@ -22,6 +25,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
     pytest.mark.timeout(60),  # the interpreter takes its time
 ]
+
+H100 = typical((9, 0))
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def test_hidden_states_are_the_plain_ones(lm: LanguageModel) -> None:
     """All layers and the last norm, up to rounding."""
     x = torch.randn(3, lm.config.dim)
     expected = lm.hidden(x, values_alone)
-    fused = FusedModel(lm, rows=16)
+    fused = FusedModel(lm, 16, H100)
     torch.testing.assert_close(fused.hidden(x, values_alone), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="17 rows, and the kernels were made for 16"):
         fused.hidden(torch.randn(17, lm.config.dim), values_alone)
@@ -53,16 +58,26 @@ def test_kernels_are_made_for_all_that_is_rehearsed(
     """Pieces of every size, also where prompts are computed in smaller ones."""
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     lm.transformer.layers = lm.transformer.layers[:1]
-    limits, heard = replace(LIMITS, prefill_chunk=5), []
-    fused = assembly._fuse(replace(models(), lm=lm), limits, Execution(), heard.append)
-    assert heard == []
+    limits = replace(LIMITS, prefill_chunk=5)
+    fused = assembly.fuse(lm, limits, Layout(H100, limits, "bf16", "bf16"))
     assert fused.hidden(torch.randn(128, lm.config.dim), values_alone).isfinite().all()
 
 
 def test_pieces_of_a_prompt_are_the_plain_ones(lm: LanguageModel) -> None:
     """Two pieces over scattered pages: hidden states and what the pages hold."""
     lm.transformer.layers = lm.transformer.layers[:1]
-    cases.check_prompt(lm, positions=6, cut=3, fp8=False)
+    cases.check_prompt(lm, positions=6, cut=3, kind="bf16")
+
+
+def test_many_rows_go_through_the_librarys_products(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same hidden states and the same tokens, up to rounding."""
+    monkeypatch.setattr(model, "WIDE_ROWS", 2)
+    x = torch.randn(3, lm.config.dim)
+    expected = lm.hidden(x, values_alone)
+    found = FusedModel(lm, 16, H100).hidden(x, values_alone)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_in_the_middle_of_the_batch(lm: LanguageModel) -> None:
@@ -83,17 +98,22 @@ def test_rows_in_the_middle_of_the_batch(lm: LanguageModel) -> None:
     column = rows.grid.column(torch.arange(16).view(2, 8))
     plain = subject._step.next_column(column, rows)
     parts = {field.name: getattr(subject._step, field.name) for field in fields(subject._step)}
-    fused = FusedStep(**parts, model=FusedModel(lm, rows=16)).next_column(column, rows)
+    fused = FusedStep(**parts, model=FusedModel(lm, 16, H100), fused_codec=None).next_column(
+        column, rows
+    )
     assert torch.equal(fused.text, plain.text)
     assert torch.equal(fused.agent, plain.agent)
     assert len({tuple(codes) for codes in plain.agent.tolist()}) == 2
 
 
-def test_fp8_weights_free_the_plain_ones(lm: LanguageModel) -> None:
+@pytest.mark.parametrize(("kind", "most"), [("fp8", 0.1), ("int8", 0.03)])
+def test_weights_in_8_bits_free_the_plain_ones(
+    lm: LanguageModel, kind: Format, most: float
+) -> None:
     """The temporal layers' plain weights are gone; what is computed stays near."""
     x = torch.randn(3, lm.config.dim)
     expected = lm.hidden(x, values_alone)
-    fused = FusedModel(lm, rows=16, quantise=True)
+    fused = FusedModel(lm, 16, H100, kind)
     assert lm.transformer.layers[0].self_attn.in_proj_weight.numel() == 0
     difference = fused.hidden(x, values_alone) - expected
-    assert difference.norm() < 0.1 * expected.norm()
+    assert difference.norm() < most * expected.norm()

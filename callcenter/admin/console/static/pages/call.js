@@ -101,6 +101,11 @@ function follow(place, id, events, redraw, look) {
     clearInterval(drawing);
     clearInterval(looking);
   };
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    const why = "The live view was refused. Close another one, then load this page again.";
+    look().then(() => toast(why)).catch(() => {}); // or the session is over: `look` leads to the log-in
+  });
   source.addEventListener("end", () => {
     stop();
     setTimeout(() => look().catch(() => {}), 700); // the row is written a moment after the event

@@ -3,7 +3,7 @@
 import { all } from "../core/api.js";
 import { h } from "../core/dom.js";
 import { create, nameFields, rowButtons } from "../parts/document.js";
-import { choice, line, number, splitWords, wordsLine } from "../parts/form.js";
+import { check, choice, line, number, splitWords, wordsLine } from "../parts/form.js";
 import { listPage, tableCard } from "../parts/list_page.js";
 
 const KINDS = [
@@ -23,8 +23,11 @@ const SIP = {
   srtp: "may",
   codecs: ["pcmu", "pcma"],
   registrar: null,
+  outbound_proxy: null,
+  international_prefixes: [],
+  trust_identity: false,
 };
-const REGISTRAR = { uri: "", username: "", secret_ref: "", expires_s: 300 };
+const REGISTRAR = { uri: "", username: "", auth_username: null, secret_ref: "", expires_s: 300 };
 
 const TRUNK = {
   plural: "trunks",
@@ -58,7 +61,7 @@ const TRUNK = {
       line(value, "secret_ref", "Variable that holds its secret", {
         pointer: "/secret_ref",
         empty: null,
-        hint: "Name of an environment variable of the gateways; never the secret itself",
+        hint: "An environment variable of the gateways, TRUNK_...; never the secret itself",
       }),
       number(value, "max_channels", "Max concurrent calls", {
         pointer: "/max_channels",
@@ -69,8 +72,9 @@ const TRUNK = {
   },
 };
 
-const cleanSip = ({ transports, codecs, registrar, ...rest }) => ({
+const cleanSip = ({ transports, codecs, registrar, international_prefixes, ...rest }) => ({
   ...rest,
+  international_prefixes: splitWords(international_prefixes),
   transports: splitWords(transports),
   codecs: splitWords(codecs),
   registrar: registrar.uri ? registrar : null,
@@ -97,6 +101,16 @@ function sipFields(sip) {
       pointer: "/sip/codecs",
       hint: "Some of opus, g722, pcmu, pcma; preferred first",
     }),
+    wordsLine(sip, "international_prefixes", "Prefixes that stand for a plus", {
+      pointer: "/sip/international_prefixes",
+      hint: "Such as 00 or 011, where the far end writes numbers so",
+    }),
+    check(sip, "trust_identity", "The far end’s P-Asserted-Identity says who calls"),
+    line(sip, "outbound_proxy", "Outbound proxy", {
+      pointer: "/sip/outbound_proxy",
+      empty: null,
+      hint: "Such as sip:edge.example.com;transport=tls; empty where none is needed",
+    }),
     h(
       "details",
       { open: sip.registrar.uri !== "", data: { pointer: "/sip/registrar" } },
@@ -117,8 +131,14 @@ const registrarFields = (registrar) => [
     line(registrar, "username", "Account", { pointer: "/sip/registrar/username" }),
     line(registrar, "secret_ref", "Variable that holds its password", {
       pointer: "/sip/registrar/secret_ref",
+      hint: "TRUNK_...",
     }),
   ),
+  line(registrar, "auth_username", "Name that the password belongs to", {
+    pointer: "/sip/registrar/auth_username",
+    empty: null,
+    hint: "Empty where it is the account’s",
+  }),
   number(registrar, "expires_s", "Renewed within", {
     pointer: "/sip/registrar/expires_s",
     hint: "Seconds",

@@ -66,7 +66,7 @@ async function uploadOne() {
     body: [
       field("Clip", file, {
         pointer: "/file",
-        hint: "WAV, FLAC, MP3 or Ogg/Opus, 1 to 20 s; 4 to 8 s of clean speech are best.",
+        hint: "WAV, AIFF, FLAC, MP3 or Ogg (Opus, Vorbis), 1 to 20 s; 4 to 8 s of clean speech are best.",
       }),
       h(
         "div",

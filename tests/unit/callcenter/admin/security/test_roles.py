@@ -98,6 +98,7 @@ LEAST_ROLE = {
         "delete /v1/webhooks/{reference}",
         "get /v1/webhooks/{reference}",
         "patch /v1/webhooks/{reference}",
+        "post /v1/webhooks/{reference}/replace_secret",
         "get /v1/webhooks/{reference}/deliveries",
         "post /v1/webhooks/{reference}/deliveries/{delivery}/redeliver",
     },

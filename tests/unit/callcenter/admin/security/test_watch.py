@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from callcenter.admin.security.watch import while_allowed
 
 
@@ -69,3 +71,58 @@ async def test_a_watcher_who_leaves() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert source.closed
+
+
+async def test_a_time_out_of_the_source_ends_it() -> None:
+    """It holds over all its items: they come from one task."""
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            async with asyncio.timeout(0.02):
+                yield "a"
+                yield "b"
+                await asyncio.Event().wait()
+        except TimeoutError:
+            yield "late"
+
+    assert [item async for item in while_allowed(source(), yes, 10.0)] == ["a", "b", "late"]
+
+
+async def test_an_error_of_the_source_is_the_watcher_s() -> None:
+    """After the items that came before it."""
+
+    async def source() -> AsyncIterator[str]:
+        yield "a"
+        raise ValueError("broken")
+
+    watching = while_allowed(source(), yes, 10.0)
+    assert await anext(watching) == "a"
+    with pytest.raises(ValueError, match="broken"):
+        await anext(watching)
+
+
+async def test_a_cancellation_is_not_lost_while_the_source_ends() -> None:
+    """A source that takes its time to close does not swallow the second one, as at a forced end."""
+    closing = asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            await asyncio.Event().wait()
+            yield ""
+        finally:
+            closing.set()
+            await asyncio.sleep(0.05)
+
+    async def watch() -> str:
+        async for item in while_allowed(source(), yes, 10.0):
+            return item
+        return "ended"
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    watching.cancel()
+    await closing.wait()
+    watching.cancel()
+    (outcome,) = await asyncio.gather(watching, return_exceptions=True)
+    assert isinstance(outcome, asyncio.CancelledError)
+    await asyncio.sleep(0.1)  # the source's own end

@@ -3,7 +3,7 @@
 import pytest
 
 from callcenter.errors import ProtocolError
-from callcenter.events import LegAudio, LegDigit, LegEnded, LegMarkPlayed, LegStarted
+from callcenter.events import LegAudio, LegDigit, LegEnd, LegEnded, LegMarkPlayed, LegStarted
 from callcenter.telephony.leg import CallControlFailed, Captioned
 from callcenter.telephony.pipecat.leg import MAX_EVENTS, PipelineLeg
 
@@ -44,7 +44,7 @@ async def test_what_the_pipeline_hears() -> None:
         LegAudio(b"\x01\x00"),
         LegDigit("5"),
         LegMarkPlayed("m"),
-        LegEnded("hangup"),
+        LegEnded(LegEnd.HANGUP),
     ]
 
 
@@ -93,4 +93,4 @@ async def test_audio_that_nobody_takes_is_bounded() -> None:
     leg.hung_up()
     events = [event async for event in leg.events()]
     assert len(events) == MAX_EVENTS + 1
-    assert events[-1] == LegEnded("hangup")
+    assert events[-1] == LegEnded(LegEnd.HANGUP)

@@ -68,7 +68,7 @@ def test_a_host_that_sends_without_end(endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["BYE", "INFO", "INVITE", "UPDATE", "REFER", "NOTIFY", "OPTIONS"]
+    "method", ["BYE", "INFO", "INVITE", "UPDATE", "REFER", "NOTIFY", "OPTIONS", "PRACK"]
 )
 def test_another_trunk_is_not_heard_in_a_call(method) -> None:
     """481, as if there were no such call; counted, and the call is as it was."""
@@ -162,6 +162,39 @@ def logged_in(endpoint, credentials: Credentials, peer: Peer):
     proof = authorize(credentials, "INVITE", "sip:15550100@198.51.100.1", asked, "own") or ""
     good = request(body=OFFER, branch="z9hG4bKb", number="2", Authorization=proof)
     return incoming(endpoint, good, peer=peer)
+
+
+def test_all_the_world_together_has_a_rate(credentials, monkeypatch) -> None:
+    """An open trunk hears everybody, but not all at once; whoever is in a call is heard."""
+    monkeypatch.setattr(admission, "NEWCOMERS_PER_S", 5.0)
+    endpoint = make_endpoint(Trunks([Trunk("open", net("0.0.0.0/0"), credentials=credentials)]))
+    call = logged_in(endpoint, credentials, PEER)
+    endpoint.outgoing()
+    for number in range(20):
+        data = request("OPTIONS", branch=f"z9hG4bKo{number}")
+        endpoint.receive(data, Peer("udp", f"203.0.113.{number}", 5_060), 0.0)
+    assert len(statuses(endpoint)) == 8  # ten at once, two of them were the call's
+    assert codes(endpoint) == [("flood", "open")] * 12
+    endpoint.receive(request("CANCEL", branch="z9hG4bKb", number="2"), PEER, 0.0)
+    assert call.state is State.ENDED
+
+
+def test_the_trunks_own_registrar_is_no_newcomer(credentials, monkeypatch) -> None:
+    """Strangers use up the time of strangers: our registrar's connection and answers are heard."""
+    monkeypatch.setattr(admission, "NEWCOMERS_PER_S", 0.5)
+    names = frozenset({"pbx.example.com"})
+    open_to_all = Trunk("open", net("0.0.0.0/0"), credentials=credentials, names=names)
+    endpoint = make_endpoint(Trunks([open_to_all]))
+    asker = asked_at(endpoint, "203.0.113.9")
+    for number in range(3):
+        data = request("OPTIONS", branch=f"z9hG4bKo{number}")
+        endpoint.receive(data, Peer("udp", f"198.51.100.{number}", 5_060), 0.0)
+    assert (statuses(endpoint), asker.heard) == ([200], [])
+    registrar = Peer("tcp", "pbx.example.com", 5_060)
+    endpoint.receive(request("OPTIONS", branch="z9hG4bKr"), registrar, 0.0)
+    assert statuses(endpoint) == [200]
+    endpoint.receive(response_to(REGISTER, 200), asker.peer, 0.0)
+    assert asker.heard == [200]
 
 
 def test_who_has_no_login_uses_nothing_of_the_trunk_up(credentials) -> None:
@@ -333,6 +366,17 @@ class Asker:
         return None
 
 
+REGISTER = parse(request("REGISTER", Via="SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKours"))
+
+
+def asked_at(endpoint, host: str) -> Asker:
+    """A registrar has our REGISTER."""
+    asker = Asker(Peer("udp", host, 5_060))
+    endpoint._transactions.ask(REGISTER, asker.peer, asker, 0.0)
+    endpoint.outgoing()
+    return asker
+
+
 @pytest.mark.parametrize(
     ("asked", "answers", "heard"),
     [
@@ -343,18 +387,13 @@ class Asker:
 )
 def test_only_whom_we_have_asked_may_answer(endpoint, asked, answers, heard) -> None:
     """By its address; a host that we know by name, by the branch that it was sent."""
-    asker = Asker(Peer("udp", asked, 5_060))
-    register = parse(request("REGISTER", Via="SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKours"))
-    assert isinstance(register, Request)
-    endpoint._transactions.ask(register, asker.peer, asker, 0.0)
-    endpoint.outgoing()
-    peer = Peer("udp", answers, 5_060)
-    guessed = response_to(register, 200).replace(b"z9hG4bKours", b"z9hG4bKguess")
+    asker, peer = asked_at(endpoint, asked), Peer("udp", answers, 5_060)
+    guessed = response_to(REGISTER, 200).replace(b"z9hG4bKours", b"z9hG4bKguess")
     endpoint.receive(guessed, peer, 0.1)
     assert asker.heard == []
-    endpoint.receive(response_to(register, 200), peer, 0.1)
+    endpoint.receive(response_to(REGISTER, 200), peer, 0.1)
     assert asker.heard == heard
     endpoint.handle_timer(100.0)
-    endpoint.receive(response_to(register, 200), peer, 100.0)
+    endpoint.receive(response_to(REGISTER, 200), peer, 100.0)
     assert codes(endpoint)[-1] == ("stranger", "")  # nothing is asked any more
     assert isinstance(parse(guessed), Response)

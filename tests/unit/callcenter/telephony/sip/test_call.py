@@ -52,7 +52,7 @@ def test_info_digits(endpoint) -> None:
     for number, (body, kind) in enumerate(bodies, start=2):
         endpoint.receive(inside("INFO", tag, str(number), body, Content_Type=kind), PEER, 1.0)
     assert events_of(endpoint, call) == [DigitPressed("5"), DigitPressed("#"), DigitPressed("*")]
-    assert statuses(endpoint) == [200, 200, 200, 200, 200, 415]
+    assert statuses(endpoint) == [200, 200, 200, 400, 400, 415]
 
 
 def test_an_old_cseq_is_refused(endpoint) -> None:

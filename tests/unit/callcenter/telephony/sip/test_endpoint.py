@@ -155,7 +155,7 @@ def test_a_channel_comes_back_with_the_end_of_the_call() -> None:
     ("data", "status"),
     [
         (request("INVITE", Contact=""), 400),
-        (request("INVITE", Require="100rel"), 420),
+        (request("INVITE", Require="resource-priority"), 420),
         (request("INVITE", "junk", Content_Type="text/plain"), 415),
         (request("INVITE", "v=1\r\n", Content_Type="application/sdp"), 400),
         (request("INVITE", Session_Expires="30"), 422),

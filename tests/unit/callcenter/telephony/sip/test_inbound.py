@@ -6,17 +6,24 @@ import pytest
 
 from callcenter.gateway.sip import call_name
 from callcenter.gateway.sip import incoming as seen
-from callcenter.telephony.sip.inbound import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, MAX_NUMBER_CHARS
+from callcenter.telephony.sip.endpoint_events import IncomingCall
+from callcenter.telephony.sip.parties import (
+    MAX_ATTRIBUTE_CHARS,
+    MAX_ATTRIBUTES,
+    MAX_NUMBER_CHARS,
+    READ,
+)
 from callcenter.telephony.sip.trunk import Trunk
-from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, incoming, request
+from tests.unit.callcenter.telephony.sip.conftest import OFFER, PEER, incoming, request, statuses
 
 ODD = [b"\xff", b"\x00", b"\x1b[31m", b"\xed\xb3\xbf", b"\xe2\x80\xae", b"\x7f", b"\xf4"]
 
 
 def texts(call) -> list[str]:
-    """All that leaves."""
-    told = seen(call, Trunk("test", ()))
-    return [told.called, told.caller, call_name(call), *told.headers, *told.headers.values()]
+    """All that leaves, whoever is believed."""
+    known, open_to_all = (seen(call, Trunk("test", (), trust_identity=by)) for by in (True, False))
+    told = [known.called, known.caller, open_to_all.caller, call_name(call)]
+    return [*told, *known.headers, *known.headers.values()]
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -35,6 +42,26 @@ def test_odd_bytes_do_not_leave(endpoint, odd) -> None:
         text.encode()
     assert call.caller not in ("", "1555")  # not the number of somebody else
     assert call.called.startswith("1555")
+
+
+@pytest.mark.parametrize("odd", [*ODD, b"%00", b"%0d%0a"])
+@pytest.mark.parametrize("header", [name for name in READ if name != "privacy"])
+def test_odd_bytes_in_what_networks_tell(endpoint, header, odd) -> None:
+    """The same for who calls by the network's word, and who sent the call on."""
+    named = '"ODD" <sip:15ODD55@192.0.2.1>;reason="uODDk"'
+    call = incoming(endpoint, request(body=OFFER, **{header: named}).replace(b"ODD", odd))
+    assert any("15" in text and "55" in text for text in call.attributes().values())
+    for text in texts(call):
+        assert text.isprintable()
+        text.encode()
+
+
+@pytest.mark.parametrize("header", READ)
+def test_a_header_of_more_values_than_any_has(endpoint, header) -> None:
+    """Refused at once with 400; the call's own task never meets it."""
+    endpoint.receive(request(body=OFFER, **{header: "<tel:+1>," * 300}), PEER, 0.0)
+    assert statuses(endpoint) == [400]
+    assert not any(isinstance(event, IncomingCall) for event in endpoint.events())
 
 
 def test_plain_text_leaves_as_it_came(endpoint) -> None:

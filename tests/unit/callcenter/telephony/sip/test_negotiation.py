@@ -1,6 +1,7 @@
 """One call's offers and answers over its whole life: what stays, what changes."""
 
 import base64
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -66,3 +67,27 @@ def test_an_offer_waits_until_it_is_answered_or_withdrawn() -> None:
     assert b"o=- 1 2 " in media.offer(local)
     assert media.take_answer(OFFER.encode()) is media.plan
     assert not media.waits
+
+
+def test_a_later_offer_of_ours_has_the_same_lines() -> None:
+    """As many, in the same order, with the same payload types, encrypted as before (RFC 3264 8)."""
+    head, audio = OFFER[: OFFER.index("m=audio")], OFFER[OFFER.index("m=audio") :]
+    key = base64.b64encode(b"r" * SUITES[LONG]).decode()
+    text = (
+        f"{head}m=video 5000 RTP/AVP 99\r\n"
+        "m=audio 4000 RTP/SAVP 101 96 0\r\na=rtpmap:101 opus/48000/2\r\n"
+        f"a=rtpmap:96 telephone-event/48000\r\na=crypto:1 {LONG} inline:{key}\r\n{audio}"
+    )
+    media, local = Negotiation(), replace(side(), codecs=("opus", "pcmu", "pcma"))
+    media.answer(sdp.parse(text.encode()), local)
+    offered = sdp.parse(media.offer(local))
+    assert [(line.kind, bool(line.port)) for line in offered.media] == [
+        ("video", False),
+        ("audio", True),
+        ("audio", False),
+    ]
+    ours = offered.media[1]
+    assert ours.protocol == "RTP/SAVP"
+    maps = sdp.rtpmaps(ours)
+    assert (maps[101][0], maps[96][:2]) == ("opus", ("telephone-event", 48_000))
+    assert sorted(sdp.payload_types(ours)) == [0, 8, 96, 101]

@@ -150,3 +150,43 @@ def test_ipv6() -> None:
     body, plan = answered(OFFER.replace("IP4 192.0.2.1", "IP6 2001:db8::2"), side)
     assert plan.remote == ("2001:db8::2", 4_000)
     assert "c=IN IP6 2001:db8::1" in body
+
+
+AUDIO = OFFER[OFFER.index("m=audio") :]
+HEAD = OFFER[: OFFER.index("m=audio")]
+SECURED = AUDIO.replace("4000 RTP/AVP", "4002 RTP/SAVP") + crypto("AES_CM_128_HMAC_SHA1_80", 30)
+STRANGE = "m=audio 4004 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n"
+DEAD = "m=audio 0 RTP/AVP 0\r\n"
+VIDEO = "m=video 5000 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("srtp", "lines", "taken"),
+    [
+        ("never", [SECURED, AUDIO], 1),
+        ("never", [AUDIO, SECURED], 0),
+        ("must", [AUDIO, SECURED], 1),
+        ("must", [SECURED, AUDIO], 0),
+        ("may", [SECURED, AUDIO], 0),
+        ("may", [STRANGE, AUDIO], 1),
+        ("may", [DEAD, AUDIO], 1),
+        ("may", [VIDEO, DEAD, STRANGE, AUDIO, SECURED], 3),
+    ],
+)
+def test_of_several_audio_lines_the_first_that_suits_is_taken(srtp, lines, taken) -> None:
+    """Each has its answer in its place; all but one are refused (RFC 3264 6)."""
+    body, plan = answered(HEAD + "".join(lines), local(srtp=srtp))
+    answers = [line for line in body.split("\r\n") if line.startswith("m=")]
+    kinds = [line.split()[0] for line in "".join(lines).split("\r\n") if line.startswith("m=")]
+    assert [line.split()[0] for line in answers] == kinds
+    alive = [index for index, line in enumerate(answers) if line.split()[1] != "0"]
+    assert alive == [taken] == [plan.line]
+    assert (plan.local_key is not None) == (lines[taken] is SECURED)
+
+
+def test_no_line_suits() -> None:
+    """The first one's trouble is told."""
+    with pytest.raises(NotAcceptable, match="no common codec"):
+        answered(HEAD + STRANGE + SECURED, local(srtp="never"))
+    with pytest.raises(NotAcceptable, match="no RTP audio"):
+        answered(HEAD + DEAD + VIDEO)

@@ -288,3 +288,35 @@ def notify(call: OutboundCall, number: int, body: str, state: str) -> bytes:
         Subscription_State=state,
         Content_Type="message/sipfrag",
     )
+
+
+def test_by_the_trunks_routes() -> None:
+    """As the registration found them, else the outbound proxy; the first says where it goes."""
+    endpoint = make_endpoint(outbound_proxy=parse_uri("sip:edge.example.com:5080;transport=tcp"))
+    trunk = endpoint.admission.find(PEER)
+    assert trunk is not None
+    proxy = trunk.routes()
+    assert proxy == ("<sip:edge.example.com:5080;transport=tcp;lr>",)
+    endpoint.routes["test"] = (*proxy, "<sip:orig@s.example.com;lr>")
+    target = parse_uri("sip:+15550199@192.0.2.7:5070")
+    endpoint.dial(target, "agent", PEER, trunk, LOCAL, 0.0)
+    ((peer, data),) = endpoint.outgoing()
+    assert peer == Peer("tcp", "edge.example.com", 5080)
+    invite = parse(data)
+    assert isinstance(invite, Request)
+    assert invite.uri_text == "sip:+15550199@192.0.2.7:5070"
+    assert invite.listed("route") == [
+        "<sip:edge.example.com:5080;transport=tcp;lr>",
+        "<sip:orig@s.example.com;lr>",
+    ]
+    assert invite.via.transport == "tcp"
+    assert "transport=tcp" in invite.text("contact")
+
+
+def test_a_hop_that_leaves_a_request_unanswered_is_told(endpoint) -> None:
+    """Whoever looks names up tries another address then; told once."""
+    dial(endpoint)
+    while (due := endpoint.next_timer()) is not None and due <= 33.0:
+        endpoint.handle_timer(due)
+    assert endpoint.silent() == [PEER]
+    assert endpoint.silent() == []

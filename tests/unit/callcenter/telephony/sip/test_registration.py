@@ -135,3 +135,54 @@ def test_other_terms_for_the_same_binding(registration, credentials) -> None:
     answer(registration, first, 401, 1.0, www_authenticate=CHALLENGE)
     answer(registration, asked(registration), 200, 1.0)
     assert registration.standing is Standing.REGISTERED
+
+
+URN = "urn:uuid:00000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("contacts", "granted_s"),
+    [
+        ("<sip:alice@198.51.100.1:5060>;expires=60", 60),
+        ("<sip:alice@198.51.100.1>;expires=60", 60),
+        ('<SIP:alice@198.51.100.1>;Expires="60"', 60),
+        ("<sip:alice@198.51.100.1:5060;transport=UDP>;q=0.5;expires=60", 60),
+        ("<sip:alice@203.0.113.9:41234>;expires=60", 60),
+        ("sip:bob@203.0.113.9:41234;expires=60", 60),  # the only one there is
+        ("<sip:bob@203.0.113.9>;expires=20, <sip:alice@203.0.113.9:41234>;expires=60", 60),
+        ("<sip:alice@203.0.113.9>;expires=20, <sip:alice@198.51.100.1>;expires=60", 60),
+        ("<sip:alice@203.0.113.8>;expires=60, <sip:alice@203.0.113.9>;expires=90", 60),
+        (f'<sip:x@y>;+sip.instance="<{URN}>";expires=60, {CONTACT};expires=20', 60),
+        (f'<sip:x@y>;+SIP.INSTANCE="<{URN.upper()}>";expires=60, <sip:z@y>', 60),
+        ("<sip:bob@203.0.113.8>;expires=20, <sip:carol@203.0.113.9>;expires=30", 120),
+        ("nonsense", 120),
+        ("<sip:alice@198.51.100.1:5060>", 120),
+        ("<sip:alice@198.51.100.1:5060>;expires=1", 10),
+    ],
+)
+def test_a_registrar_that_writes_our_contact_its_own_way(registration, contacts, granted_s) -> None:
+    """Ours by instance, address, user, or as the only one; else the Expires header counts."""
+    registration._account = replace(registration._account, instance=URN)
+    registration.handle_timer(0.0)
+    first = asked(registration)
+    assert first.text("contact") == f'{CONTACT};+sip.instance="<{URN}>"'
+    answer(registration, first, 200, 1.0, contact=contacts, expires="120")
+    due = 1.0 + max(granted_s - 30.0, granted_s / 2)
+    assert registration.next_timer() == pytest.approx(due)
+
+
+def test_by_a_proxy_and_with_a_service_route(registration) -> None:
+    """REGISTER goes over the proxy (RFC 3261 8.1.2); calls of ours as the registrar says."""
+    registration._account = replace(registration._account, routes=("<sip:edge.example.com;lr>",))
+    registration.handle_timer(0.0)
+    first = asked(registration)
+    assert first.listed("route") == ["<sip:edge.example.com;lr>"]
+    assert first.uri_text == "sip:pbx.example.com"
+    assert "path" in first.tokens("supported")
+    routes = "<sip:orig@s.example.com;lr>, <sip:t.example.com;lr>"
+    answer(registration, first, 200, service_route=routes)
+    assert registration.service_route == ("<sip:orig@s.example.com;lr>", "<sip:t.example.com;lr>")
+    assert registration.routes == ("<sip:edge.example.com;lr>", *registration.service_route)
+    registration.handle_timer(registration.next_timer())
+    answer(registration, asked(registration), 200, service_route="<nonsense>")
+    assert registration.service_route == ()

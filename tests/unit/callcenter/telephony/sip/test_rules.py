@@ -21,7 +21,7 @@ from tests.unit.callcenter.telephony.sip.conftest import request
         ({"Max_Forwards": "300"}, 400),
         ({"Max_Forwards": "\u00b2"}, 400),  # a digit to Unicode, no number
         ({"Max_Forwards": "9" * 5_000}, 400),  # more digits than int() takes
-        ({"To": '"Mr. J. User <sip:j.user@example.com>'}, 400),  # 3.1.2.6
+        ({"To": '"Mr. J. User <sip:j.user@example.com> <sip:j@example.net>'}, 400),  # 3.1.2.6
         ({"uri": "nobodyKnowsThisScheme:totallyopaquecontent"}, 416),  # 3.3.2
     ],
 )

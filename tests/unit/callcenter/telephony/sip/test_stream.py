@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from callcenter.media.datagram import Refusal
 from callcenter.telephony.sip import offer_answer, rtp, sdp
 from callcenter.telephony.sip.media_plan import CODECS, SUITES, CryptoKey, LocalMedia, MediaPlan
 from callcenter.telephony.sip.outgoing import MAX_QUEUE_PACKETS
@@ -104,25 +105,67 @@ def test_a_stranger_changes_nothing() -> None:
     assert stream.tick(0.36).send[0][1] == FAR
 
 
-def test_a_far_end_behind_nat_is_latched_once() -> None:
-    """Its address is that of its first packet, if the trunk vouches for the host."""
+def test_a_far_end_behind_nat_is_followed() -> None:
+    """To where its packets come from, if the trunk vouches for the host; till the next SDP."""
     stream = a_stream(trusted=lambda host: host == "192.0.2.77")
     public = ("192.0.2.77", 61_000)
-    talk(stream, 0, 2, 0.0, source=public)
-    assert stream.tick(0.04).send[0][1] == public
-    talk(stream, 2, 2, 0.04, source=("192.0.2.77", 62_000))
-    assert stream.tick(0.08).send[0][1] == public
+    talk(stream, 0, 7, 0.0, source=public)
+    assert stream.tick(0.14).send[0][1] == public
+    talk(stream, 900, 7, 0.16, source=("192.0.2.77", 62_000), ssrc=9)
+    assert stream.tick(0.3).send[0][1] == public
     stream.agree(plan(OFFER.replace("4000", "4100")), 1.0)
     assert stream.tick(1.0).send[0][1] == ("192.0.2.1", 4_100)
 
 
 def test_what_is_no_rtp_is_counted() -> None:
-    """Junk, another version, a type that was not agreed."""
+    """Junk, a type that was not agreed, cut off, too long: told by its reason."""
     stream = a_stream()
-    for data in (b"", b"junk" * 10, packet(0, payload_type=99), packet(1)[:8]):
-        stream.receive(data, FAR, 0.0)
+    junk = (b"junk" * 10, packet(0, payload_type=99), packet(1)[:8], packet(2, b"x" * 1_500))
+    told = [stream.receive(data, FAR, 0.0) for data in junk]
+    assert told == [Refusal.NOT_MEDIA, Refusal.TYPE, Refusal.MALFORMED, Refusal.SIZE]
     assert stream.counters.refused == 4
     assert stream.tick(0.0).heard is None
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        packet(9, b"\x40", payload_type=13),  # comfort noise
+        packet(9, b"", payload_type=120),  # RFC 6263 4.3: an unknown type
+        packet(9, b"\x05\x0a\x00\xa0", payload_type=101),  # a key
+        b"",  # RFC 6263 4.1
+        b"\r\n",
+        bytes.fromhex("0011000021 12a442".replace(" ", "")) + bytes(12),  # a STUN indication
+    ],
+)
+def test_whatever_the_far_end_sends_shows_that_it_lives(sign) -> None:
+    """And of others nothing does."""
+    stream = a_stream()
+    stream.receive(packet(8), FAR, 1.0)
+    stream.receive(sign, STRANGER, 20.0)
+    assert stream.silent_for_s(20.0) == 19.0
+    assert stream.receive(sign, FAR, 20.0) is None
+    assert stream.silent_for_s(20.0) == 0.0
+
+
+def test_comfort_noise_is_silence_and_no_loss() -> None:
+    """Its packets are numbered with the audio; nothing is made up in their place."""
+    stream = a_stream()
+    talk(stream, 0, 20, 0.0)
+    quiet = talk(stream, 20, 30, 0.4, payload=b"\x40", payload_type=13)
+    after = talk(stream, 50, 20, 1.0)
+    assert stream.jitter.concealed == 0
+    assert stream.stats.lost == 0
+    assert quiet[-1].heard is None or not quiet[-1].heard.any()
+    assert np.abs(after[-1].heard).min() > 30_000
+
+
+def test_a_flood_of_the_far_end_is_bounded() -> None:
+    """What it sends beyond 600 packets a second costs neither decoding nor the call."""
+    stream = a_stream()
+    told = [stream.receive(packet(n), FAR, 0.001 * n / 10) for n in range(10_000)]
+    assert told.count(Refusal.FLOOD) > 8_000
+    assert told[:500] == [None] * 500
 
 
 def test_any_agreed_codec_may_come_at_any_time() -> None:

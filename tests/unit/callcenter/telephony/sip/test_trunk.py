@@ -29,3 +29,18 @@ def test_a_rate() -> None:
     assert limit.take(0.5)
     assert not limit.take(0.6)
     assert [limit.take(100.0) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_network_of_all_addresses_vouches_for_nobody() -> None:
+    """A trunk that is known by its secret alone; the networks beside it count."""
+    networks = [
+        ipaddress.ip_network("0.0.0.0/0"),
+        ipaddress.ip_network("::/0"),
+        ipaddress.ip_network("192.0.2.0/24"),
+    ]
+    trunk = Trunk("provider", tuple(networks))
+    assert trunk.knows("203.0.113.9")
+    assert not trunk.vouches_for("203.0.113.9")
+    assert not trunk.vouches_for("2001:db8::1")
+    assert trunk.vouches_for("192.0.2.7")
+    assert not trunk.vouches_for("media.example.com")

@@ -1,16 +1,22 @@
 """URIs, addresses and Via values."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callcenter.errors import MessageTooLarge, ProtocolError
 from callcenter.telephony.sip.uri import (
     MAX_VALUES,
+    NameAddr,
     Peer,
     first_value,
     parse_name_addr,
     parse_params,
     parse_uri,
     parse_via,
+    quoted,
     split_unquoted,
     unescape,
 )
@@ -45,7 +51,11 @@ def test_parts_of_a_uri() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://example.com", "sip:", "sip:a@", "sip:a@b:99999", "sip:a@b:0", "nonsense"]
+    "text",
+    [
+        *("", "http://example.com", "sip:", "sip:a@", "sip:a@b:99999", "sip:a@b:0", "nonsense"),
+        *("tel:+15550100@example.com", "tel:1;a=b@c", "sip:@b;x=c@d"),
+    ],
 )
 def test_what_is_no_uri(text) -> None:
     """A clear error."""
@@ -91,6 +101,63 @@ def test_lists_and_parameters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ('"Bob \\"B\\"" <sip:a@b>', 'Bob "B"'),
+        ('"Bob\\\\" <sip:a@b>', "Bob\\"),
+        ('"A, <sip:x@y>; C" <sip:a@b>', "A, <sip:x@y>; C"),
+        ("Bob B <sip:a@b>", "Bob B"),
+        ("Bob<sip:a@b>", "Bob"),
+        ("  Bob,\tJr.  < sip:a@b >".replace("< ", "<").replace(" >", ">"), "Bob,\tJr."),
+        ('"Jos\u00e9" <sip:a@b>', "Jos\u00e9"),
+        ('"Bob <sip:a@b>', "Bob"),
+        ('Bob" <sip:a@b>', "Bob"),
+        ('Bob "B" Q <sip:a@b>', 'Bob "B" Q'),
+        ('"" <sip:a@b>', ""),
+        ('O"Neil <sip:a@b>', 'O"Neil'),
+    ],
+)
+def test_display_names(written, name) -> None:
+    """As the sender meant it; written again it is a quoted-string that reads as the same name."""
+    address = parse_name_addr(f"{written};tag=1")
+    assert (address.display, address.uri.user, address.param("tag")) == (name, "a", "1")
+    again = parse_name_addr(str(address))
+    assert again == address
+    assert str(again).startswith(quoted(name) if name else "<")
+
+
+def test_quotes_that_leave_it_open_who_is_meant() -> None:
+    """Two addresses behind a quote that is never closed (RFC 4475 3.1.2.6)."""
+    with pytest.raises(ProtocolError):
+        parse_name_addr('"Bob <sip:a@b> <sip:c@d>')
+
+
+def test_parameters_with_quotes_come_back_with_them() -> None:
+    """What needs quotes has them again; a line cannot be ended by one."""
+    text = '<sip:a@b>;tag=1;x="y;z \\"q\\"";reason=token'
+    assert str(parse_name_addr(text)) == text
+    assert quoted("a\r\nb") == '"ab"'
+
+
+def test_what_cannot_be_written_as_it_was_read_is_left_out() -> None:
+    """A quote in a parameter's name, a NUL in a display name."""
+    odd = parse_name_addr('"\0" <sip:a@b>;x"y=1;tag=2')
+    assert str(odd) == "<sip:a@b>"
+    assert str(parse_name_addr("<sip:a@b>;a<b=1;tag=2")) == "<sip:a@b>"
+    assert parse_params(";a\\b=1;tag=2") == (("tag", "2"),)
+
+
+def test_maddr_and_telephone_parameters() -> None:
+    """Where a request goes, and what is dialled."""
+    assert parse_uri("sip:a@b.example;MADDR=192.0.2.9").peer() == Peer("udp", "192.0.2.9", 5060)
+    assert parse_uri("tel:555-0100;phone-context=+1").telephone == "555-0100;phone-context=+1"
+    assert str(parse_uri("sip:b.example").over("tcp")) == "sip:b.example;transport=tcp"
+    assert str(parse_uri("sip:b.example").over("udp")) == "sip:b.example"
+    assert str(parse_uri("sips:b.example").over("tls")) == "sips:b.example"
+    assert parse_uri("sip:+1555;npdi@b;user=phone").telephone == "+1555;npdi"
+
+
+@pytest.mark.parametrize(
     ("text", "pieces"),
     [
         ('"a,b" <c,d>;x="e,f", g', ['"a,b" <c,d>;x="e,f"', " g"]),
@@ -114,3 +181,21 @@ def test_more_values_than_anybody_writes(piece) -> None:
     with pytest.raises(MessageTooLarge):
         split_unquoted(piece * MAX_VALUES, ",")
     assert first_value(piece * MAX_VALUES) == piece[:-1]
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_name_and_any_parameter_come_back(name, value) -> None:
+    """Whatever stands in them; what could end a line is left out."""
+    written = str(NameAddr(parse_uri("sip:a@b"), name, (("tag", "1"), ("x", value))))
+    assert "\r" not in written
+    assert "\n" not in written
+    again = parse_name_addr(written)
+    assert (again.uri.user, again.param("tag")) == ("a", "1")
+    assert str(again) == str(parse_name_addr(str(again)))
+
+
+@given(st.text(st.sampled_from('"\\<>;=, sip:a@btg1\t'), max_size=40))
+def test_no_text_breaks_the_reader(text) -> None:
+    """It is read, or refused with the one error that callers know."""
+    with contextlib.suppress(ProtocolError):
+        str(parse_name_addr(text))

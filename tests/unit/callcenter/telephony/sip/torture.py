@@ -167,7 +167,7 @@ TORTURES = [
         Retry_After="949302838503028349304023988",
         Warning='1812 overture "In Progress"',
     ),
-    message("3.1.2.6", f"INVITE {TO_US}", 400, SDP, To='"Mr. J. User <sip:j.user@example.com>'),
+    message("3.1.2.6", f"INVITE {TO_US}", CALL, SDP, To='"Mr. J. User <sip:j.user@example.com>'),
     message("3.1.2.7", "INVITE <sip:15550100@example.com> SIP/2.0", 400, SDP),
     message("3.1.2.8", "INVITE sip:15550100@example.com; lr SIP/2.0", 400, SDP),
     message("3.1.2.9", "INVITE  sip:15550100@example.com  SIP/2.0", 400, SDP),

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegMarkPlayed,
     LegMisbehaved,
@@ -86,15 +87,15 @@ async def test_a_whole_stream() -> None:
         LegAudio(b"\x7f\x7f", 0.04),
         LegDigit("5"),
         LegMarkPlayed("g0-1"),
-        LegEnded("hangup"),
+        LegEnded(LegEnd.HANGUP),
     ]
 
 
 @pytest.mark.parametrize(
     ("incoming", "event"),
     [
-        ([1006], LegEnded("lost")),
-        ([1000], LegEnded("lost")),
+        ([1006], LegEnded(LegEnd.LOST)),
+        ([1000], LegEnded(LegEnd.LOST)),
         ([1009], LegMisbehaved("too_large", "a message over the socket's size limit")),
         ([b"\x00"], LegMisbehaved("malformed", "a binary message; Media Streams are text")),
         ([START], LegMisbehaved("malformed", '"start" before "connected"')),

@@ -10,6 +10,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 from callcenter.events import (
     LegAudio,
     LegDigit,
+    LegEnd,
     LegEnded,
     LegEvent,
     LegMarkPlayed,
@@ -117,7 +118,7 @@ async def test_broken_connection_ends_the_leg(
 ) -> None:
     """And the events end with it."""
     connection.become(state)
-    assert [event async for event in leg.events()] == [LegEnded("lost")]
+    assert [event async for event in leg.events()] == [LegEnded(LegEnd.LOST)]
 
 
 async def test_silence_on_the_wire_ends_the_leg(
@@ -127,7 +128,7 @@ async def test_silence_on_the_wire_ends_the_leg(
     connection.become("connected")
     await take(leg, 1)
     clock.now += MEDIA_TIMEOUT_S + 0.01
-    assert [event async for event in leg.events()] == [LegEnded("lost")]
+    assert [event async for event in leg.events()] == [LegEnded(LegEnd.LOST)]
 
 
 async def test_channel_messages(leg: WebRtcLeg, connection: Connection) -> None:
@@ -147,7 +148,7 @@ async def test_channel_messages(leg: WebRtcLeg, connection: Connection) -> None:
         channel.emit("message", text)
     channel.emit("message", '{"type": "digit", "digit": "5"}')
     channel.emit("message", '{"type": "hangup"}')
-    assert [event async for event in leg.events()] == [LegDigit("5"), LegEnded("hangup")]
+    assert [event async for event in leg.events()] == [LegDigit("5"), LegEnded(LegEnd.HANGUP)]
 
 
 async def test_closed_channel_is_a_hangup(leg: WebRtcLeg, connection: Connection) -> None:
@@ -155,7 +156,7 @@ async def test_closed_channel_is_a_hangup(leg: WebRtcLeg, connection: Connection
     channel = Channel()
     connection.emit("datachannel", channel)
     channel.emit("close")
-    assert [event async for event in leg.events()] == [LegEnded("hangup")]
+    assert [event async for event in leg.events()] == [LegEnded(LegEnd.HANGUP)]
 
 
 async def test_captions_wait_for_the_channel(leg: WebRtcLeg, connection: Connection) -> None:

@@ -13,6 +13,7 @@ from callcenter.telephony.webrtc.signaling import (
     MAX_CANDIDATES,
     Candidate,
     Candidates,
+    NoRestart,
     Offer,
     add_candidates,
     negotiate,
@@ -121,6 +122,15 @@ def test_other_clients_may_send_more() -> None:
     """Other clients' bodies have fields of its own."""
     body = {"sdp": "v=0", "type": "offer", "pc_id": None, "restart_pc": False, "requestData": {}}
     assert Offer.model_validate(body).sdp == "v=0"
+
+
+@pytest.mark.parametrize("more", [{"pc_id": "abc"}, {"pc_id": "abc", "restart_pc": True}])
+def test_another_offer_for_a_connection_is_refused(more: dict[str, object]) -> None:
+    """Such as an ICE restart: with what to do in place of it."""
+    body = Offer.model_validate({"sdp": "v=0", "type": "offer", **more})
+    with pytest.raises(NoRestart, match="new call"):
+        body.check_is_first()
+    Offer.model_validate({"sdp": "v=0", "type": "offer", "pc_id": None}).check_is_first()
 
 
 @pytest.mark.parametrize("text", ["candidate:", "candidate:1 1 udp", "x y z 1 2 3 4 5"])

@@ -1,7 +1,7 @@
 """A token bucket for each host."""
 
-from callcenter.telephony.sip import hosts
-from callcenter.telephony.sip.hosts import HostRates
+from callcenter.telephony.sip import host_rates
+from callcenter.telephony.sip.host_rates import HostRates
 
 
 def test_each_host_has_its_own() -> None:
@@ -21,7 +21,7 @@ def test_another_rate_counts_at_once() -> None:
 
 def test_hosts_without_number_take_no_memory(monkeypatch) -> None:
     """The table is bounded, and whoever floods all the time is not forgotten."""
-    monkeypatch.setattr(hosts, "MAX_HOSTS", 10)
+    monkeypatch.setattr(host_rates, "MAX_HOSTS", 10)
     rates = HostRates()
     for number in range(1_000):
         rates.take("flood", 1.0, 1.0, 0.0)

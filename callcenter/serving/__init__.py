@@ -1,0 +1,1 @@
+"""HTTP servers whose connections are bounded in number, size and time."""
