@@ -209,7 +209,7 @@ def main() -> None:
     folder = HERE / chosen.listing
     folder.mkdir(exist_ok=True)
     groups = yaml.safe_load((HERE / f"{chosen.listing}.yaml").read_text())
-    if chosen.listing == "bookings":
+    if chosen.listing.endswith("bookings"):
         bookings(groups, folder, chosen.snr_db)
         return
     utterances = [(group, entry["say"]) for group, entries in groups.items() for entry in entries]
