@@ -13,11 +13,11 @@ from typing import Final
 from engine.cascade.matching import Match
 from engine.cascade.script import NO, YES
 
-_SURE: Final = 0.34  # answer at once, if the second intent is
+_SURE: Final = 0.38  # answer at once, if the second intent is
 _LEAD: Final = 0.05  # so far behind
-_LIKELY: Final = 0.30  # answer at once, if the second is
+_LIKELY: Final = 0.34  # answer at once, if the second is
 _CLEAR_LEAD: Final = 0.18  # so far behind
-_GUESS: Final = 0.20  # ask "is this about"
+_GUESS: Final = 0.22  # ask "is this about"
 _COMPLETE: Final = 0.6  # surely a whole request
 _ENDS: Final = 0.6  # surely a goodbye
 

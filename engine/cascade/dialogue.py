@@ -25,8 +25,10 @@ from engine.cascade.facts import Facts, NoFacts
 from engine.cascade.form import Form, filled
 from engine.cascade.matching import Match, Matcher
 from engine.cascade.script import NO, REPEAT, YES, FollowUp, Intent, Script
+from engine.cascade.slots import introduces_name
 
 _MAX_ASKS: Final = 3  # of one slot, before a colleague is offered
+_REQUEST_WORDS: Final = 3  # fewer are a request only if they are one of the examples
 _CHANGE: Final = "Sorry about that. What should I change?"
 
 
@@ -105,8 +107,10 @@ class Conversation:
             return expected_words("letters", (), "")
         if slot:
             return expected_words(slot.kind, slot.options, slot.question)
-        confirms = self._question.confirms if self._question else None
-        return expected_words("confirm", (), confirms.confirm()) if confirms else ""
+        if self._question and (form := self._question.confirms):
+            kinds = [slot.kind for slot in form.intent.slots]
+            return " ".join(expected_words(kind, (), "") for kind in ("confirm", *kinds))
+        return ""
 
     def rank(self, hypotheses: Sequence[str]) -> list[Match]:
         """Ranks the intents for these words; depends on no state, so any thread may ask."""
@@ -142,6 +146,8 @@ class Conversation:
     def not_understood(self) -> Reply:
         """The caller said something without usable words (another language, music, a mumble)."""
         self._turns += 1
+        if self._filling is not None and self._filling.open_slot:
+            return self._missed_slot(self._filling, 0.0)
         return self._miss(0.0)
 
     def _answer(
@@ -240,19 +246,32 @@ class Conversation:
         if form is None or slot is None:
             return None
         answered = form.answered(hypotheses, now)
-        leaves = sure and best.intent not in (YES, NO, form.intent.name)
+        leaves = self._leaves(form, hypotheses, best, sure)
         free = slot.kind in ("name", "text") and not form.spelling
-        if answered and not (leaves and free):
+        if answered and not (leaves and free and not introduces_name(hypotheses)):
             self._remember_name(answered)
             return self._advance(answered)
         if leaves:
             return self._aside(form, best, hypotheses, now)
         if hypotheses and (corrected := form.corrected(hypotheses, now)) and form.values:
             return self._advance(replace(corrected, asked=0))
-        if form.asked >= _MAX_ASKS:
-            self._filling = None
-            return self._offer_human(best.score)
-        return self._advance(form)
+        return self._missed_slot(form, best.score)
+
+    def _missed_slot(self, form: Form, score: float) -> Reply:
+        """Asks again in other words; at last offers a colleague, and still takes an answer."""
+        if form.asked < _MAX_ASKS:
+            return self._advance(form, score)
+        self._filling = replace(form, asked=1)
+        return self._offer_human(score)
+
+    def _leaves(self, form: Form, hypotheses: Sequence[str], best: Match, sure: bool) -> bool:
+        """Whether this is another request, not an answer that was bent into one."""
+        slot = form.open_slot
+        if not sure or slot is None or best.intent in (YES, NO, form.intent.name):
+            return False
+        if slot.kind in ("name", "text") or len(hypotheses[0].split()) < _REQUEST_WORDS:
+            return is_whole_request((best,))
+        return True
 
     def _aside(
         self, form: Form, best: Match, hypotheses: Sequence[str], now: datetime
@@ -284,7 +303,7 @@ class Conversation:
         target = question.yes if verdict == YES else question.no if verdict == NO else ""
         if target:
             return self._start(self._script.intents[target], (), now)
-        if verdict:
+        if verdict and self._filling is None:
             said = self._script.yes if verdict == YES else self._script.no
             return Reply((said.answer,), intent=verdict, score=ranking[0].score if ranking else 0.0)
         return None  # another request

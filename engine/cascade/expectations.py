@@ -21,6 +21,7 @@ _ANSWERS: Final[Mapping[str, str]] = {
     "confirm": "Yes, that's right. No. Yes, please.",
     "text": "",
 }
+_ADDRESSES: Final = "12 Harbor Street. It's 8 Maple Road. 400 Oak Avenue."
 
 
 def expected_words(kind: str, options: Sequence[str], question: str) -> str:
@@ -33,4 +34,6 @@ def expected_words(kind: str, options: Sequence[str], question: str) -> str:
     """
     if kind == "choice":
         return f"{question} " + " ".join(f"{option.capitalize()}." for option in options)
+    if kind == "text" and "address" in question:
+        return f"{question} {_ADDRESSES}"
     return f"{question} {_ANSWERS[kind]}".strip()

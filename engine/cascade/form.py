@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from difflib import SequenceMatcher
 from typing import Final
 
 from engine.cascade.script import Intent, Slot
@@ -31,12 +32,13 @@ SPELL: Final = "Sorry. Could you spell the last name for me, letter by letter?"
 _REFUSAL: Final = re.compile(
     r"^(?:(?:oh|uh|um|well|sorry|wait)\b[ ,.]*)*"
     r"(?:(?:no|nope|nah|wrong|not quite|that's wrong|that is wrong|that's not right|actually|"
-    r"i mean|i meant|i said|make it|make that|change it to|it's|it is|please)\b[ ,.!]*)+",
+    r"i mean|i meant|i said|number(?= \d)|make it|make that|change it to|it's|it is|please)\b[ ,.!]*)+",
     re.IGNORECASE,
 )
 # A correction is read by what it sounds like; these come first, for they name themselves.
 _ORDER: Final = ("date", "time", "choice", "digits", "number")
 _FREE: Final = ("name", "text")
+_MAX_FREE_WORDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +145,20 @@ class Form:
     def _free(
         self, rest: Sequence[str], now: datetime, kinds: Mapping[str, Slot]
     ) -> dict[str, str]:
-        if len(rest[0].split()) > 12:
+        """A name or a text: the one that sounds more like what was read back."""
+        if len(rest[0].split()) > _MAX_FREE_WORDS:
             return {}
-        for kind in _FREE:
-            if kind in kinds and (value := self._read(kinds[kind], rest, now, asked=True)):
-                return {kinds[kind].name: value}
-        return {}
+        found = {
+            kinds[kind].name: value
+            for kind in _FREE
+            if kind in kinds and (value := self._read(kinds[kind], rest, now, asked=True))
+        }
+        likeness = {
+            name: SequenceMatcher(None, value.lower(), self.values.get(name, "").lower()).ratio()
+            for name, value in found.items()
+        }
+        best = max(likeness, key=likeness.__getitem__, default="")
+        return {best: found[best]} if best else {}
 
     def _volunteered(
         self, hypotheses: Sequence[str], now: datetime, slots: Sequence[Slot]

@@ -93,6 +93,7 @@ class Session:
         self._workshop = workshop
         self._began = now
         self._vocabulary = vocabulary
+        self._expected = vocabulary  # replaced as a whole: worker threads read it
         self._backchannels = deque(backchannels)
         self._ears = Ears(networks.voicing.stream())
         self._turns = TurnTracker()
@@ -230,6 +231,7 @@ class Session:
     def _say(self, reply: Reply) -> None:
         self._mouth.say(*reply.lines)
         self._action = reply.action
+        self._expected = self._conversation.expected() or self._vocabulary
 
     def _yield_floor(self, why: str) -> None:
         if self._mouth.speaking:
@@ -263,8 +265,8 @@ class Session:
     # --- jobs and logs ----------------------------------------------------------------------------
 
     def _understand(self, speech: Floats) -> Words:
-        """Runs in a worker thread: reads only what never changes in a session."""
-        heard = self._recogniser.transcribe(speech, self._vocabulary)
+        """Runs in a worker thread: reads only what is never changed, but replaced."""
+        heard = self._recogniser.transcribe(speech, self._expected)
         return Words(heard, self._conversation.rank(heard.hypotheses))
 
     def _render(self, text: str, urgent: bool) -> Future[NDArray[np.int16]]:

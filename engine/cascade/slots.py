@@ -29,6 +29,9 @@ _NAME_LEAD: Final = re.compile(
     r"(?:(?:the )?name(?: of)?\b)?[ ,]*",
     re.IGNORECASE,
 )
+_NAMED: Final = re.compile(
+    r"\b(?:my name is|my name's|the name is|under the name(?: of)?)\s+(.+)", re.IGNORECASE
+)
 _NAME_TAIL: Final = re.compile(
     r"[ ,]*\b(?:please|thanks|thank you|is my name|is the name|here|speaking)\b.*$", re.I
 )
@@ -103,6 +106,11 @@ def read_any(
     return first(read_slot(kind, text, now, asked=asked, options=options) for text in heard)
 
 
+def introduces_name(hypotheses: Sequence[str]) -> bool:
+    """Tells whether the words say themselves that a name follows."""
+    return bool(hypotheses) and _NAMED.search(hypotheses[0]) is not None
+
+
 def read_letters(heard: str) -> str:
     """Returns a name that was spelled letter by letter, or ""."""
     text = re.sub(r"\b([a-z])\b,? (?:as in|like|for) \w+", r"\1", heard.lower())
@@ -154,9 +162,7 @@ def _read_name(heard: str, now: datetime, asked: bool) -> str:
     if asked and (spelled := read_letters(text)):
         return spelled
     lead = _NAME_LEAD.match(text)
-    named = re.search(
-        r"\b(?:my name is|my name's|the name is|under the name(?: of)?)\s+(.+)", text, re.I
-    )
+    named = _NAMED.search(text)
     if not named and not asked:
         return ""
     rest = named[1] if named else text[lead.end() if lead else 0 :]
