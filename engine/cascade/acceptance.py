@@ -13,12 +13,13 @@ from typing import Final
 from engine.cascade.matching import Match
 from engine.cascade.script import NO, YES
 
-_SURE: Final = 0.38  # answer at once, if the second intent is
+_SURE: Final = 0.35  # answer at once, if the second intent is
 _LEAD: Final = 0.05  # so far behind
-_LIKELY: Final = 0.34  # answer at once, if the second is
+_LIKELY: Final = 0.31  # answer at once, if the second is
 _CLEAR_LEAD: Final = 0.18  # so far behind
 _GUESS: Final = 0.22  # ask "is this about"
-_COMPLETE: Final = 0.6  # surely a whole request
+_COMPLETE: Final = 0.5  # surely a whole request
+_OTHER: Final = 0.6  # surely no answer to a question of ours
 _ENDS: Final = 0.6  # surely a goodbye
 
 _GOODBYE: Final = re.compile(
@@ -57,6 +58,11 @@ def is_guess(ranking: Sequence[Match]) -> bool:
 def is_whole_request(ranking: Sequence[Match]) -> bool:
     """Tells whether these words are surely a complete request: no need to wait for more."""
     return bool(ranking) and ranking[0].score >= _COMPLETE
+
+
+def is_other_request(best: Match) -> bool:
+    """Tells whether these words, said to an open question, are surely no answer to it."""
+    return best.score >= _OTHER
 
 
 def ends_call(hypotheses: Sequence[str], best: Match) -> bool:

@@ -16,12 +16,13 @@ from typing import Final
 from engine.cascade.acceptance import (
     ends_call,
     is_guess,
+    is_other_request,
     is_sure,
     is_whole_request,
     yes_or_no,
 )
 from engine.cascade.expectations import expected_words
-from engine.cascade.facts import Facts, NoFacts
+from engine.cascade.facts import NoFacts
 from engine.cascade.form import Form, filled
 from engine.cascade.matching import Match, Matcher
 from engine.cascade.script import NO, REPEAT, YES, FollowUp, Intent, Script
@@ -29,6 +30,7 @@ from engine.cascade.slots import introduces_name
 
 _MAX_ASKS: Final = 3  # of one slot, before a colleague is offered
 _REQUEST_WORDS: Final = 3  # fewer are a request only if they are one of the examples
+_URGENT: Final = frozenset({"emergency", "self_harm", "wait", "louder", "not_asked"})
 _CHANGE: Final = "Sorry about that. What should I change?"
 
 
@@ -77,7 +79,7 @@ class Conversation:
         script: Script,
         matcher: Matcher,
         greeting: str = "",
-        facts: Facts | NoFacts | None = None,
+        facts: NoFacts | None = None,
     ) -> None:
         self._script = script
         self._matcher = matcher
@@ -148,6 +150,9 @@ class Conversation:
         self._turns += 1
         if self._filling is not None and self._filling.open_slot:
             return self._missed_slot(self._filling, 0.0)
+        if self._question and (form := self._question.confirms) and self._misses < _MAX_ASKS:
+            self._misses += 1
+            return Reply((form.confirm(),), intent=form.intent.name)
         return self._miss(0.0)
 
     def _answer(
@@ -176,6 +181,8 @@ class Conversation:
             if intent is None:
                 return self._plain_yes_or_no(hypotheses, best)
             self._misses = 0
+            if self._outdated(intent) and (fact := self._facts.answer(hypotheses)):
+                return Reply((fact,), intent="fact", score=best.score)
             if intent.action == "hangup" and not ends_call(hypotheses, best):
                 self._question = _Question(yes=intent.name)
                 return Reply((self._script.end_call,), intent="did_you_mean", score=best.score)
@@ -188,6 +195,13 @@ class Conversation:
             asked = self._script.did_you_mean.replace("{topic}", intent.topic)
             return Reply((asked,), intent="did_you_mean", score=best.score)
         return self._miss(best.score)
+
+    def _outdated(self, intent: Intent) -> bool:
+        """Whether its answer states a fact that the role text, edited since, states no longer."""
+        if intent.slots or intent.action:
+            return False
+        stated = [fact for fact in self._script.facts.values() if fact in intent.answers[0]]
+        return any(not self._facts.states(fact) for fact in stated)
 
     def _plain_yes_or_no(self, hypotheses: Sequence[str], best: Match) -> Reply:
         """A yes or no to nothing: only one that is no more than that is taken for it."""
@@ -222,7 +236,7 @@ class Conversation:
         """Fills what an answer may quote of the conversation."""
         if "{" not in line:
             return line
-        letters = ", ".join((self._last_name or self._script.company).upper().replace(" ", ""))
+        letters = ", ".join((self._last_name or self._script.facts.get("company", "")).upper().replace(" ", ""))
         said = self._previous[0] if self._previous else ""
         return line.replace("{previous}", said).replace("{spelled}", letters).strip()
 
@@ -269,9 +283,15 @@ class Conversation:
         slot = form.open_slot
         if not sure or slot is None or best.intent in (YES, NO, form.intent.name):
             return False
-        if slot.kind in ("name", "text") or len(hypotheses[0].split()) < _REQUEST_WORDS:
-            return is_whole_request((best,))
+        if slot.kind == "text":  # a caller's own words sound like any of the requests
+            return is_other_request(best) and self._interrupts(best.intent)
+        if slot.kind == "name" or len(hypotheses[0].split()) < _REQUEST_WORDS:
+            return is_other_request(best)
         return True
+
+    def _interrupts(self, name: str) -> bool:
+        intent = self._script.intents.get(name)
+        return name in _URGENT or (intent is not None and bool(intent.action))
 
     def _aside(
         self, form: Form, best: Match, hypotheses: Sequence[str], now: datetime

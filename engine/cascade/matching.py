@@ -80,13 +80,14 @@ class Matcher:
         """Ranks all intents, best first.
 
         Args:
-            heard: the recogniser's hypotheses for one turn; their scores are averaged, so that
-                a word which only one of them got right still counts.
+            heard: the recogniser's hypotheses for one turn; an intent's score is half the best
+                of them and half their mean, so that a word which only one got right counts.
         """
         texts = [text for text in map(plain, heard) if text]
         if not texts:
             return []
-        scores = (self._features(texts) @ self._known.T @ self._weights).mean(0)
+        each = self._features(texts) @ self._known.T @ self._weights  # [hypotheses, intents]
+        scores = (each.max(0) + each.mean(0)) / 2
         order = np.argsort(-scores)
         return [Match(self._names[index], float(scores[index])) for index in order]
 

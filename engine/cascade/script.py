@@ -7,7 +7,7 @@ and says exactly where it is wrong; it does not know matching, speech or the cou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.interface import PromptRejected
@@ -88,7 +88,7 @@ class Script:
     backchannels: tuple[str, ...] = ()
     noted: str = NOTED
     end_call: str = END_CALL
-    company: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)  # the persona's, by name
 
     def examples(self) -> list[tuple[str, str]]:
         """Returns every (example, intent) pair; yes, no and repeat count as intents."""
@@ -136,16 +136,17 @@ def parse(section: Mapping[str, Any]) -> Script:
         backchannels=reader.lines("backchannels", needed=False),
         noted=reader.line("noted", needed=False) or NOTED,
         end_call=reader.line("end_call", needed=False) or END_CALL,
-        company=_company(section),
+        facts=_facts(section),
     )
     _check_targets(script)
     return script
 
 
-def _company(section: Mapping[str, Any]) -> str:
+def _facts(section: Mapping[str, Any]) -> Mapping[str, str]:
     facts = section.get("facts")
-    company = facts.get("company") if isinstance(facts, Mapping) else ""
-    return company if isinstance(company, str) else ""
+    if not isinstance(facts, Mapping):
+        return {}
+    return {str(name): value for name, value in facts.items() if isinstance(value, str)}
 
 
 def _intent(reader: _Reader) -> Intent:

@@ -109,6 +109,7 @@ class Session:
         self._unheard: tuple[str, ...] = ()
         self._resumes = 0
         self._action = ""
+        self._record: dict[str, str] = {}  # of a form that was confirmed in this tick
         self._hushed = False  # fell silent in this tick: what is queued must not be heard
         self._over = False  # the call was ended; frames may still come until it is gone
         self._mouth.say(greeting)
@@ -130,7 +131,8 @@ class Session:
         self._ears.said(frame_out)
         self._answers.remember_said(self._mouth.take_heard())
         self._report_failures()
-        return FrameOutput(frame_out, text, action)
+        record, self._record = self._record, {}
+        return FrameOutput(frame_out, text, action, record)
 
     def close(self) -> None:
         """Drops what is still under way."""
@@ -231,6 +233,8 @@ class Session:
     def _say(self, reply: Reply) -> None:
         self._mouth.say(*reply.lines)
         self._action = reply.action
+        if reply.task:
+            self._record = {**reply.fields, "task": reply.task}
         self._expected = self._conversation.expected() or self._vocabulary
 
     def _yield_floor(self, why: str) -> None:
