@@ -45,7 +45,8 @@ class Slot(Strict):
     Attributes:
         name: how templates call it: `{name}`.
         kind: `date`, `time` (of day), `number` (an amount), `digits` (said one by one), `name`
-            (of a person or place), `choice` (one of the options), `text` (whatever the caller says).
+            (of a person or place), `choice` (one of the options), `text` (whatever
+            the caller says).
         question: asks for it; may use the slots before it.
         again: other questions for it, each after one miss; the engine has general ones.
         options: of a choice, as they are read back.

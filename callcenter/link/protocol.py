@@ -140,9 +140,9 @@ class Record(_Message):
 
     type: Literal["record"] = "record"
     task: Name
-    fields: Annotated[
-        dict[Name, Annotated[str, Field(max_length=1_000)]], Field(max_length=16)
-    ] = Field(default_factory=dict)
+    fields: Annotated[dict[Name, Annotated[str, Field(max_length=1_000)]], Field(max_length=16)] = (
+        Field(default_factory=dict)
+    )
 
 
 class DrainSoon(_Message):

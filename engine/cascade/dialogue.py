@@ -142,7 +142,8 @@ class Conversation:
         prompts = self._script.silence_prompts
         self._silences += 1
         if self._silences <= len(prompts):
-            return Reply((prompts[self._silences - 1],), intent="silence")
+            open_question = (self._filling.question(),) if self._filling else ()
+            return Reply((prompts[self._silences - 1], *open_question), intent="silence")
         return Reply((self._script.goodbye,), "hangup", "silence")
 
     def not_understood(self) -> Reply:
@@ -155,9 +156,7 @@ class Conversation:
             return Reply((form.confirm(),), intent=form.intent.name)
         return self._miss(0.0)
 
-    def _answer(
-        self, hypotheses: Sequence[str], ranking: Sequence[Match], now: datetime
-    ) -> Reply:
+    def _answer(self, hypotheses: Sequence[str], ranking: Sequence[Match], now: datetime) -> Reply:
         best = ranking[0] if ranking else Match("", 0.0)
         sure = is_sure(ranking)
         if sure and best.intent == REPEAT:
@@ -236,7 +235,9 @@ class Conversation:
         """Fills what an answer may quote of the conversation."""
         if "{" not in line:
             return line
-        letters = ", ".join((self._last_name or self._script.facts.get("company", "")).upper().replace(" ", ""))
+        letters = ", ".join(
+            (self._last_name or self._script.facts.get("company", "")).upper().replace(" ", "")
+        )
         said = self._previous[0] if self._previous else ""
         return line.replace("{previous}", said).replace("{spelled}", letters).strip()
 
@@ -345,7 +346,9 @@ class Conversation:
             return self._advance(corrected)
         if verdict == NO and not form.refused:
             self._question = _Question(confirms=replace(form, refused=1))
-            return Reply((_CHANGE,), intent=form.intent.name, score=ranking[0].score if ranking else 0.0)
+            return Reply(
+                (_CHANGE,), intent=form.intent.name, score=ranking[0].score if ranking else 0.0
+            )
         if verdict == NO:
             return self._advance(form.reopened(), lead=(self._script.corrected,))
         if other:

@@ -33,15 +33,21 @@ _ORDER: Final = re.compile(
     re.IGNORECASE,
 )
 _EMPTY: Final = frozenset(
-    "a an the i you we he she it is are am was were be been being to of in on at for and or but do "
-    "does did my your our me us this that these those can could would will shall should have has "
-    "had with from by as if not no so please there any some i'm it's that's i'd i'll you're tell "
-    "know want like get got hi hello okay well just about what which who how where when much many "
-    "long".split()
+    re.findall(
+        r"\S+",
+        "a an the i you we he she it is are am was were be been being to of in on at for and "
+        "or but do does did my your our me us this that these those can could would will "
+        "shall should have has had with from by as if not no so please there any some i'm "
+        "it's that's i'd i'll you're tell know want like get got hi hello okay well just "
+        "about what which who how where when much many long ",
+    )
 )
 # What a question word asks for, in words that the answer may have.
 _ASKS_FOR: Final = (
-    (re.compile(r"\bhow much\b|\bwhat (?:does|do) .*\bcosts?\b|\bprices?\b|\bexpensive\b"), "costs"),
+    (
+        re.compile(r"\bhow much\b|\bwhat (?:does|do) .*\bcosts?\b|\bprices?\b|\bexpensive\b"),
+        "costs",
+    ),
     (re.compile(r"\bwhen\b|\bwhat time\b|\bhow late\b|\bhow early\b|\bhours\b"), "open"),
     (re.compile(r"\bwhere\b|\bdirections\b"), "address"),
 )
@@ -90,7 +96,10 @@ class Facts(NoFacts):
         return self._sentences[best] if scores[best] >= enough else ""
 
     def _covered(
-        self, question: NDArray[np.float32], weights: NDArray[np.float64], sentence: NDArray[np.float32]
+        self,
+        question: NDArray[np.float32],
+        weights: NDArray[np.float64],
+        sentence: NDArray[np.float32],
     ) -> float:
         if not len(sentence):
             return 0.0

@@ -32,7 +32,8 @@ SPELL: Final = "Sorry. Could you spell the last name for me, letter by letter?"
 _REFUSAL: Final = re.compile(
     r"^(?:(?:oh|uh|um|well|sorry|wait)\b[ ,.]*)*"
     r"(?:(?:no|nope|nah|wrong|not quite|that's wrong|that is wrong|that's not right|actually|"
-    r"i mean|i meant|i said|number(?= \d)|make it|make that|change it to|it's|it is|please)\b[ ,.!]*)+",
+    r"i mean|i meant|i said|number(?= \d)|make it|make that|change it to|"
+    r"it's|it is|please)\b[ ,.!]*)+",
     re.IGNORECASE,
 )
 # A correction is read by what it sounds like; these come first, for they name themselves.
@@ -116,7 +117,7 @@ class Form:
         changed: dict[str, str] = {}
         kinds = {slot.kind: slot for slot in self.intent.slots}
         for kind in _ORDER:
-            if kind not in kinds or kind in ("number", "digits") and changed:
+            if kind not in kinds or (kind in ("number", "digits") and changed):
                 continue
             alone = kind != "number" or "time" not in kinds or len(rest[0].split()) > 1
             if value := self._read(kinds[kind], rest, now, asked=alone and kind != "date"):

@@ -105,7 +105,15 @@ class Script:
     def fixed_lines(self) -> list[str]:
         """Returns the lines without slots that a call is likely to need, most urgent first."""
         lines = [*self.fallbacks, self.handoff_offer.question, *self.silence_prompts]
-        lines += [self.goodbye, self.noted, self.end_call, self.corrected, self.yes.answer, self.no.answer, *self.backchannels]
+        lines += [
+            self.goodbye,
+            self.noted,
+            self.end_call,
+            self.corrected,
+            self.yes.answer,
+            self.no.answer,
+            *self.backchannels,
+        ]
         for intent in self.intents.values():
             lines += [*intent.answers, *(slot.question for slot in intent.slots)]
             lines += [line for slot in intent.slots for line in slot.again]

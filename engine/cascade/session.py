@@ -205,6 +205,11 @@ class Session:
         """A short sound that let the agent go on: was it a word that wants an answer?"""
         heard = words.heard
         answers = self._conversation.awaits_yes_or_no and not self._mouth.speaking
+        free = not self._mouth.speaking and not self._turns.hears_voice
+        if not heard.usable and self._conversation.awaits_slot and free:
+            self._log("cascade.not_understood", language=heard.language)
+            self._say(self._conversation.not_understood())  # a short word is the usual answer here
+            return
         if not heard.usable or (is_backchannel(heard.hypotheses) and not answers):
             return
         if self._turns.hears_voice:

@@ -43,10 +43,13 @@ _TEXT_LEAD: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_IN_NAMES: Final = frozenset(
-    "on at in the and of to for with what when where why how is are was do does did can could "
-    "would will want need have people person table room car book change cancel not don't "
-    "monday tuesday wednesday thursday friday saturday sunday tomorrow today o'clock "
-    "yes no yeah nope wrong right correct okay that this it i you we they my your".split()
+    re.findall(
+        r"\S+",
+        "on at in the and of to for with what when where why how is are was do does did can could "
+        "would will want need have people person table room car book change cancel not don't "
+        "monday tuesday wednesday thursday friday saturday sunday tomorrow today o'clock "
+        "yes no yeah nope wrong right correct okay that this it i you we they my your",
+    )
 )
 _MAX_NAME_WORDS: Final = 4
 _FEWEST_LETTERS: Final = 2  # of a name that is spelled
@@ -145,7 +148,9 @@ def _read_number(heard: str, now: datetime, asked: bool) -> str:
 def _read_digits(heard: str, now: datetime, asked: bool) -> str:
     text = re.sub(r"[,.-]", " ", heard.lower())
     text = re.sub(r"\b(?:oh|o)\b", "zero", text)
-    text = re.sub(r"\b(double|triple) (\w+)", lambda f: " ".join([f[2]] * (3 if f[1][0] == "t" else 2)), text)
+    text = re.sub(
+        r"\b(double|triple) (\w+)", lambda f: " ".join([f[2]] * (3 if f[1][0] == "t" else 2)), text
+    )
     if asked and _mostly_numbers(text):
         text = " ".join(_SOUNDS.get(word, word) for word in text.split())
     figures = re.sub(r"\D", "", alpha2digit(text, "en", 0))
@@ -183,7 +188,10 @@ def _read_choice(heard: str, options: Sequence[str], asked: bool) -> str:
     if scores[best] >= (_ALIKE if asked else 1.0) and scores[best] > max(others, default=0.0):
         return options[best]
     places = {"first": 0, "second": 1, "third": 2, "last": len(options) - 1}
-    if asked and (place := next((places[word] for word in words if word in places), None)) is not None:
+    if (
+        asked
+        and (place := next((places[word] for word in words if word in places), None)) is not None
+    ):
         return options[place] if place < len(options) else ""
     return ""
 

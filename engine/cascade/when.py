@@ -53,7 +53,9 @@ _CLOCK: Final = re.compile(r"\b(\d{1,2}):([0-5]\d)\b")
 _RUN_TOGETHER: Final = re.compile(r"\b(?:(at|around|about|by|for|to) )?(\d{1,2})([0-5]\d)\b(?! ?%)")
 _HOUR: Final = re.compile(r"\b(?:(at|around|about|by|until) )?(\d{1,2})\b(?! ?%)(?: ?(am|pm)\b)?")
 _HALF: Final = re.compile(r"\b(am|pm)\b|(?<=\d)(am|pm)\b")
-_DAY_OF_MONTH: Final = re.compile(r"\b(?:the )?(\d{1,2})(st|nd|rd|th)?\b(?! (?:people|persons|of us))")
+_DAY_OF_MONTH: Final = re.compile(
+    r"\b(?:the )?(\d{1,2})(st|nd|rd|th)?\b(?! (?:people|persons|of us))"
+)
 _NEXT_WEEK: Final = re.compile(rf"\b({_DAY})(?: of)? next week\b|\bnext week(?: on)? ({_DAY})\b")
 _SPAN: Final = re.compile(r"(?:for )?\d+ (?:day|week|month)s?")  # how long, not when
 
@@ -84,7 +86,11 @@ def read_date(heard: str, now: datetime, asked: bool) -> str:
         monday = now - timedelta(days=now.weekday()) + timedelta(weeks=1)
         return _say_date(monday + timedelta(days=_DAYS.index(week[1] or week[2])), now)
     for moment, context, _, _, found in _calendar().nlp(text, sourceTime=now) or ():
-        if context.hasDate and not _SPAN.fullmatch(found) and re.search(rf"{_MONTHS}|{_DAY}|day|week|month|tomorrow|/", found):
+        if (
+            context.hasDate
+            and not _SPAN.fullmatch(found)
+            and re.search(rf"{_MONTHS}|{_DAY}|day|week|month|tomorrow|/", found)
+        ):
             return _say_date(moment if moment.date() >= now.date() else _later(moment), now)
     if day := _day_of_month(text, now, asked):
         return _say_date(day, now)
