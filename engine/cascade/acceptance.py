@@ -17,6 +17,7 @@ _SURE: Final = 0.35  # answer at once, if the second intent is
 _LEAD: Final = 0.05  # so far behind
 _LIKELY: Final = 0.31  # answer at once, if the second is
 _CLEAR_LEAD: Final = 0.18  # so far behind
+_SURE_OF_TALK: Final = 0.43  # the same of small talk, which any sentence resembles a little
 _GUESS: Final = 0.22  # ask "is this about"
 _COMPLETE: Final = 0.5  # surely a whole request
 _OTHER: Final = 0.6  # surely no answer to a question of ours
@@ -48,6 +49,11 @@ def is_sure(ranking: Sequence[Match]) -> bool:
     best = ranking[0].score
     lead = best - (ranking[1].score if len(ranking) > 1 else 0.0)
     return (best >= _SURE and lead >= _LEAD) or (best >= _LIKELY and lead >= _CLEAR_LEAD)
+
+
+def is_sure_of_talk(ranking: Sequence[Match]) -> bool:
+    """The same for intents that are about the conversation itself and can't be asked about."""
+    return is_sure(ranking) and ranking[0].score >= _SURE_OF_TALK
 
 
 def is_guess(ranking: Sequence[Match]) -> bool:

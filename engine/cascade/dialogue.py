@@ -18,6 +18,7 @@ from engine.cascade.acceptance import (
     is_guess,
     is_other_request,
     is_sure,
+    is_sure_of_talk,
     is_whole_request,
     yes_or_no,
 )
@@ -158,7 +159,7 @@ class Conversation:
 
     def _answer(self, hypotheses: Sequence[str], ranking: Sequence[Match], now: datetime) -> Reply:
         best = ranking[0] if ranking else Match("", 0.0)
-        sure = is_sure(ranking)
+        sure = self._sure(ranking)
         if sure and best.intent == REPEAT:
             return self._repeat(best.score)
         if self._question is not None:
@@ -171,12 +172,17 @@ class Conversation:
                 return reply
         return self._fresh(hypotheses, ranking, now)
 
+    def _sure(self, ranking: Sequence[Match]) -> bool:
+        intent = self._script.intents.get(ranking[0].intent) if ranking else None
+        talk = intent is not None and not intent.guess and intent.name not in _URGENT
+        return is_sure_of_talk(ranking) if talk else is_sure(ranking)
+
     # --- requests ---------------------------------------------------------------------------------
 
     def _fresh(self, hypotheses: Sequence[str], ranking: Sequence[Match], now: datetime) -> Reply:
         best = ranking[0] if ranking else Match("", 0.0)
         intent = self._script.intents.get(best.intent)
-        if is_sure(ranking):
+        if self._sure(ranking):
             if intent is None:
                 return self._plain_yes_or_no(hypotheses, best)
             self._misses = 0

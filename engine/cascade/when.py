@@ -156,7 +156,7 @@ def _day_of_month(text: str, now: datetime, asked: bool) -> datetime | None:
     """The next 23rd, of "the 23rd"; a bare "23" only where a day was asked for."""
     for found in _DAY_OF_MONTH.finditer(text):
         day = int(found[1])
-        alone = asked and len(text.split()) <= 2
+        alone = asked and re.fullmatch(r"(?:on )?(?:the )?\d{1,2}", text) is not None
         if not (found[2] or alone) or not 1 <= day <= 31 or _CLOCK.search(text):
             continue
         moment = now
