@@ -13,10 +13,8 @@ from typing import Final
 from engine.cascade.matching import Match
 from engine.cascade.script import NO, YES
 
-_SURE: Final = 0.35  # answer at once, if the second intent is
-_LEAD: Final = 0.05  # so far behind
-_LIKELY: Final = 0.31  # answer at once, if the second is
-_CLEAR_LEAD: Final = 0.18  # so far behind
+_SURE: Final = 0.33  # answer at once, if the second intent is
+_LEAD: Final = 0.02  # so far behind
 _SURE_OF_TALK: Final = 0.43  # the same of small talk, which any sentence resembles a little
 _GUESS: Final = 0.22  # ask "is this about"
 _COMPLETE: Final = 0.5  # surely a whole request
@@ -48,7 +46,7 @@ def is_sure(ranking: Sequence[Match]) -> bool:
         return False
     best = ranking[0].score
     lead = best - (ranking[1].score if len(ranking) > 1 else 0.0)
-    return (best >= _SURE and lead >= _LEAD) or (best >= _LIKELY and lead >= _CLEAR_LEAD)
+    return best >= _SURE and lead >= _LEAD
 
 
 def is_sure_of_talk(ranking: Sequence[Match]) -> bool:
