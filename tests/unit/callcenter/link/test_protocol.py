@@ -186,4 +186,6 @@ def test_a_record_is_bounded() -> None:
     """A worker can't fill the journal through one call."""
     fields = ", ".join(f'"field{index}": "x"' for index in range(17))
     with pytest.raises(ProtocolError):
-        protocol.decode_from_worker(f'{{"type": "record", "task": "booking", "fields": {{{fields}}}}}')
+        protocol.decode_from_worker(
+            f'{{"type": "record", "task": "booking", "fields": {{{fields}}}}}'
+        )

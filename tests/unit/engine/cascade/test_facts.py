@@ -23,7 +23,10 @@ def facts() -> Facts:
     ("question", "answer"),
     [
         ("How much is a cleaning?", "A cleaning costs ninety dollars."),
-        ("When is the practice open?", "The practice is open Monday to Thursday from eight to five."),
+        (
+            "When is the practice open?",
+            "The practice is open Monday to Thursday from eight to five.",
+        ),
         ("Do you sell bicycles?", ""),
         ("Can you give me medical advice?", ""),
         ("", ""),
