@@ -71,11 +71,14 @@ class FrameOutput:
         text: the piece of text that belongs to this tick; "" in most ticks.
         action: "" or a command of the engine to the call: "hangup", "handoff", or "yield": it fell
             silent for the caller, who should not hear what still waits at the far end.
+        record: what the caller asked for and confirmed, by name ("task" is its kind, then the
+            form's fields); empty in almost all ticks. Personal data: it is never logged.
     """
 
     pcm: Frame
     text: str = ""
     action: str = ""
+    record: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ Utterance = Annotated[
 # The short replies have sections of their own; an intent of that name could not be told apart.
 _REPLIES = frozenset({"yes", "no", "repeat"})
 
-SlotKind = Literal["date", "time", "number", "digits", "name", "text"]
+SlotKind = Literal["date", "time", "number", "digits", "name", "choice", "text"]
+
+# What an answer may quote of the conversation: the agent's last line, and the last name, spelled.
+_QUOTES = frozenset({"previous", "spelled"})
 
 
 class Strict(BaseModel):
@@ -42,13 +45,24 @@ class Slot(Strict):
     Attributes:
         name: how templates call it: `{name}`.
         kind: `date`, `time` (of day), `number` (an amount), `digits` (said one by one), `name`
-            (of a person or place), `text` (whatever the caller says).
+            (of a person or place), `choice` (one of the options), `text` (whatever
+            the caller says).
         question: asks for it; may use the slots before it.
+        again: other questions for it, each after one miss; the engine has general ones.
+        options: of a choice, as they are read back.
     """
 
     name: Slug
     kind: SlotKind
     question: Line
+    again: Annotated[tuple[Line, ...], Field(max_length=3)] = ()
+    options: Annotated[tuple[Line, ...], Field(max_length=12)] = ()
+
+    @model_validator(mode="after")
+    def _a_choice_has_options(self) -> Self:
+        if (self.kind == "choice") != bool(self.options):
+            raise PersonaError("'options' belong to the kind 'choice', which needs them")
+        return self
 
 
 class FollowUp(Strict):
@@ -74,6 +88,9 @@ class Intent(Strict):
         answers: one of them is said (any); may use `{slots}`.
         follow_up: asked after the answer.
         action: what happens to the call once the answer is said.
+        guess: whether "is this about ...?" may be asked when the match is unsure.
+        task: what kind of record a filled form becomes ("booking", "card_block"); the answer is
+            said only where that record is kept. Without a task, a form is closed by `noted`.
     """
 
     name: Slug
@@ -84,6 +101,8 @@ class Intent(Strict):
     answers: Annotated[tuple[Line, ...], Field(min_length=1)]
     follow_up: FollowUp | None = None
     action: Literal["handoff", "hangup"] | None = None
+    guess: bool = True
+    task: Slug | None = None
 
     @model_validator(mode="after")
     def _slots_are_read_back(self) -> Self:
@@ -92,16 +111,21 @@ class Intent(Strict):
             raise PersonaError("slots are asked for, so 'confirm' must read them back")
         if self.confirm is not None and not self.slots:
             raise PersonaError("'confirm' reads slots back, but there are none")
+        if self.task is not None and not self.slots:
+            raise PersonaError("'task' records slots, but there are none")
         return self
 
     @model_validator(mode="after")
     def _only_own_slots_are_used(self) -> Self:
         known: set[str] = set()
         for slot in self.slots:
-            _only(slot.question, known)
+            for line in (slot.question, *slot.again):
+                _only(line, known)
             known.add(slot.name)
-        for line in (*self.answers, *([self.confirm] if self.confirm else [])):
-            _only(line, known)
+        for line in self.answers:
+            _only(line, known | _QUOTES)
+        if self.confirm:
+            _only(self.confirm, known)
         _only(self.topic, set())
         if self.follow_up:
             _only(self.follow_up.question, set())
@@ -130,6 +154,8 @@ class Dialogue(Strict):
         yes: agreement to one of our questions.
         no: refusal of one of our questions.
         repeat: "say that again".
+        noted: closes a form that no record is kept of.
+        end_call: asked when the caller may have said goodbye.
         did_you_mean: said when the best intent is uncertain; must contain `{topic}`.
         corrected: said when a read-back was refused, before the questions are asked again.
         fallbacks: said one after the other when nothing matches turn after turn.
@@ -143,6 +169,8 @@ class Dialogue(Strict):
     yes: Reply
     no: Reply
     repeat: Repeat
+    noted: Line = "I have noted that."
+    end_call: Line = "Would you like to end the call?"
     did_you_mean: Line
     corrected: Line
     fallbacks: Annotated[tuple[Line, ...], Field(min_length=1, max_length=4)]
@@ -178,11 +206,12 @@ class Dialogue(Strict):
         _only(self.did_you_mean, {"topic"})
         if "topic" not in slots_in(self.did_you_mean):
             raise PersonaError("'did_you_mean' must contain {topic}")
-        for line in (self.yes.answer, self.no.answer, self.corrected, self.goodbye):
+        for line in (self.yes.answer, self.no.answer, self.corrected, self.goodbye, self.noted):
             _only(line, set())
         for line in (*self.fallbacks, *self.silence_prompts, *self.backchannels):
             _only(line, set())
         _only(self.handoff_offer.question, set())
+        _only(self.end_call, set())
         return self
 
     def _example_groups(self) -> Iterable[tuple[str, ...]]:

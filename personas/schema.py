@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -122,7 +122,7 @@ class Persona(Strict):
 
     @model_validator(mode="after")
     def _every_name_is_known_and_used(self) -> Self:
-        known = self.facts.keys() | self.variables.keys()
+        known = self.facts.keys() | self.variables.keys() | built_in(self.language).keys()
         used: set[str] = set()
         for place, text in self._templates():
             for name in names_in(text):
@@ -181,7 +181,7 @@ class Persona(Strict):
             raise PersonaError(
                 f"persona '{self.name}' has no variable '{unknown[0]}' (it has: {known})"
             )
-        values = dict(self.facts)
+        values = built_in(self.language) | self.facts
         for name, variable in self.variables.items():
             value = given.get(name, variable.default)
             if value is None:
@@ -233,6 +233,28 @@ class RenderedPersona:
     limits: Limits
     dialogue: dict[str, Any] | None
     prompt_hash: str
+
+
+# The number that every telephone reaches in an emergency, as it is said; 112 is that of GSM.
+_EMERGENCY_NUMBERS: Final = {
+    "US": "nine one one",
+    "CA": "nine one one",
+    "GB": "nine nine nine",
+    "IE": "one one two",
+    "AU": "triple zero",
+    "NZ": "one one one",
+    "IN": "one one two",
+}
+
+
+def built_in(language: str) -> dict[str, str]:
+    """Names that every template knows; a fact or a variable of that name says otherwise.
+
+    Args:
+        language: BCP 47 tag; its region tells the country, and without one it is the United States.
+    """
+    region = language.partition("-")[2] or "US"
+    return {"emergency_number": _EMERGENCY_NUMBERS.get(region, "one one two")}
 
 
 def prompt_hash(voice: str, role_text: str) -> str:

@@ -60,7 +60,7 @@ from callcenter.events import (
     TransferFailed,
 )
 from callcenter.link.client import LinkClient
-from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Text
+from callcenter.link.protocol import Action, AudioFrame, DrainSoon, Record, Text
 from callcenter.media.downlink import AudioPayload
 from callcenter.media.quality import CallQuality
 from callcenter.records.journal import Note
@@ -238,6 +238,9 @@ class CallRunner:
                         await self._say(message)
                     case Action(name=name):
                         self._tell(ActionRequested(name))
+                    case Record(task=task, fields=fields):
+                        log.info("task_recorded", task=task)
+                        self._note("task", {"task": task, "fields": fields})
                     case DrainSoon(deadline_s=deadline_s):
                         log.info("worker_drains", deadline_s=deadline_s)
                     case Text(piece=piece):

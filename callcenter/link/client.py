@@ -2,7 +2,7 @@
 
     link = await LinkClient.open(claim.url, auth_token, spec)
     link.send(frame)                          # never waits
-    async for message in link.messages(): ... # AudioFrame | Text | Action | DrainSoon | Stats | End
+    async for message in link.messages(): ... # AudioFrame | Text | Action | ... | End
     await link.close("caller_hung_up")
 
 It does not reconnect: a lost session cannot be resumed on the worker, so whoever owns the call
@@ -32,6 +32,7 @@ from callcenter.link.protocol import (
     FromWorker,
     OpenSession,
     Ready,
+    Record,
     Stats,
     Text,
 )
@@ -42,7 +43,7 @@ STALL_S = 1.0  # a live worker sends a frame every 80 ms; this is twelve in a ro
 PING_INTERVAL_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
-FromSession = AudioFrame | Text | Action | DrainSoon | Stats | End
+FromSession = AudioFrame | Text | Action | Record | DrainSoon | Stats | End
 
 
 class LinkClient:

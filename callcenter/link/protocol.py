@@ -130,6 +130,21 @@ class Action(_Message):
     name: Name
 
 
+class Record(_Message):
+    """Worker to gateway: what the caller asked for and confirmed; personal data.
+
+    Attributes:
+        task: its kind: "booking", "card_block", ...
+        fields: by name, as they were read back; no more than 16.
+    """
+
+    type: Literal["record"] = "record"
+    task: Name
+    fields: Annotated[dict[Name, Annotated[str, Field(max_length=1_000)]], Field(max_length=16)] = (
+        Field(default_factory=dict)
+    )
+
+
 class DrainSoon(_Message):
     """Worker to gateway: this worker leaves; the session ends after `deadline_s` at the latest."""
 
@@ -169,7 +184,7 @@ class ErrorMessage(_Message):
 
 
 FromGateway = OpenSession | End
-FromWorker = Ready | Text | Action | DrainSoon | Stats | End | ErrorMessage
+FromWorker = Ready | Text | Action | Record | DrainSoon | Stats | End | ErrorMessage
 Control = FromGateway | FromWorker
 _Direction = TypeVar("_Direction")
 

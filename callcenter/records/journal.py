@@ -8,6 +8,7 @@
     speech          party speaking ago_s       who talks: two lanes
     turn            kind and its numbers       gaps, barge-ins, yields, overlaps
     text            piece                      what the agent says
+    task            task fields                what the caller asked for and confirmed
     transfer        number                     the carrier is asked to take the caller over
     transfer_failed why                        and the call goes on
     keys            pressed                    how many; which ones may be a secret

@@ -15,7 +15,7 @@ import structlog
 
 from callcenter import metrics, tracing
 from callcenter.errors import Draining, NoCapacity, Refused
-from callcenter.link.protocol import Action, DrainSoon, End, OpenSession, Ready, Stats, Text
+from callcenter.link.protocol import Action, DrainSoon, End, OpenSession, Ready, Record, Stats, Text
 from callcenter.link.refusals import PromptRefused, SessionFailed, StaleClaim
 from callcenter.link.server import GatewayChannel, SessionLink
 from callcenter.worker.admission import Admission
@@ -69,6 +69,9 @@ class LiveSession:
             self._channel.send_control(Text(piece=delivery.output.text, frame=delivery.frame))
         if delivery.output.action:
             self._channel.send_control(Action(name=delivery.output.action))
+        if delivery.output.record:
+            fields = dict(delivery.output.record)
+            self._channel.send_control(Record(task=fields.pop("task"), fields=fields))
 
     def _count(self, delivery: Delivery) -> None:
         if delivery.concealed:

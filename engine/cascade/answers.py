@@ -18,6 +18,9 @@ from engine.cascade.looks import Words
 
 _log = logging.getLogger(__name__)
 
+# Answered by the persona itself, whatever a language model would say: what the role text states,
+# and where a life may hang on the answer.
+_OWN: Final = frozenset({"fact", "emergency", "self_harm"})
 _HISTORY: Final = 24  # turns that a language model is shown
 
 
@@ -62,7 +65,7 @@ class Answers:
             },
         )
         self._history.append(Said("user", best))
-        if self._llm is None or reply.action:
+        if self._llm is None or reply.action or reply.task or reply.intent in _OWN:
             return reply
         self._fallback = reply
         self._answer = self._llm.answer(self._role_text, list(self._history))

@@ -22,6 +22,7 @@ from typing import Any, Final
 from engine.cascade.bursts import BurstJudge
 from engine.cascade.dialogue import Conversation
 from engine.cascade.endpoint import Endpoint
+from engine.cascade.facts import Facts, NoFacts
 from engine.cascade.lines import LineCache, Samples
 from engine.cascade.llm import LlmClient, LlmSettings
 from engine.cascade.matching import Matcher, word_llama
@@ -76,11 +77,13 @@ class Parts:
         networks: for listening.
         voices: a persona's voice -> the lines of the voice that speaks for it; "" for all others.
         matcher: trains one on a script's examples.
+        facts: finds sentences of a role text that answer a question.
     """
 
     networks: Networks
     voices: Mapping[str, LineCache]
     matcher: Callable[[Script], Matcher]
+    facts: Callable[[str], NoFacts] = field(default=lambda role_text: NoFacts())
 
     def lines(self, voice: str) -> LineCache:
         """The lines of the voice that speaks for a persona's voice."""
@@ -94,6 +97,7 @@ class _Slot:
     spec: SessionSpec
     prepared: Future[tuple[Script, Matcher]]
     greeting: Future[Samples]
+    facts: Future[NoFacts]
     session: Session | None = None
     broken: str = ""  # why the persona could not be prepared; the first tick reports it
 
@@ -139,7 +143,9 @@ class CascadeEngine:
         prepared = self._prepare(spec)
         render = partial(self._parts.lines(spec.voice).render, spec.greeting)
         greeting = self._workshop.submit(spec.session_id, Urgency.SPEECH, render)
-        self._taken[free] = _Slot(spec, prepared, greeting)
+        read = partial(self._parts.facts, spec.role_text)
+        facts = self._workshop.submit(spec.session_id, Urgency.AHEAD, read)
+        self._taken[free] = _Slot(spec, prepared, greeting, facts)
         return free
 
     def prime(self) -> list[int]:
@@ -147,7 +153,7 @@ class CascadeEngine:
         ready = []
         for index, slot in self._taken.items():
             waits = slot.session is None and not slot.broken
-            if waits and slot.prepared.done() and slot.greeting.done():
+            if waits and all(part.done() for part in (slot.prepared, slot.greeting, slot.facts)):
                 self._open(slot)
                 ready.append(index)
         return ready
@@ -212,7 +218,7 @@ class CascadeEngine:
         spec = slot.spec
         return Session(
             spec.session_id,
-            Conversation(script, matcher, spec.greeting),
+            Conversation(script, matcher, spec.greeting, slot.facts.result()),
             self._parts.lines(spec.voice),
             self._parts.networks,
             self._workshop,
@@ -245,7 +251,12 @@ def load_parts(settings: CascadeSettings, files: ModelFiles | None = None) -> Pa
     voices = {
         name: _lines(path, settings) for name, path in ({"": files.voice} | own_voices).items()
     }
-    return Parts(networks, voices, lambda script: Matcher(script.examples(), word_llama()))
+    return Parts(
+        networks,
+        voices,
+        lambda script: Matcher(script.examples(), word_llama()),
+        lambda role_text: Facts(role_text, word_llama()),
+    )
 
 
 def _lines(voice: Path, settings: CascadeSettings) -> LineCache:

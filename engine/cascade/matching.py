@@ -3,7 +3,8 @@
 A kernel ridge classifier over the persona's own examples. Its kernel adds three likenesses:
 meaning (WordLlama's static embeddings, MIT, rare words weighing more) for paraphrases, letter
 groups for words that the recogniser bent, and words for rare terms. Trained in milliseconds when
-a persona is first used.
+a persona is first used. Besides the examples it learns some hundred sentences that no service
+dialogue answers, which belong to no intent: whatever sounds more like them scores low for all.
 
 This module knows texts and names of intents; not what is done with them.
 """
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +47,15 @@ class Matcher:
     Args:
         examples: (utterance, intent) pairs; an intent needs at least one.
         embed: words -> vectors, float32 [n, D].
+        background: sentences of no intent; None takes the packaged ones.
     """
 
-    def __init__(self, examples: Sequence[tuple[str, str]], embed: Embed) -> None:
+    def __init__(
+        self,
+        examples: Sequence[tuple[str, str]],
+        embed: Embed,
+        background: Sequence[str] | None = None,
+    ) -> None:
         texts = [plain(text) for text, _ in examples]
         self._names = sorted({name for _, name in examples})
         self._embed = embed
@@ -59,22 +67,27 @@ class Matcher:
         ).fit(texts)
         self._rarity = dict(zip(self._words.get_feature_names_out(), self._words.idf_, strict=True))
         self._rarest = float(max(self._words.idf_))  # of words that no example has
-        self._known = self._features(texts)
-        wanted = np.array([[name == column for column in self._names] for _, name in examples])
-        kernel = self._known @ self._known.T + _RIDGE * np.eye(len(texts))
-        self._weights = np.linalg.solve(kernel, wanted.astype(np.float64))  # [examples, intents]
+        others = background_sentences() if background is None else map(plain, background)
+        nothing = [text for text in others if text not in set(texts)]
+        self._known = self._features([*texts, *nothing])
+        wanted = np.zeros((len(self._known), len(self._names)))
+        for row, (_, name) in enumerate(examples):
+            wanted[row, self._names.index(name)] = 1.0
+        kernel = self._known @ self._known.T + _RIDGE * np.eye(len(self._known))
+        self._weights = np.linalg.solve(kernel, wanted)  # [sentences, intents]
 
     def rank(self, heard: Sequence[str]) -> list[Match]:
         """Ranks all intents, best first.
 
         Args:
-            heard: the recogniser's hypotheses for one turn; their scores are averaged, so that
-                a word which only one of them got right still counts.
+            heard: the recogniser's hypotheses for one turn; an intent's score is half the best
+                of them and half their mean, so that a word which only one got right counts.
         """
         texts = [text for text in map(plain, heard) if text]
         if not texts:
             return []
-        scores = (self._features(texts) @ self._known.T @ self._weights).mean(0)
+        each = self._features(texts) @ self._known.T @ self._weights  # [hypotheses, intents]
+        scores = (each.max(0) + each.mean(0)) / 2
         order = np.argsort(-scores)
         return [Match(self._names[index], float(scores[index])) for index in order]
 
@@ -99,6 +112,13 @@ class Matcher:
 def plain(text: str) -> str:
     """Lower case, words only: what examples and recognised texts have in common."""
     return " ".join(re.findall(r"[a-z']+", text.lower().replace("’", "'")))
+
+
+@lru_cache(maxsize=1)
+def background_sentences() -> tuple[str, ...]:
+    """What callers say that is no request to a service line, as `plain` texts."""
+    lines = (resources.files("engine.cascade") / "assets" / "background.txt").read_text("utf-8")
+    return tuple(dict.fromkeys(plain(line) for line in lines.splitlines() if line))
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ and says exactly where it is wrong; it does not know matching, speech or the cou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.interface import PromptRejected
@@ -16,17 +16,26 @@ YES: Final = "yes"
 NO: Final = "no"
 REPEAT: Final = "repeat"
 
-SLOT_KINDS: Final = frozenset({"date", "time", "number", "digits", "name", "text"})
+SLOT_KINDS: Final = frozenset({"date", "time", "number", "digits", "name", "choice", "text"})
+NOTED: Final = "I have noted that."
+END_CALL: Final = "Would you like to end the call?"
 ACTIONS: Final = frozenset({"", "handoff", "hangup"})
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One thing to ask the caller for; `kind` is one of `SLOT_KINDS`."""
+    """One thing to ask the caller for; `kind` is one of `SLOT_KINDS`.
+
+    Attributes:
+        again: other questions for it, each after one miss.
+        options: of the kind "choice".
+    """
 
     name: str
     kind: str
     question: str
+    again: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class Intent:
     confirm: str = ""
     follow_up: FollowUp | None = None
     action: str = ""
+    task: str = ""
+    guess: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,9 @@ class Script:
     silence_prompts: tuple[str, ...]
     goodbye: str
     backchannels: tuple[str, ...] = ()
+    noted: str = NOTED
+    end_call: str = END_CALL
+    facts: Mapping[str, str] = field(default_factory=dict)  # the persona's, by name
 
     def examples(self) -> list[tuple[str, str]]:
         """Returns every (example, intent) pair; yes, no and repeat count as intents."""
@@ -91,9 +105,18 @@ class Script:
     def fixed_lines(self) -> list[str]:
         """Returns the lines without slots that a call is likely to need, most urgent first."""
         lines = [*self.fallbacks, self.handoff_offer.question, *self.silence_prompts]
-        lines += [self.goodbye, self.corrected, self.yes.answer, self.no.answer, *self.backchannels]
+        lines += [
+            self.goodbye,
+            self.noted,
+            self.end_call,
+            self.corrected,
+            self.yes.answer,
+            self.no.answer,
+            *self.backchannels,
+        ]
         for intent in self.intents.values():
             lines += [*intent.answers, *(slot.question for slot in intent.slots)]
+            lines += [line for slot in intent.slots for line in slot.again]
             lines += [intent.follow_up.question] if intent.follow_up else []
             lines.append(self.did_you_mean.replace("{topic}", intent.topic))
         return [line for line in lines if "{" not in line]
@@ -119,9 +142,19 @@ def parse(section: Mapping[str, Any]) -> Script:
         silence_prompts=reader.lines("silence_prompts"),
         goodbye=reader.line("goodbye"),
         backchannels=reader.lines("backchannels", needed=False),
+        noted=reader.line("noted", needed=False) or NOTED,
+        end_call=reader.line("end_call", needed=False) or END_CALL,
+        facts=_facts(section),
     )
     _check_targets(script)
     return script
+
+
+def _facts(section: Mapping[str, Any]) -> Mapping[str, str]:
+    facts = section.get("facts")
+    if not isinstance(facts, Mapping):
+        return {}
+    return {str(name): value for name, value in facts.items() if isinstance(value, str)}
 
 
 def _intent(reader: _Reader) -> Intent:
@@ -135,6 +168,8 @@ def _intent(reader: _Reader) -> Intent:
         confirm=reader.line("confirm", needed=False),
         follow_up=_follow_up(follow_up) if follow_up else None,
         action=reader.line("action", needed=False),
+        task=reader.line("task", needed=False),
+        guess=reader.truth("guess", default=True),
     )
     if intent.action not in ACTIONS:
         raise PromptRejected(f"{reader.place}.action is {intent.action!r}: use handoff or hangup")
@@ -142,10 +177,18 @@ def _intent(reader: _Reader) -> Intent:
 
 
 def _slot(reader: _Reader) -> Slot:
-    slot = Slot(reader.line("name"), reader.line("kind"), reader.line("question"))
+    slot = Slot(
+        reader.line("name"),
+        reader.line("kind"),
+        reader.line("question"),
+        reader.lines("again", needed=False),
+        reader.lines("options", needed=False),
+    )
     if slot.kind not in SLOT_KINDS:
         kinds = ", ".join(sorted(SLOT_KINDS))
         raise PromptRejected(f"{reader.place}.kind is {slot.kind!r}: use one of {kinds}")
+    if (slot.kind == "choice") != bool(slot.options):
+        raise PromptRejected(f"{reader.place}.options belong to the kind choice, which needs them")
     return slot
 
 
@@ -184,6 +227,12 @@ class _Reader:
             return ""
         if not isinstance(value, str) or (needed and not value.strip()):
             raise PromptRejected(f"{self.place}.{key} must be a line of text")
+        return value
+
+    def truth(self, key: str, *, default: bool) -> bool:
+        value = self._data.get(key, default)
+        if not isinstance(value, bool):
+            raise PromptRejected(f"{self.place}.{key} must be true or false")
         return value
 
     def lines(self, key: str, *, needed: bool = True) -> tuple[str, ...]:

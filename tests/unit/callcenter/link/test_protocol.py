@@ -19,6 +19,7 @@ from callcenter.link.protocol import (
     ErrorMessage,
     OpenSession,
     Ready,
+    Record,
     Sampling,
     Stats,
     Text,
@@ -130,6 +131,7 @@ def test_the_gateways_messages_survive(message: protocol.FromGateway) -> None:
         Text(piece=" héllo", frame=3),
         Action(name="handoff"),
         DrainSoon(deadline_s=30.0),
+        Record(task="booking", fields={"date": "tomorrow", "name": "Lee"}),
         Stats(frames_in=5, frames_dropped=1, frames_concealed=2, frames_out=6),
         End(reason="drained"),
         ErrorMessage(code="no_capacity", message="all 4 slots are taken"),
@@ -178,3 +180,12 @@ def test_the_prompt_hash_tells_voice_from_text() -> None:
     """Moving a letter from the voice to the text is another prompt."""
     assert protocol.prompt_hash("ab", "c") != protocol.prompt_hash("a", "bc")
     assert len(protocol.prompt_hash("a", "b")) == 16
+
+
+def test_a_record_is_bounded() -> None:
+    """A worker can't fill the journal through one call."""
+    fields = ", ".join(f'"field{index}": "x"' for index in range(17))
+    with pytest.raises(ProtocolError):
+        protocol.decode_from_worker(
+            f'{{"type": "record", "task": "booking", "fields": {{{fields}}}}}'
+        )

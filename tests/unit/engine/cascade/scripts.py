@@ -29,6 +29,7 @@ SECTION: dict[str, Any] = {
             ],
             "confirm": "A table for {name}, {date} at {time}. Is that right?",
             "answers": ["Booked for {date} at {time}."],
+            "task": "booking",
         },
         {
             "name": "parking",

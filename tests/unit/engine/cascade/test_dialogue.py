@@ -7,7 +7,7 @@ import pytest
 from engine.cascade.dialogue import Conversation, Reply
 from engine.cascade.matching import Match, Matcher, word_llama
 from engine.cascade.script import parse
-from tests.unit.engine.cascade.scripts import SECTION
+from tests.unit.engine.cascade.scripts import SECTION, changed
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 SCRIPT = parse(SECTION)
@@ -76,19 +76,70 @@ def test_a_correction_at_the_read_back(talk: Conversation) -> None:
     assert reply.lines == ("A table for Lee, tomorrow at nine. Is that right?",)
 
 
-def test_a_plain_no_asks_again(talk: Conversation) -> None:
-    """From the first slot on."""
-    reply = say(talk, "book a table tomorrow at eight please", "Lee", "no that's wrong")
-    assert reply.lines == ("Sorry, once more.", "For which day?")
+def test_a_plain_no_asks_what_to_change(talk: Conversation) -> None:
+    """What the caller then says changes its slot; a second plain no begins again."""
+    booked = ("book a table tomorrow at eight please", "Lee", "no that's wrong")
+    assert say(talk, *booked).lines == ("Sorry about that. What should I change?",)
+    reply = say(talk, "at nine o'clock")
+    assert reply.lines == ("A table for Lee, tomorrow at nine. Is that right?",)
+    say(talk, "no")
+    assert say(talk, "no").lines == ("Sorry, once more.", "For which day?")
+
+
+def test_a_confirmed_form_becomes_a_record(talk: Conversation) -> None:
+    """With its kind and what was read back; before the yes there is none."""
+    asked = say(talk, "book a table tomorrow at eight please", "Lee")
+    assert asked.task == ""
+    reply = say(talk, "yes")
+    assert reply.task == "booking"
+    assert reply.fields == {"date": "tomorrow", "time": "eight", "name": "Lee"}
+
+
+def test_a_form_without_a_task_is_only_noted(matcher: Matcher) -> None:
+    """Nobody says "booked" where nothing is recorded."""
+    section = changed(SECTION, ("intents", 1, "task"), None)
+    talk = Conversation(parse(section), matcher)
+    reply = say(talk, "book a table tomorrow at eight please", "Lee", "yes")
+    assert (reply.lines, reply.task) == (("I have noted that.",), "")
+
+
+def test_a_name_that_is_heard_the_same_again_is_spelled(talk: Conversation) -> None:
+    """The letters replace the last name."""
+    say(talk, "book a table tomorrow at eight please", "Anna Krisevski")
+    assert "spell" in say(talk, "no, Anna Krisevski").lines[0]
+    assert say(talk, "K, R, Z, Y, S, K, I").lines == (
+        "A table for Anna Krzyski, tomorrow at eight. Is that right?",
+    )
 
 
 def test_a_slot_that_is_not_understood_is_asked_three_times(talk: Conversation) -> None:
-    """Then a colleague is offered."""
-    say(talk, "I want to book a table")
-    for _ in range(2):
-        assert say(talk, "hm well you know").lines == ("Sorry, what was that?", "For which day?")
+    """Each time in other words; then a colleague is offered, and an answer still counts."""
+    first = say(talk, "I want to book a table").lines
+    second = say(talk, "hm well you know").lines
+    third = say(talk, "hm well you know").lines
+    assert len({first, second, third}) == 3
     assert say(talk, "hm well you know").lines == ("Shall I get a colleague?",)
-    assert say(talk, "yes").action == "handoff"
+    assert say(talk, "tomorrow").lines == ("At what time on tomorrow?",)
+
+
+def test_a_question_in_a_form_is_answered_and_the_form_goes_on(talk: Conversation) -> None:
+    """The open question is asked again."""
+    say(talk, "I want to book a table")
+    assert say(talk, "where can i park").lines == (
+        "You can park behind the house.",
+        "For which day?",
+    )
+
+
+@pytest.mark.parametrize("words", ["i said goodbye to my friend in paris", "that was my goodbye"])
+def test_a_weak_goodbye_does_not_end_the_call(talk: Conversation, words: str) -> None:
+    """At the most it is asked about."""
+    assert say(talk, words).action == ""
+
+
+def test_a_sentence_of_no_intent_is_not_answered_as_if_sure(talk: Conversation) -> None:
+    """It is asked back."""
+    assert say(talk, "my grandmother knits red socks for the cat").intent in ("", "did_you_mean")
 
 
 def test_leaving_a_form(talk: Conversation) -> None:

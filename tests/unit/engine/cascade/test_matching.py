@@ -29,7 +29,7 @@ def test_examples_find_themselves(matcher: Matcher, example: str, intent: str) -
     """An example is always its own intent, whatever its case and punctuation."""
     best = matcher.rank([f"{example.upper()}!"])[0]
     assert best.intent == intent
-    assert best.score > 0.4
+    assert best.score > 0.35
 
 
 @pytest.mark.parametrize(

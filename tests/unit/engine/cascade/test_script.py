@@ -46,7 +46,7 @@ def test_vocabulary_names_the_topics() -> None:
         (("intents", 0, "answers"), "x", r"dialogue\.intents\[0\]\.answers must be a list"),
         (("intents", 0, "topic"), "", r"dialogue\.intents\[0\]\.topic must be a line"),
         (("intents", 0, "action"), "dance", "use handoff or hangup"),
-        (("intents", 1, "slots", 0, "kind"), "colour", "use one of date, digits"),
+        (("intents", 1, "slots", 0, "kind"), "colour", "use one of choice, date"),
         (("yes",), None, r"dialogue\.yes must be a mapping"),
         (("handoff_offer", "yes"), "nobody", "leads to 'nobody', which is no intent"),
         (("fallbacks",), ["a", 3], r"dialogue\.fallbacks must hold lines"),

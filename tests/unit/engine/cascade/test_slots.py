@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.cascade.slots import read_slot
+from engine.cascade.slots import read_letters, read_slot
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)  # a Sunday
 
@@ -21,6 +21,11 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)  # a Sunday
         ("tonight", "today"),
         ("I may come on monday", "tomorrow"),
         ("in two weeks", "Sunday, December sixth"),
+        ("the 23rd", "tomorrow"),
+        ("On the twenty fifth.", "Wednesday, November twenty fifth"),
+        ("Thursday next week", "Thursday, November twenty sixth"),
+        ("Unthirsty", "Thursday, November twenty sixth"),
+        ("six days", ""),
         ("four people", ""),
     ],
 )
@@ -41,6 +46,12 @@ def test_dates(heard: str, said: str) -> None:
         ("noon", "noon"),
         ("at 19:00", "seven in the evening"),
         ("eight o'clock", "eight"),
+        ("At 730.", "seven thirty"),
+        ("730", "seven thirty"),
+        ("7:30", "seven thirty"),
+        ("half seven", "seven thirty"),
+        ("ten to eight", "seven fifty"),
+        ("twenty past six", "six twenty"),
         ("seven", "seven"),
         ("a table for four tomorrow night", ""),
         ("in two weeks", ""),
@@ -98,3 +109,50 @@ def test_numbers_and_text() -> None:
     assert read_slot("number", "some", NOW, asked=True) == ""
     assert read_slot("text", "The tap drips.", NOW, asked=True) == "The tap drips"
     assert read_slot("text", "The tap drips.", NOW, asked=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("heard", "asked", "said"),
+    [
+        ("A table for four at seven thirty", False, "four"),
+        ("tomorrow at eight", False, ""),
+        ("Just me.", True, "one"),
+        ("Tin.", True, "ten"),
+        ("For three nights.", False, "three"),
+        ("eight o'clock", True, ""),
+    ],
+)
+def test_numbers(heard: str, asked: bool, said: str) -> None:
+    """What is a time or a date is no amount; a short word is what it sounds like."""
+    assert read_slot("number", heard, NOW, asked=asked) == said
+
+
+OPTIONS = ("compact car", "SUV", "van")
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        ("A compact car.", "compact car"),
+        ("An S U V, please.", "SUV"),
+        ("the last one", "van"),
+        ("something red", ""),
+    ],
+)
+def test_choices(heard: str, said: str) -> None:
+    """An option is named by its own word or by its place."""
+    assert read_slot("choice", heard, NOW, asked=True, options=OPTIONS) == said
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        ("K-R-Z-Y", "Krzy"),
+        ("B as in boy, O, double L", "Boll"),
+        ("double u, e, s, t", "West"),
+        ("Peterson", ""),
+    ],
+)
+def test_spelled_names(heard: str, said: str) -> None:
+    """Letters, with words that help to hear them."""
+    assert read_letters(heard) == said
