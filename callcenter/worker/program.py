@@ -69,6 +69,7 @@ def run(settings: WorkerSettings) -> int:
         return asyncio.run(Worker(settings, engine, known_prompts, probe).run())
     finally:
         tracing.shutdown()
+        gc.unfreeze()  # or else Python's end finds native objects that nobody has ended
 
 
 class Worker:
@@ -155,7 +156,6 @@ class Worker:
             # What start-up made stays for good: collections need not look at it again.
             gc.collect()
             gc.freeze()
-            stack.callback(gc.unfreeze)  # or else Python's end finds native objects still alive
             log.info(
                 "worker_started",
                 worker_id=self._identity.worker_id,

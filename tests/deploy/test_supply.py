@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -120,20 +121,38 @@ def test_no_package_runs_before_its_model_is_checked() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_demo_installs_by_hash_only() -> None:
+FAKE_PYTHON = """#!/bin/sh
+echo "$@" >> "$CALLS"
+if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi
+"""
+
+
+def test_the_demo_installs_by_hash_only(tmp_path: Path) -> None:
     """Every package, as wheels; the project itself is built by tools out of a lock."""
-    done = subprocess.run(
-        ["make", "--dry-run", "--always-make", "demo"],
-        capture_output=True,
-        text=True,
-        cwd=tools.ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    installs = [line for line in done.stdout.splitlines() if "pip install" in line]
+    script = runpy.run_path(str(DEPLOY / "demo_environment.py"))
+    fake, calls = tmp_path / "python", tmp_path / "calls"
+    fake.write_text(FAKE_PYTHON)
+    fake.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALLS", str(calls))
+        patch.setattr(sys, "executable", str(fake))
+        patch.setattr(sys, "argv", ["demo_environment.py", str(tmp_path / "venv")])
+        assert script["main"]() == 0
+    installs = [line for line in calls.read_text().splitlines() if "pip install" in line]
     assert len(installs) == 3
     for line in installs[:2]:
         assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(line.split()), line
-    assert {"--no-deps", "--no-build-isolation", "--editable", "."} <= set(installs[2].split())
+    own = {"--no-deps", "--no-build-isolation", "--editable", str(tools.ROOT)}
+    assert own <= set(installs[2].split())
+
+
+def test_a_python_that_will_not_do_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the versions that will, and how to name one."""
+    script = runpy.run_path(str(DEPLOY / "demo_environment.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "version_info", (3, 9, 18))
+        assert script["main"]() == 1
+    assert "needs Python 3.11, 3.12 or 3.13; this is Python 3.9.18" in capsys.readouterr().out
 
 
 def test_another_file_under_a_pinned_name_is_refused(tmp_path: Path) -> None:
