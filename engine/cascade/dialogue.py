@@ -267,7 +267,7 @@ class Conversation:
         if form is None or slot is None:
             return None
         answered = form.answered(hypotheses, now)
-        leaves = self._leaves(form, hypotheses, best, sure)
+        leaves = self._leaves(form, hypotheses, best, sure, answers=answered is not None)
         free = slot.kind in ("name", "text") and not form.spelling
         if answered and not (leaves and free and not introduces_name(hypotheses)):
             self._remember_name(answered)
@@ -285,14 +285,16 @@ class Conversation:
         self._filling = replace(form, asked=1)
         return self._offer_human(score)
 
-    def _leaves(self, form: Form, hypotheses: Sequence[str], best: Match, sure: bool) -> bool:
+    def _leaves(
+        self, form: Form, hypotheses: Sequence[str], best: Match, sure: bool, *, answers: bool
+    ) -> bool:
         """Whether this is another request, not an answer that was bent into one."""
         slot = form.open_slot
         if not sure or slot is None or best.intent in (YES, NO, form.intent.name):
             return False
         if slot.kind == "text":  # a caller's own words sound like any of the requests
             return is_other_request(best) and self._interrupts(best.intent)
-        if slot.kind == "name" or len(hypotheses[0].split()) < _REQUEST_WORDS:
+        if (slot.kind == "name" and answers) or len(hypotheses[0].split()) < _REQUEST_WORDS:
             return is_other_request(best)
         return True
 

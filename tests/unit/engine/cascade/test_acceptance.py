@@ -7,7 +7,7 @@ from engine.cascade.matching import Match
 
 
 @pytest.mark.parametrize(
-    ("scores", "sure"), [((0.5, 0.1), True), ((0.5, 0.48), False), ((0.2, 0.0), False), ((), False)]
+    ("scores", "sure"), [((0.5, 0.1), True), ((0.5, 0.49), False), ((0.2, 0.0), False), ((), False)]
 )
 def test_sure_needs_a_score_and_a_lead(scores: tuple[float, ...], sure: bool) -> None:
     """A high score with another one right behind is a doubt."""
