@@ -35,6 +35,8 @@ LOOK_EVERY_S = 2.0
 MAX_RENDERED = 5_000  # prompts of a few kB
 BROWSER = "webrtc"
 
+Rendered = dict[tuple[Any, ...], RenderedPersona | None]  # None: a value is missing
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,7 +61,7 @@ class PublishedRoutes:
         self._clock = clock
         self._snapshot = Snapshot(revision=-1)
         self._trouble = ""
-        self._rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
+        self._rendered: Rendered = {}
 
     @property
     def revision(self) -> int:
@@ -141,7 +143,7 @@ class PublishedRoutes:
             return
         self._say("configuration_readable", "")
         if snapshot is not None and snapshot.revision != self._snapshot.revision:
-            await self._take_over(snapshot)
+            self._take_over(snapshot, await self._all_rendered(snapshot))
 
     def _say(self, event: str, trouble: str) -> None:
         """Logs what is wrong when that changes, not every other second."""
@@ -149,9 +151,10 @@ class PublishedRoutes:
             self._trouble = trouble
             log.log(logging.WARNING if trouble else logging.INFO, event, detail=trouble)
 
-    async def _take_over(self, snapshot: Snapshot) -> None:
+    async def _all_rendered(self, snapshot: Snapshot) -> Rendered:
+        """The personas' prompts without a call's values; one at a time, audio between them."""
         before = {(each.name, each.version): each.content for each in self._snapshot.personas}
-        rendered: dict[tuple[Any, ...], RenderedPersona | None] = {}
+        rendered: Rendered = {}
         for persona in snapshot.personas:
             key = _key(persona.name, persona.version, persona.content, {})
             same = before.get((persona.name, persona.version)) == persona.content
@@ -160,7 +163,11 @@ class PublishedRoutes:
             else:
                 rendered[key] = _rendered(persona.name, persona.version, persona.content, {})
                 await asyncio.sleep(0)
-        self._snapshot, self._rendered = snapshot, rendered
+        return rendered
+
+    def _take_over(self, snapshot: Snapshot, rendered: Rendered | None = None) -> None:
+        """A snapshot counts from here on; a missing prompt is rendered when a call asks for it."""
+        self._snapshot, self._rendered = snapshot, rendered or {}
         log.info("configuration_changed", revision=snapshot.revision)
         self.on_change()
 
