@@ -155,7 +155,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def complete(description: dict[str, Any]) -> None:
     """Adds what fields mean, and examples, to the schemas of a description."""
-    models = {model.__name__: model for model in _models(BaseModel)}
+    # Of two classes with one name the API's own counts, whatever was imported first.
+    ranked = sorted(_models(BaseModel), key=lambda one: (_is_own(one), one.__module__))
+    models = {model.__name__: model for model in ranked}
     for name, schema in description["components"]["schemas"].items():
         if "description" in schema:
             schema["description"] = _without_attributes(schema["description"])
@@ -167,6 +169,10 @@ def complete(description: dict[str, Any]) -> None:
                 of_field["description"] = meaning
         if name in EXAMPLES:
             schema["examples"] = [EXAMPLES[name]]
+
+
+def _is_own(model: type[BaseModel]) -> bool:
+    return model.__module__.startswith("callcenter.admin.")
 
 
 def _models(of: type[BaseModel]) -> Iterator[type[BaseModel]]:

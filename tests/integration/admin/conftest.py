@@ -8,9 +8,10 @@ import os
 import pwd
 import secrets
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -177,18 +178,25 @@ def filled_postgres(postgres: Postgres, redis_url: str) -> Filled:
     return _filled(postgres.new_database(), redis_url)
 
 
+def _copied(filled: Filled, into: Path) -> Filled:
+    """By SQLite's own copy: what was written last may stand in the file beside it (WAL)."""
+    source = sqlite3.connect(filled.url.removeprefix("sqlite:///"))
+    target = sqlite3.connect(into)
+    with closing(source), closing(target):
+        source.backup(target)
+    return replace(filled, url=f"sqlite:///{into}")
+
+
 @pytest.fixture
 def sqlite(filled_sqlite: Filled, tmp_path: Path) -> Filled:
     """A SQLite database of this test."""
-    shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "admin.db")
-    return replace(filled_sqlite, url=f"sqlite:///{tmp_path}/admin.db")
+    return _copied(filled_sqlite, tmp_path / "admin.db")
 
 
 @pytest.fixture
 def other_database(filled_sqlite: Filled, tmp_path: Path) -> Filled:
     """One beside the test's own."""
-    shutil.copy(filled_sqlite.url.removeprefix("sqlite:///"), tmp_path / "other.db")
-    return replace(filled_sqlite, url=f"sqlite:///{tmp_path}/other.db")
+    return _copied(filled_sqlite, tmp_path / "other.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -121,6 +121,7 @@ const KINDS = [
   "speech",
   "turn",
   "text",
+  "task",
   "transfer",
   "transfer_failed",
   "keys",

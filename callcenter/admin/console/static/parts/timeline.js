@@ -91,6 +91,10 @@ const WORDS = {
   MissedBargeIn: () => ["The agent talked on over an interruption", "trouble"],
   Backchannel: () => ["The caller says a short word; the agent goes on", "caller"],
   FalseStop: () => ["The agent stopped although the caller only said a short word", "trouble"],
+  task: (data) => [
+    `The caller confirmed: ${data.task}; ${Object.entries(data.fields ?? {}).map(([name, value]) => `${name} ${value}`).join(", ")}`,
+    "",
+  ],
   transfer: (data) => [`Transferring the caller to ${data.number}`, ""],
   transfer_failed: (data) => [`The transfer failed: ${data.why}`, "trouble"],
   keys: (data) => [
