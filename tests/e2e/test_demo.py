@@ -85,7 +85,7 @@ def is_prompt(report: CallReport) -> bool:
 
 def metrics_page(demo: Program) -> str:
     """The gateway's, at the address that the demo names."""
-    url = re.search(r"metrics: (http\S+)", demo.said())
+    url = re.search(r"Metrics: (http\S+)", demo.said())
     assert url is not None
     return httpx.get(url[1], trust_env=False).text
 
